@@ -1,0 +1,10 @@
+/** A configuration that cannot be taken, thrown while compiling it; becomes a NACK or a finding. */
+export class ConfigError extends Error {
+  /** Dotted path of the offending field from the resource's root: `filterChains[0].filters[1].typedConfig`. */
+  readonly field: string;
+  constructor(field: string, problem: string) {
+    super(field === "" ? problem : `${field}: ${problem}`);
+    this.name = "ConfigError";
+    this.field = field;
+  }
+}

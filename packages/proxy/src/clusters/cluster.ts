@@ -1,0 +1,141 @@
+import type { PickRequest } from "../balancers/balancer.ts";
+import type { Host } from "./host.ts";
+
+/** A compiled cluster: immutable settings, live hosts and counters. One object per name, swapped whole on change. */
+export interface Cluster {
+  readonly name: string;
+  /** `alt_stat_name` where given, else the name. */
+  readonly statName: string;
+  readonly connectTimeoutMs: number;
+  readonly http: UpstreamHttp;
+  readonly limits: CircuitLimits;
+  /** What is in use against `limits`. Carried over when the cluster is recompiled. */
+  readonly load: CircuitLoad;
+  readonly discovery: ClusterDiscovery;
+  readonly tls: readonly TransportMatch[];
+  readonly defaultTransport: UpstreamTransport;
+  readonly tcpKeepalive: { readonly probes: number; readonly timeMs: number; readonly intervalMs: number } | undefined;
+  readonly perConnectionBufferBytesMax: number;
+  /** `metadata.filter_metadata` of the cluster: `istio.services`, `istio.config`, `istio.subset`. */
+  readonly metadata: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  readonly counters: ClusterCounters;
+  hosts(): readonly Host[];
+  /** Chooses by priority, panic, locality, subset, then the balancer. Synchronous, allocates nothing. */
+  pick(request: PickRequest): Host | undefined;
+  /** The transport for that host: first match of `transport_socket_matches`, else `defaultTransport`. */
+  transportOf(host: Host): UpstreamTransport;
+  /** Tells outlier detection (if any) and host statistics how an attempt ended. */
+  report(host: Host, outcome: Outcome, nowMs: number): void;
+}
+
+export type Outcome =
+  | { readonly kind: "response"; readonly status: number }
+  | { readonly kind: "localOrigin"; readonly cause: "connect-failure" | "connect-timeout" | "timeout" | "reset" }
+  | { readonly kind: "connected" };
+
+export interface UpstreamHttp {
+  /** `downstream`: the same version as the client's (use_downstream_protocol_config); `auto`: by ALPN, else http1. */
+  readonly protocol: "http1" | "http2" | "downstream" | "auto";
+  readonly maxRequestsPerConnection: number;
+  readonly idleTimeoutMs: number;
+  readonly maxConnectionDurationMs: number | undefined;
+  readonly maxConcurrentStreams: number;
+  readonly keepalive: { readonly intervalMs: number; readonly timeoutMs: number } | undefined;
+}
+
+/** Infinity where unlimited. */
+export interface CircuitLimits {
+  readonly maxConnections: number;
+  readonly maxPendingRequests: number;
+  readonly maxRequests: number;
+  readonly maxRetries: number;
+  readonly retryBudget: { readonly percent: number; readonly minConcurrency: number } | undefined;
+}
+export interface CircuitLoad {
+  connections: number;
+  pendingRequests: number;
+  requests: number;
+  retries: number;
+}
+
+export type ClusterDiscovery =
+  | { readonly kind: "static" }
+  | { readonly kind: "eds"; readonly serviceName: string }
+  | {
+      readonly kind: "strictDns" | "logicalDns";
+      readonly names: readonly { readonly host: string; readonly port: number }[];
+      readonly refreshMs: number;
+      readonly respectTtl: boolean;
+    }
+  | { readonly kind: "originalDst"; readonly useHeader: boolean };
+
+export interface TransportMatch {
+  readonly name: string;
+  /** All of these must be in the host's metadata under `envoy.transport_socket_match`. Empty matches any host. */
+  readonly match: Readonly<Record<string, string>>;
+  readonly transport: UpstreamTransport;
+}
+
+export type UpstreamTransport = { readonly kind: "plaintext" } | UpstreamTls;
+
+/** Client side TLS as configured; keys and trusted roots are looked up by secret name when a connection is made. */
+export interface UpstreamTls {
+  readonly kind: "tls";
+  readonly sni: string;
+  readonly alpn: readonly string[];
+  readonly certificate: SecretSource | undefined;
+  readonly trust: SecretSource | undefined;
+  /** Accepted subject alternative names; empty accepts any that the roots signed. */
+  readonly sans: readonly SanMatcher[];
+  readonly minVersion: "TLSv1.2" | "TLSv1.3";
+  readonly maxVersion: "TLSv1.2" | "TLSv1.3";
+  readonly ciphers: readonly string[];
+}
+
+/** Where key material comes from: given in place (PEM), or a named secret that SDS or the CA client fills. */
+export type SecretSource =
+  | { readonly kind: "inline"; readonly certificatePem?: string; readonly keyPem?: string; readonly rootsPem?: string }
+  | { readonly kind: "named"; readonly name: string };
+
+export interface SanMatcher {
+  readonly kind: "exact" | "prefix" | "suffix" | "contains" | "regex";
+  readonly value: string;
+  readonly test: (san: string) => boolean;
+}
+
+/** Envoy's per-cluster counters, by their Envoy names in camel case; `/stats` prints them as `cluster.NAME.x`. */
+export interface ClusterCounters {
+  upstreamCxTotal: number;
+  upstreamCxActive: number;
+  upstreamCxConnectFail: number;
+  upstreamCxConnectTimeout: number;
+  upstreamCxConnectAttemptsExceeded: number;
+  upstreamCxOverflow: number;
+  upstreamCxPoolOverflow: number;
+  upstreamCxDestroy: number;
+  upstreamCxRxBytesTotal: number;
+  upstreamCxTxBytesTotal: number;
+  upstreamRqTotal: number;
+  upstreamRqActive: number;
+  upstreamRqPendingTotal: number;
+  upstreamRqPendingOverflow: number;
+  upstreamRqPendingActive: number;
+  upstreamRqCancelled: number;
+  upstreamRqTimeout: number;
+  upstreamRqPerTryTimeout: number;
+  upstreamRqRxReset: number;
+  upstreamRqTxReset: number;
+  upstreamRqRetry: number;
+  upstreamRqRetrySuccess: number;
+  upstreamRqRetryOverflow: number;
+  upstreamRqRetryLimitExceeded: number;
+  upstreamRq2xx: number;
+  upstreamRq3xx: number;
+  upstreamRq4xx: number;
+  upstreamRq5xx: number;
+  membershipTotal: number;
+  membershipHealthy: number;
+  outlierDetectionEjectionsActive: number;
+  outlierDetectionEjectionsTotal: number;
+  lbHealthyPanic: number;
+}

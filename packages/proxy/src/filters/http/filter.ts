@@ -1,0 +1,35 @@
+import type { Random, SetTimer } from "@weft/core/world";
+import type { Exchange, LocalReply } from "../../http/exchange.ts";
+
+/** The filter will call `exchange.resume()` later. */
+export const wait: unique symbol = Symbol("wait");
+export type Wait = typeof wait;
+
+/**
+ * Per filter chain; its methods run per request and must not allocate on the pass path.
+ * Head-level hooks only: bodies flow past filters, from socket to socket.
+ */
+export interface HttpFilter {
+  /** `undefined` passes on, a reply answers, `wait` holds the request until `exchange.resume()`. Runs before routing is final: a filter may change the head. */
+  readonly onRequest?: (exchange: Exchange) => undefined | LocalReply | Wait;
+  /** The final response head, upstream's or local, just before it goes downstream. In reverse order of the chain. */
+  readonly onResponse?: (exchange: Exchange) => void;
+  /** The exchange is over, also when the client went away: counters and logs. */
+  readonly onEnd?: (exchange: Exchange) => void;
+}
+
+export interface FilterTools {
+  readonly random: Random;
+  readonly setTimer: SetTimer;
+  /** Adds to a counter of `/stats`, named in full; looked up at configuration time. */
+  readonly counter: (name: string) => { add(n: number): void };
+}
+
+export interface HttpFilterKind {
+  /** Envoy's well-known name: `envoy.filters.http.fault`. */
+  readonly name: string;
+  /** The typed_config message: `envoy.extensions.filters.http.fault.v3.HTTPFault`. */
+  readonly typeName: string;
+  /** Validates. Throws ConfigError, which becomes a NACK. */
+  readonly configure: (raw: Readonly<Record<string, unknown>>) => (tools: FilterTools) => HttpFilter;
+}

@@ -1,0 +1,74 @@
+import type { RequestHead, ResponseHead } from "@weft/protocols/http/head";
+import type { Cluster } from "../clusters/cluster.ts";
+import type { Host } from "../clusters/host.ts";
+import type { Route } from "../routing/route.ts";
+
+/** What is known of the connection a request came by. One per connection; requests share it. */
+export interface DownstreamInfo {
+  readonly listenerName: string;
+  readonly filterChainName: string;
+  readonly direction: "inbound" | "outbound" | "unspecified";
+  readonly remoteHost: string;
+  readonly remotePort: number;
+  /** The address the connection was accepted on, or its original destination when it was redirected. */
+  readonly localHost: string;
+  readonly localPort: number;
+  readonly originalDestination: { readonly host: string; readonly port: number } | undefined;
+  readonly tls: DownstreamTlsInfo | undefined;
+}
+
+export interface DownstreamTlsInfo {
+  readonly sni: string;
+  readonly alpn: string;
+  readonly version: string;
+  /** URI SANs of the client's verified certificate; empty without one. */
+  readonly peerUris: readonly string[];
+  readonly peerDnsNames: readonly string[];
+  readonly peerSubject: string;
+  /** SHA-256 of the client certificate's DER in hex; empty without one. */
+  readonly peerFingerprint: string;
+  readonly localUris: readonly string[];
+}
+
+/**
+ * One request and its answer, from its head to its log line: what filters, the router, metrics and logs share.
+ * Pooled: nothing may keep it after `onEnd`.
+ */
+export interface Exchange {
+  readonly request: RequestHead;
+  readonly response: ResponseHead;
+  readonly downstream: DownstreamInfo;
+  readonly protocol: "HTTP/1.0" | "HTTP/1.1" | "HTTP/2";
+  route: Route | undefined;
+  cluster: Cluster | undefined;
+  host: Host | undefined;
+  readonly startMs: number;
+  /** Envoy's response flags in its short names: `UH`, `UF`, `NR`; empty when none. */
+  flags: string;
+  /** Envoy's response code details: `via_upstream`, `route_not_found`, `rbac_access_denied_matched_policy[x]`. */
+  details: string;
+  attempts: number;
+  requestBodyBytes: number;
+  responseBodyBytes: number;
+  requestMessages: number;
+  responseMessages: number;
+  /** -1 until known. From gRPC trailers or a trailers-only head. */
+  grpcStatus: number;
+  /** The `x-envoy-upstream-service-time`, milliseconds from request sent to response head; -1 until known. */
+  upstreamMs: number;
+  upstreamFailure: string;
+  /** The peer's workload as metadata exchange or the endpoint told it, for metrics. Opaque to all but `observe/`. */
+  peer: unknown;
+  /** Ends a filter's wait: goes on with the next filter, or answers with `reply`. */
+  resume(reply?: LocalReply): void;
+}
+
+/** An answer made by the proxy itself. The engine turns it into gRPC status for a gRPC request. */
+export interface LocalReply {
+  readonly status: number;
+  readonly flags: string;
+  readonly details: string;
+  readonly body: string;
+  readonly headers?: readonly (readonly [name: string, value: string])[];
+  readonly grpcStatus?: number;
+}

@@ -1,0 +1,90 @@
+import type { RequestHead } from "@weft/protocols/http/head";
+import type { HeaderList } from "@weft/protocols/http/headers";
+import type { DownstreamInfo } from "../http/exchange.ts";
+
+/** A compiled RouteConfiguration. Immutable; a request that matched keeps its route whatever is swapped in. */
+export interface RouteTable {
+  readonly name: string;
+  /** The first route of the best virtual host that matches, per Envoy's order. `undefined`: no route (404, NR). */
+  match(request: RequestHead, downstream: DownstreamInfo): Route | undefined;
+  /** Names of the clusters that routes of this table can choose. */
+  readonly clusterNames: ReadonlySet<string>;
+}
+
+export interface Route {
+  readonly name: string;
+  readonly virtualHost: string;
+  readonly action: RouteAction;
+  /** Applies request header operations of route, virtual host and table, most specific first. */
+  readonly editRequest: (headers: HeaderList, downstream: DownstreamInfo, request: RequestHead) => void;
+  readonly editResponse: (headers: HeaderList, downstream: DownstreamInfo, request: RequestHead) => void;
+  /** `typed_per_filter_config`, route over virtual host: filter name → that filter's raw JSON, compiled by the filter once. */
+  readonly filterConfig: ReadonlyMap<string, unknown>;
+  /** `metadata.filter_metadata`: `istio.config` names the VirtualService. */
+  readonly metadata: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+}
+
+export type RouteAction = ForwardAction | RedirectAction | DirectResponseAction;
+
+export interface ForwardAction {
+  readonly kind: "forward";
+  /** Chooses the cluster's name: a constant, by weight with a random draw, or from a header. `random` is in [0, 1). */
+  readonly clusterName: (request: RequestHead, random: number) => WeightedChoice;
+  readonly rewrite: (request: RequestHead) => void;
+  /** 0 is no timeout. Covers the whole exchange from the end of the request to the end of the response. */
+  readonly timeoutMs: number;
+  readonly idleTimeoutMs: number | undefined;
+  readonly maxStreamDurationMs: number | undefined;
+  readonly retry: RetryPolicy | undefined;
+  readonly mirrors: readonly { readonly cluster: string; readonly share: number }[];
+  readonly hash:
+    | ((
+        request: RequestHead,
+        downstream: DownstreamInfo,
+      ) => { readonly hash: bigint | undefined; readonly setCookie: string | undefined })
+    | undefined;
+  /** Answer when the cluster is not there: 503 or 404 or 500. */
+  readonly clusterNotFoundStatus: number;
+  readonly upgrades: ReadonlySet<string>;
+}
+
+export interface WeightedChoice {
+  readonly cluster: string;
+  readonly editRequest: ((headers: HeaderList, downstream: DownstreamInfo, request: RequestHead) => void) | undefined;
+  readonly editResponse: ((headers: HeaderList, downstream: DownstreamInfo, request: RequestHead) => void) | undefined;
+}
+
+export interface RedirectAction {
+  readonly kind: "redirect";
+  readonly status: number;
+  readonly location: (request: RequestHead) => string;
+}
+
+export interface DirectResponseAction {
+  readonly kind: "direct";
+  readonly status: number;
+  readonly body: Uint8Array;
+}
+
+export interface RetryPolicy {
+  readonly attempts: number;
+  readonly perTryTimeoutMs: number | undefined;
+  readonly backOffBaseMs: number;
+  readonly backOffMaxMs: number;
+  /** `previous_hosts`: do not give the same host again while another can be found. */
+  readonly avoidPreviousHosts: boolean;
+  readonly hostSelectionAttempts: number;
+  /** Is a response with this head to be retried? Called before any of it went downstream. */
+  readonly retryResponse: (status: number, headers: HeaderList) => boolean;
+  readonly retryFailure: (failure: AttemptFailure) => boolean;
+}
+
+/** How an attempt failed before a response head came. `refused`: REFUSED_STREAM or GOAWAY below our stream, so not executed. */
+export type AttemptFailure =
+  | "connect-failure"
+  | "connect-timeout"
+  | "refused"
+  | "reset"
+  | "reset-before-request"
+  | "per-try-timeout"
+  | "overflow";

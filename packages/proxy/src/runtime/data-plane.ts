@@ -1,0 +1,41 @@
+import type { ResourceJson, ResourceKind } from "@weft/xds/resource";
+import type { Cluster } from "../clusters/cluster.ts";
+
+/** One resource put (json given) or removed (json undefined). Plain data, so that it can cross to a worker thread. */
+export type ResourceChange = {
+  [K in ResourceKind]: { readonly kind: K; readonly name: string; readonly json: ResourceJson[K] | undefined };
+}[ResourceKind];
+
+export interface Rejection {
+  readonly kind: ResourceKind;
+  readonly name: string;
+  /** Reaches the control plane as the NACK's text: `field: problem`. */
+  readonly reason: string;
+}
+
+/**
+ * The part of the sidecar that moves bytes: everything from accept to upstream, configured by resources.
+ * `apply` is atomic: every valid change of the batch takes effect together, an invalid one leaves that
+ * resource as it was and is returned. A live request keeps the configuration it started with; no change cuts a connection
+ * except that connections of a removed listener or host drain.
+ */
+export interface DataPlane {
+  apply(changes: readonly ResourceChange[]): readonly Rejection[];
+  /** Compiles without taking effect, for a static configuration check and for NACKs ahead of warming. */
+  check(change: ResourceChange): Rejection | undefined;
+  listeners(): readonly ListenerState[];
+  clusters(): readonly Cluster[];
+  /** Stops accepting, tells clients to leave (Connection: close, GOAWAY), resolves when idle or after `timeoutMs`. */
+  drain(timeoutMs: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface ListenerState {
+  readonly name: string;
+  /** The bound address (its real port when 0 was asked); `undefined` for listeners that do not bind. */
+  readonly address: { readonly host: string; readonly port: number } | undefined;
+  readonly state: "active" | "draining" | "failed";
+  /** Why it could not bind. */
+  readonly error: string | undefined;
+  readonly connections: number;
+}
