@@ -8,6 +8,7 @@ export class HeaderList {
   size = 0;
   private readonly names: string[] = [];
   private readonly values: string[] = [];
+  private sensitive: string[] | undefined;
 
   nameAt(index: number): string {
     return this.names[index] as string;
@@ -21,6 +22,16 @@ export class HeaderList {
     this.names[this.size] = name;
     this.values[this.size] = value;
     this.size++;
+  }
+
+  /** Says that the values of that name must never enter a compression table, here or further on (RFC 7541 7.1.3). */
+  markSensitive(name: string): void {
+    this.sensitive ??= [];
+    if (!this.sensitive.includes(name)) this.sensitive.push(name);
+  }
+
+  isSensitive(name: string): boolean {
+    return this.sensitive?.includes(name) ?? false;
   }
 
   /** The first value of that name. */
@@ -62,6 +73,7 @@ export class HeaderList {
 
   clear(): void {
     this.size = 0;
+    this.sensitive = undefined;
     // A pooled list must not keep the last request's strings alive for long, nor a large request's arrays.
     if (this.names.length > 64) {
       this.names.length = 0;
@@ -72,6 +84,7 @@ export class HeaderList {
   copyFrom(other: HeaderList): void {
     this.clear();
     for (let i = 0; i < other.size; i++) this.add(other.nameAt(i), other.valueAt(i));
+    this.sensitive = other.sensitive?.slice();
   }
 
   private removeFrom(name: string, start: number): boolean {
