@@ -1,0 +1,71 @@
+/** What one client wants and holds of one resource type, over all its streams, and what it told this stream. */
+import { type ResourceType, resourceTypes } from "./resource.ts";
+
+export interface Interest {
+  readonly type: ResourceType;
+  /** Every resource of the type, named or not. */
+  wildcard: boolean;
+  readonly wanted: Set<string>;
+  /** Accepted resources: name → version. Survives the stream; what nobody wants any more is not in it. */
+  readonly held: Map<string, string>;
+  /** SotW: the version of the last response that was accepted whole. */
+  version: string;
+  /** Part of a later response was accepted: what is held is not what any version stands for. */
+  mixed: boolean;
+  /** Nonce of the newest response on this stream. */
+  nonce: string;
+  /** Whether this stream has a request of this type. */
+  requested: boolean;
+  /** Names this stream was told, so that only differences are sent. */
+  readonly told: Set<string>;
+  /** Names waited for on this stream → when to give up waiting. */
+  readonly waiting: Map<string, number>;
+  /** Responses offered and not judged yet. */
+  unjudged: number;
+}
+
+export const createInterests = (): ReadonlyMap<string, Interest> =>
+  new Map(
+    resourceTypes.map((type): [string, Interest] => [
+      type.typeUrl,
+      {
+        type,
+        wildcard: false,
+        wanted: new Set(),
+        held: new Map(),
+        version: "",
+        mixed: false,
+        nonce: "",
+        requested: false,
+        told: new Set(),
+        waiting: new Map(),
+        unjudged: 0,
+      },
+    ]),
+  );
+
+export const isWanted = ({ wildcard, wanted }: Interest, name: string): boolean => wildcard || wanted.has(name);
+
+/** Forgets what belonged to a stream. */
+export const endStream = (interest: Interest): void => {
+  interest.nonce = "";
+  interest.requested = false;
+  interest.told.clear();
+  interest.waiting.clear();
+  interest.unjudged = 0;
+};
+
+/** Replaces what is wanted; resources that no longer are stop being held, and so are not claimed on reconnect. */
+export const changeInterest = (interest: Interest, names: ReadonlySet<string> | "*"): void => {
+  interest.wildcard = names === "*";
+  interest.wanted.clear();
+  if (names !== "*") for (const name of names) interest.wanted.add(name);
+  for (const name of interest.held.keys()) if (!isWanted(interest, name)) interest.held.delete(name);
+  for (const name of interest.waiting.keys()) if (!isWanted(interest, name)) interest.waiting.delete(name);
+};
+
+/** Starts the clock for wanted names that this stream has asked for and that are not here. */
+export const startWaiting = (interest: Interest, untilMs: number): void => {
+  for (const name of interest.wanted)
+    if (!interest.held.has(name) && !interest.waiting.has(name)) interest.waiting.set(name, untilMs);
+};

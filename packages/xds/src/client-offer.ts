@@ -1,0 +1,76 @@
+/** From a response's bytes to what is offered to the proxy, and to what is refused before it gets there. */
+import type { ClientResponse } from "./client-dialect.ts";
+import { type Interest, isWanted } from "./client-interest.ts";
+import { decodeResource } from "./codec.ts";
+import type { EncodedResource } from "./discovery.ts";
+import { type ResourceJson, type ResourceKind, resourceName } from "./resource.ts";
+
+export interface OfferedChange {
+  readonly name: string;
+  readonly version: string;
+  /** Absent: the server says there is no such resource (any more). */
+  readonly json: ResourceJson[ResourceKind] | undefined;
+}
+
+export interface Refusal {
+  readonly name: string;
+  readonly reason: string;
+}
+
+export interface Reading {
+  readonly changes: readonly OfferedChange[];
+  readonly refusals: readonly Refusal[];
+}
+
+/** Decodes what is wanted of a response; each resource stands or falls alone. */
+export const readResponse = (interest: Interest, response: ClientResponse): Reading => {
+  const changes = new Map<string, OfferedChange>();
+  const refusals: Refusal[] = [];
+  const repeated = new Set<string>();
+  for (const resource of response.resources) {
+    const read = readResource(interest, resource);
+    if (!read) continue;
+    if ("reason" in read) refusals.push(read);
+    else if (!isWanted(interest, read.name)) continue;
+    else if (changes.has(read.name)) repeated.add(read.name);
+    else changes.set(read.name, read);
+  }
+  for (const name of repeated) {
+    changes.delete(name);
+    refusals.push({ name, reason: "comes twice in one response" });
+  }
+  const refused = new Set(refusals.map(({ name }) => name));
+  for (const name of removedNames(interest, response, changes, refused))
+    if (!changes.has(name) && !refused.has(name)) changes.set(name, { name, version: "", json: undefined });
+  return { changes: [...changes.values()], refusals };
+};
+
+const readResource = (interest: Interest, resource: EncodedResource): OfferedChange | Refusal | undefined => {
+  const { kind, typeUrl } = interest.type;
+  // A heartbeat repeats a name without a body: nothing changed.
+  if (resource.value === undefined) return undefined;
+  if (resource.typeUrl !== typeUrl) return { name: resource.name, reason: `is a ${resource.typeUrl}, not ${typeUrl}` };
+  try {
+    const json = decodeResource(typeUrl, resource.value);
+    const name = resourceName(kind, json);
+    if (name === "") return { name: resource.name, reason: "has no name" };
+    if (resource.name !== "" && resource.name !== name)
+      return { name: resource.name, reason: `is named ${name} inside` };
+    return { name, version: resource.version, json };
+  } catch (error) {
+    return { name: resource.name, reason: error instanceof Error ? error.message : String(error) };
+  }
+};
+
+/** Delta names them. In state of the world only listeners and clusters can go, by not being in the full set. */
+const removedNames = (
+  interest: Interest,
+  response: ClientResponse,
+  present: ReadonlyMap<string, unknown>,
+  refused: ReadonlySet<string>,
+): readonly string[] => {
+  if (response.form === "delta") return response.removed.filter((name) => isWanted(interest, name));
+  // A refused resource without a readable name could be any of those held: then nothing can be said to be gone.
+  if (!interest.type.fullState || refused.has("")) return [];
+  return [...interest.held.keys()].filter((name) => !present.has(name));
+};

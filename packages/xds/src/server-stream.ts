@@ -1,0 +1,372 @@
+/**
+ * The server's side of one xDS stream, state of the world or delta, without any I/O. It keeps a cursor per type and never a
+ * queue: what is sent is the way from what the client holds to what it should have now. Changes go out make before
+ * break: clusters, endpoints, listeners, routes, secrets, then the removals of clusters and endpoints.
+ */
+import type { Differ, Versioned } from "./diff.ts";
+import { resourceType, resourceTypes } from "./resource.ts";
+import { emptyType, type Snapshot, type SnapshotEntry, type TypeSnapshot, versionOf } from "./snapshot.ts";
+import type { StreamInput, StreamMode, StreamOutput, StreamRequest, TypeSync } from "./stream-messages.ts";
+import { overlay, type Plan, planDelta, planSotw, split } from "./stream-plan.ts";
+import { namesMax, TypeState } from "./type-state.ts";
+
+export interface ServerStreamOptions {
+  readonly mode: StreamMode;
+  readonly diff: Differ;
+  /** A number no push of this process had: for what goes to one stream only. */
+  readonly nextEpoch: () => number;
+  /** How long an order of sending waits for a client that does not answer. */
+  readonly ackTimeoutMs?: number;
+  readonly responseBytesMax?: number;
+  /**
+   * Whether endpoints that a returning client already holds are skipped. Only for clients that never ask while a cluster
+   * of theirs warms: Envoy does, and then waits for endpoints it has the version of.
+   */
+  readonly skipsHeldEndpoints?: () => boolean;
+  /**
+   * Whether a state-of-the-world client that comes with a version holds exactly what that version stands for, so that it
+   * is not answered when we have the same. Envoy and gRPC clients take the good part of a response they refuse and come
+   * back with the version before it.
+   */
+  readonly versionIsExact?: () => boolean;
+}
+
+/** gRPC clients take 4 MiB unless told otherwise; some room is left for names and framing. */
+const responseBytesDefault = 4 * 1024 * 1024 - 64 * 1024;
+const ackTimeoutDefaultMs = 15_000;
+/** Unanswered responses of a type after which a delta client's changes wait for it. */
+const deltaUnansweredMax = 4;
+const typesMax = 32;
+/** Removals of one type held back per stream. */
+const heldMax = 10_000;
+const invalidArgument = 3;
+const resourceExhausted = 8;
+
+const clusterUrl = resourceType("cluster").typeUrl;
+const endpointsUrl = resourceType("endpoints").typeUrl;
+const listenerUrl = resourceType("listener").typeUrl;
+const routeUrl = resourceType("route").typeUrl;
+const pushOrder = resourceTypes.map(({ typeUrl }) => typeUrl);
+const removedLast = new Set([clusterUrl, endpointsUrl]);
+
+const rankOf = ({ typeUrl }: TypeState): number => {
+  const at = pushOrder.indexOf(typeUrl);
+  return at < 0 ? pushOrder.length : at;
+};
+const waitsForMore = ({ changesWait, held }: TypeState): boolean => changesWait || held.size > 0;
+
+export class ServerStream {
+  readonly #options: ServerStreamOptions;
+  readonly #ackTimeoutMs: number;
+  readonly #types = new Map<string, TypeState>();
+  /** The same in push order. */
+  #ordered: readonly TypeState[] = [];
+  readonly #empty = new Map<string, TypeSnapshot>();
+  #snapshot: Snapshot | undefined;
+  #identified = false;
+  #writable = true;
+  #closed = false;
+  #flushedAtMs = 0;
+  /** Clusters sent on this stream before the client asked for endpoints: their endpoints are sent even if equal. */
+  readonly #clustersSent = new Set<string>();
+
+  constructor(options: ServerStreamOptions) {
+    this.#options = options;
+    this.#ackTimeoutMs = options.ackTimeoutMs ?? ackTimeoutDefaultMs;
+  }
+
+  /** Gives what to do, in order. Input after a `close` gives nothing. */
+  handle(input: StreamInput, nowMs: number): readonly StreamOutput[] {
+    if (this.#closed) return [];
+    const out: StreamOutput[] = [];
+    switch (input.kind) {
+      case "request":
+        this.#request(input.request, nowMs, out);
+        break;
+      case "push":
+        this.#snapshot = input.snapshot;
+        break;
+      case "writable":
+        this.#writable = input.writable;
+        break;
+      case "tick":
+        break;
+      default:
+        input satisfies never;
+    }
+    if (!this.#closed) this.#flush(nowMs, out);
+    return out;
+  }
+
+  /** When to call with a tick, if nothing else comes first. */
+  deadlineMs(): number | undefined {
+    const states = this.#ordered;
+    if (!this.#writable || !this.#snapshot || this.#closed) return undefined;
+    if (!states.some(waitsForMore)) return undefined;
+    const times = states.flatMap((state) => [
+      ...(state.held.size > 0 ? [state.heldSinceMs + this.#ackTimeoutMs] : []),
+      ...(state.changesWait ? [state.blockedUntilMs] : []),
+      ...state.sent.map(({ sentAtMs }) => sentAtMs + this.#ackTimeoutMs),
+    ]);
+    // What was due at the last flush and still waits does so for an event, not for a time.
+    const deadline = Math.min(...times.filter((at) => at > this.#flushedAtMs));
+    return deadline === Number.POSITIVE_INFINITY ? undefined : deadline;
+  }
+
+  /** Per type the client asked for, in push order. */
+  syncz(): readonly TypeSync[] {
+    return this.#ordered.map((state) => state.sync(this.#isBehind(state)));
+  }
+
+  #stateOf(typeUrl: string): TypeState {
+    const known = this.#types.get(typeUrl);
+    if (known) return known;
+    const state = new TypeState(typeUrl);
+    this.#types.set(typeUrl, state);
+    this.#ordered = [...this.#types.values()].sort((a, b) => rankOf(a) - rankOf(b));
+    return state;
+  }
+
+  #isBehind(state: TypeState): boolean {
+    return state.owed.size > 0 || state.answerDue || state.held.size > 0 || this.#hasChanges(state);
+  }
+
+  #hasChanges(state: TypeState): boolean {
+    const target = this.#target(state.typeUrl);
+    if (state.cursor === target.entries) return false;
+    const { changed, removed } = this.#options.diff(state.cursor, target.entries);
+    return changed.some(({ name }) => state.covers(name)) || removed.some((name) => state.covers(name));
+  }
+
+  /** Why the stream cannot go on with this request. */
+  #refusal(request: StreamRequest): readonly [status: number, message: string] | undefined {
+    if (!this.#identified && !request.node?.id) {
+      return [invalidArgument, "the first request of a stream must have node.id"];
+    }
+    if (request.mode !== this.#options.mode) return [invalidArgument, "a request of the other protocol"];
+    if (request.typeUrl === "") return [invalidArgument, "type_url is missing"];
+    if (this.#types.size >= typesMax && !this.#types.has(request.typeUrl)) {
+      return [resourceExhausted, "too many resource types"];
+    }
+    const names = request.mode === "sotw" ? request.names.length : request.subscribe.length;
+    const held = request.mode === "sotw" ? 0 : (this.#types.get(request.typeUrl)?.names.size ?? 0);
+    return names + held > namesMax ? [resourceExhausted, "too many resource names"] : undefined;
+  }
+
+  #request(request: StreamRequest, nowMs: number, out: StreamOutput[]): void {
+    const refusal = this.#refusal(request);
+    if (refusal) {
+      this.#closed = true;
+      out.push({ kind: "close", status: refusal[0], message: refusal[1] });
+      return;
+    }
+    if (!this.#identified && request.node) {
+      this.#identified = true;
+      out.push({ kind: "node", node: request.node });
+    }
+    const state = this.#stateOf(request.typeUrl);
+    const first = !state.requested;
+    state.requested = true;
+    // A nonce of an earlier stream means nothing here, so on the first request it is not looked at.
+    const answered = first ? undefined : state.answer(request.nonce);
+    if (answered && request.error === undefined) {
+      state.ack(answered, nowMs);
+      const { sentAtMs, epoch } = answered;
+      out.push({ kind: "acked", typeUrl: state.typeUrl, sentAtMs, epoch });
+    } else if (answered && request.error !== undefined) {
+      const names = state.nack(answered, request.error, nowMs);
+      out.push({ kind: "nacked", typeUrl: state.typeUrl, error: request.error, names });
+    }
+    if (request.mode === "delta") {
+      state.subscribeDelta(request, first);
+    } else {
+      const stale = !first && request.nonce !== "" && request.nonce !== state.lastNonce;
+      if (stale) return;
+      const again = first || request.nonce === "";
+      state.subscribeSotw(request, again);
+      if (first && state.wildcard && state.names.size === 0) state.claimedVersion = request.version;
+    }
+    if (first && state.typeUrl === endpointsUrl) {
+      const owed = this.#options.skipsHeldEndpoints?.() ? this.#clustersSent : [...state.names, ...this.#clustersSent];
+      for (const name of owed) if (state.covers(name)) state.owed.add(name);
+      this.#clustersSent.clear();
+    }
+  }
+
+  /** A wildcard client that comes back with exactly what it should have is not answered. */
+  #resumeSotw(state: TypeState, target: TypeSnapshot): void {
+    const claimed = state.claimedVersion;
+    state.claimedVersion = "";
+    if (claimed === "" || claimed !== target.version() || !state.wildcard) return;
+    if (!this.#options.versionIsExact?.()) return;
+    state.cursor = target.entries;
+    state.answerDue = false;
+    state.resumedEqual = true;
+  }
+
+  #target(typeUrl: string): TypeSnapshot {
+    const known = this.#snapshot?.types.get(typeUrl) ?? this.#empty.get(typeUrl);
+    if (known) return known;
+    const made = emptyType(typeUrl);
+    this.#empty.set(typeUrl, made);
+    return made;
+  }
+
+  #flush(nowMs: number, out: StreamOutput[]): void {
+    if (!this.#snapshot || !this.#writable) return;
+    this.#flushedAtMs = nowMs;
+    const states = this.#ordered;
+    for (const state of states) this.#serve(state, nowMs, out);
+    for (const state of states) if (state.held.size > 0) this.#release(state, nowMs, out);
+  }
+
+  #serve(state: TypeState, nowMs: number, out: StreamOutput[]): void {
+    const target = this.#target(state.typeUrl);
+    if (state.claimedVersion !== "") this.#resumeSotw(state, target);
+    const due = state.answerDue || state.owed.size > 0;
+    if (!due && state.cursor === target.entries) {
+      state.changesWait = false;
+      return;
+    }
+    const waits = this.#mustWait(state, nowMs);
+    state.changesWait = waits && this.#hasChanges(state);
+    if (waits && !due) return;
+    const plan = this.#options.mode === "delta" ? planDelta : planSotw;
+    const { entries, removed } = plan(state, target.entries, waits, this.#options.diff);
+    const before = state.cursor;
+    if (waits && !(state.fullState && this.#options.mode === "sotw")) {
+      state.cursor = overlay(before, entries, removed);
+    } else {
+      this.#hold(state, target.entries, nowMs);
+      state.cursor = target.entries;
+      state.changesWait = false;
+      state.resumed ||= state.resuming;
+      state.resuming = false;
+    }
+    const goesNow = removed.filter((name) => !state.held.has(name));
+    const answer = state.answerDue || entries.length > 0 || goesNow.length > 0;
+    const sendSotw = this.#options.mode === "sotw" && state.fullState && (due || this.#movedFull(state, before));
+    state.owed.clear();
+    state.answerDue = false;
+    if (this.#options.mode === "sotw" && state.fullState ? sendSotw : answer) {
+      this.#send(state, { entries: this.#withHeld(state, entries), removed: goesNow }, { nowMs, before }, out);
+    }
+    if (state.typeUrl === clusterUrl) this.#oweEndpoints(entries, before);
+  }
+
+  /** Did anything the client is subscribed to change? Held removals count: they are still in the response. */
+  #movedFull(state: TypeState, before: ReadonlyMap<string, Versioned>): boolean {
+    const { changed, removed } = this.#options.diff(before, this.#target(state.typeUrl).entries);
+    if (changed.some(({ name }) => state.covers(name))) return true;
+    return removed.some((name) => state.covers(name) && !state.held.has(name));
+  }
+
+  /** Clusters whose removal is held back are still part of the world. */
+  #withHeld(state: TypeState, entries: readonly SnapshotEntry[]): readonly SnapshotEntry[] {
+    if (this.#options.mode === "delta" || state.held.size === 0) return entries;
+    return [...entries, ...(state.held.values() as Iterable<SnapshotEntry>)];
+  }
+
+  #hold(state: TypeState, target: ReadonlyMap<string, SnapshotEntry>, nowMs: number): void {
+    if (!removedLast.has(state.typeUrl)) return;
+    for (const name of state.held.keys()) if (target.has(name)) state.held.delete(name);
+    if (this.#options.mode === "sotw" && !state.fullState) return;
+    const { removed } = this.#options.diff(state.cursor, target);
+    for (const name of removed) {
+      const versioned = state.cursor.get(name);
+      if (!versioned || state.owed.has(name) || !(state.covers(name) || state.resuming)) continue;
+      if (state.held.size === 0) state.heldSinceMs = nowMs;
+      state.held.set(name, versioned);
+    }
+  }
+
+  /** Sends held removals once the listeners and routes that used them are gone for certain. */
+  #release(state: TypeState, nowMs: number, out: StreamOutput[]): void {
+    const users = [listenerUrl, routeUrl];
+    const late = nowMs >= state.heldSinceMs + this.#ackTimeoutMs;
+    if (!late && users.some((typeUrl) => this.#mayUseClusters(typeUrl, state))) return;
+    // A client that refused the new routes goes on with the old ones, which need their clusters.
+    if (state.held.size < heldMax && users.some((typeUrl) => this.#types.get(typeUrl)?.nacked)) return;
+    const removed = [...state.held.keys()].sort();
+    state.held.clear();
+    state.resumed = false;
+    const { entries } = this.#target(state.typeUrl);
+    if (this.#options.mode === "delta") {
+      this.#send(state, { entries: [], removed }, { nowMs, before: state.cursor }, out);
+    } else {
+      const world = [...entries.values()].filter(({ name }) => state.covers(name));
+      this.#send(state, { entries: world, removed: [] }, { nowMs, before: state.cursor }, out);
+    }
+  }
+
+  #mayUseClusters(typeUrl: string, clusters: TypeState): boolean {
+    const state = this.#types.get(typeUrl);
+    // On a resumed stream the client has yet to come for its listeners and routes.
+    if (!state) return clusters.resumed;
+    return state.sent.length > 0 || state.changesWait;
+  }
+
+  /** Whether changes (not what the client itself asked for) have to wait. */
+  #mustWait(state: TypeState, nowMs: number): boolean {
+    if (nowMs < state.blockedUntilMs) return true;
+    const fresh = (sentAtMs: number): boolean => nowMs < sentAtMs + this.#ackTimeoutMs;
+    let unanswered = 0;
+    for (const { sentAtMs } of state.sent) if (fresh(sentAtMs)) unanswered++;
+    if (unanswered >= (this.#options.mode === "sotw" ? 1 : deltaUnansweredMax)) return true;
+    if (state.typeUrl !== listenerUrl && state.typeUrl !== routeUrl) return false;
+    const clusters = this.#types.get(clusterUrl);
+    if (!clusters) return false;
+    return clusters.changesWait || clusters.sent.some(({ addsClusters, sentAtMs }) => addsClusters && fresh(sentAtMs));
+  }
+
+  /** A cluster that is sent warms until its endpoints come, even where they did not change. */
+  #oweEndpoints(clusters: readonly SnapshotEntry[], before: ReadonlyMap<string, Versioned>): void {
+    const endpoints = this.#types.get(endpointsUrl);
+    for (const { name, version, endpointsName } of clusters) {
+      const repeated = this.#options.mode === "sotw" && before.get(name)?.version === version;
+      if (endpointsName === undefined || repeated) continue;
+      if (!endpoints) this.#clustersSent.add(endpointsName);
+      else if (endpoints.covers(endpointsName)) endpoints.owed.add(endpointsName);
+    }
+  }
+
+  #send(
+    state: TypeState,
+    plan: Plan,
+    context: { readonly nowMs: number; readonly before: ReadonlyMap<string, Versioned> },
+    out: StreamOutput[],
+  ): void {
+    const snapshotEpoch = this.#snapshot?.epoch ?? 0;
+    const epoch = snapshotEpoch > state.lastEpoch ? snapshotEpoch : this.#options.nextEpoch();
+    const sotw = this.#options.mode === "sotw";
+    const whole = sotw && state.fullState;
+    const parts = whole ? [plan.entries] : split(plan.entries, this.#options.responseBytesMax ?? responseBytesDefault);
+    parts.forEach((entries, part) => {
+      const removed = part === parts.length - 1 ? plan.removed : [];
+      const response = {
+        mode: this.#options.mode,
+        typeUrl: state.typeUrl,
+        nonce: part === 0 ? `${epoch}-${state.label}` : `${epoch}-${state.label}-${part}`,
+        version: sotw ? this.#sotwVersion(state, entries) : String(epoch),
+        entries,
+        removed: state.removable ? removed : [],
+      };
+      const adds = state.typeUrl === clusterUrl && entries.some(({ name }) => !context.before.has(name));
+      state.remember({
+        nonce: response.nonce,
+        version: response.version,
+        epoch,
+        sentAtMs: context.nowMs,
+        entries,
+        addsClusters: adds,
+      });
+      out.push({ kind: "send", response });
+    });
+    state.forgetRejected(plan.removed);
+  }
+
+  #sotwVersion(state: TypeState, entries: readonly SnapshotEntry[]): string {
+    const target = this.#target(state.typeUrl);
+    return !state.fullState || entries.length === target.entries.size ? target.version() : versionOf(entries);
+  }
+}

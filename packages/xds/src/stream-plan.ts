@@ -1,0 +1,89 @@
+/** What one response of a server stream carries, from what the client holds and what it should have. */
+import type { Diff, Differ, Versioned } from "./diff.ts";
+import type { SnapshotEntry } from "./snapshot.ts";
+import type { TypeState } from "./type-state.ts";
+
+export interface Plan {
+  readonly entries: readonly SnapshotEntry[];
+  readonly removed: readonly string[];
+}
+
+const byName = (a: SnapshotEntry, b: SnapshotEntry): number => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
+
+/** Changes since the cursor, and what is owed; with `owedOnly` just the latter. */
+export const planDelta = (
+  state: TypeState,
+  target: ReadonlyMap<string, SnapshotEntry>,
+  owedOnly: boolean,
+  differ: Differ,
+): Plan => {
+  if (!owedOnly && state.owed.size === 0) return planChanges(state, differ(state.cursor, target));
+  const entries = new Map<string, SnapshotEntry>();
+  const removed = new Set<string>();
+  if (!owedOnly) {
+    const moved = differ(state.cursor, target);
+    for (const entry of moved.changed) if (state.covers(entry.name)) entries.set(entry.name, entry);
+    for (const name of moved.removed) if (state.covers(name) || state.resuming) removed.add(name);
+  }
+  for (const name of state.owed) {
+    const entry = target.get(name);
+    if (entry) entries.set(name, entry);
+    else removed.add(name);
+  }
+  return { entries: [...entries.values()].sort(byName), removed: [...removed].sort() };
+};
+
+/** What most pushes are; a client that gets all that changed gets the very list that the others get. */
+const planChanges = (state: TypeState, { changed, removed }: Diff): Plan => ({
+  entries: changed.every(({ name }) => state.covers(name)) ? changed : changed.filter(({ name }) => state.covers(name)),
+  removed: removed.length === 0 ? removed : removed.filter((name) => state.covers(name) || state.resuming).sort(),
+});
+
+/** The whole world for Listener and Cluster; for the other types what changed and what is owed. */
+export const planSotw = (
+  state: TypeState,
+  target: ReadonlyMap<string, SnapshotEntry>,
+  owedOnly: boolean,
+  differ: Differ,
+): Plan => {
+  if (!state.fullState) return { entries: planDelta(state, target, owedOnly, differ).entries, removed: [] };
+  const entries = state.wildcard
+    ? [...target.values()]
+    : [...target.values()].filter(({ name }) => state.names.has(name));
+  return { entries, removed: [] };
+};
+
+/** The cursor after only these were sent. */
+export const overlay = (
+  cursor: ReadonlyMap<string, Versioned>,
+  entries: readonly SnapshotEntry[],
+  removed: readonly string[],
+): ReadonlyMap<string, Versioned> => {
+  const next = new Map(cursor);
+  for (const entry of entries) next.set(entry.name, entry);
+  for (const name of removed) next.delete(name);
+  return next;
+};
+
+/** What a resource costs in a response beside its bytes. */
+const entryOverheadBytes = 96;
+
+/** Cuts a response so that each part stays under the limit; one resource alone may still be over it. */
+export const split = (entries: readonly SnapshotEntry[], bytesMax: number): readonly (readonly SnapshotEntry[])[] => {
+  const costOf = ({ bytes, name }: SnapshotEntry): number => bytes.length + name.length * 3 + entryOverheadBytes;
+  let total = 0;
+  for (const entry of entries) total += costOf(entry);
+  if (total <= bytesMax) return [entries];
+  const parts: SnapshotEntry[][] = [[]];
+  let size = 0;
+  for (const entry of entries) {
+    const cost = costOf(entry);
+    if (size > 0 && size + cost > bytesMax) {
+      parts.push([]);
+      size = 0;
+    }
+    size += cost;
+    parts.at(-1)?.push(entry);
+  }
+  return parts;
+};

@@ -1,0 +1,232 @@
+/** What one stream knows about one resource type: what the client wants, what it was given, what it said about it. */
+import type { Versioned } from "./diff.ts";
+import { type ResourceType, resourceTypeOfUrl } from "./resource.ts";
+import type { DeltaRequest, SotwRequest, SyncStatus, TypeSync } from "./stream-messages.ts";
+
+/** A response not yet answered by its nonce. */
+export interface Sent {
+  readonly nonce: string;
+  readonly version: string;
+  readonly epoch: number;
+  readonly sentAtMs: number;
+  readonly entries: readonly { readonly name: string }[];
+  /** It brought clusters the client did not have: routes to them wait for its ACK. */
+  readonly addsClusters: boolean;
+}
+
+/** Unanswered responses remembered per type; older ones count as lost. */
+const unansweredMax = 64;
+/** Names one client may subscribe to per type. */
+export const namesMax = 200_000;
+const backoffStepMs = 1_000;
+const backoffMaxMs = 5_000;
+
+const nothing: ReadonlyMap<string, Versioned> = new Map();
+const shortName = /[^./]+$/;
+
+/** Envoy answers the removal of a filter's extension config with 500s, so its names are never sent as removed. */
+const neverRemoved = new Set(["type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"]);
+
+export class TypeState {
+  readonly typeUrl: string;
+  readonly type: ResourceType | undefined;
+  /** CDS, EDS …, else the message's short name; part of every nonce. */
+  readonly label: string;
+  readonly removable: boolean;
+  requested = false;
+  wildcard = false;
+  readonly names = new Set<string>();
+  #everNamed = false;
+  /** What the client holds, as far as it is subscribed: the last state it was brought to. */
+  cursor: ReadonlyMap<string, Versioned> = nothing;
+  /** The cursor is what the client said it holds, subscribed or not. */
+  resuming = false;
+  /** The client had resources of this type when it came, and what uses them may not have been brought up to date yet. */
+  resumed = false;
+  /** The version a state-of-the-world client came with. */
+  claimedVersion = "";
+  /** The client came with the version we have, so nothing had to be sent. */
+  resumedEqual = false;
+  /** Names to send whatever the cursor says. */
+  readonly owed = new Set<string>();
+  /** A response is due even when it is empty. */
+  answerDue = false;
+  /** Removals held back until nothing that the client has can use them. */
+  readonly held = new Map<string, Versioned>();
+  heldSinceMs = 0;
+  /** Changes wait for an ACK or for the end of a backoff. */
+  changesWait = false;
+  blockedUntilMs = 0;
+  sent: Sent[] = [];
+  lastNonce = "";
+  lastEpoch = 0;
+  #lastVersion = "";
+  #lastSentAtMs: number | undefined;
+  #ackedVersion = "";
+  #ackedAtMs: number | undefined;
+  #error: string | undefined;
+  #errorAtMs = 0;
+  readonly #rejected = new Set<string>();
+  #nacksInRow = 0;
+
+  constructor(typeUrl: string) {
+    this.typeUrl = typeUrl;
+    this.type = resourceTypeOfUrl(typeUrl);
+    this.label = this.type?.label ?? shortName.exec(typeUrl)?.[0] ?? "";
+    this.removable = !neverRemoved.has(typeUrl);
+  }
+
+  covers(name: string): boolean {
+    return this.wildcard || this.names.has(name);
+  }
+
+  get fullState(): boolean {
+    return this.type?.fullState === true;
+  }
+
+  get nacked(): boolean {
+    return this.#error !== undefined;
+  }
+
+  /** The newest list replaces the last; names that are new in it are owed. */
+  subscribeSotw({ names }: SotwRequest, first: boolean): void {
+    const legacy = names.length === 0 && !this.#everNamed && this.fullState;
+    if (names.length > 0) this.#everNamed = true;
+    const wanted = new Set(names);
+    const wildcard = legacy || wanted.delete("*");
+    if (wildcard && !this.wildcard && !first) this.cursor = nothing;
+    for (const name of wanted) if (first || !this.names.has(name)) this.owed.add(name);
+    if (first || this.owed.size > 0 || (wildcard && !this.wildcard)) this.answerDue = true;
+    this.wildcard = wildcard;
+    this.names.clear();
+    for (const name of wanted) this.names.add(name);
+    for (const name of this.owed) if (!this.covers(name)) this.owed.delete(name);
+  }
+
+  subscribeDelta(request: DeltaRequest, first: boolean): void {
+    const { subscribe, unsubscribe, initialVersions } = request;
+    if (first) {
+      this.wildcard = this.fullState && subscribe.length === 0 && unsubscribe.length === 0;
+      this.cursor = new Map([...initialVersions].map(([name, version]) => [name, { version }]));
+      this.resuming = initialVersions.size > 0;
+      this.answerDue = true;
+    }
+    for (const name of subscribe) {
+      if (name === "*") {
+        if (!this.wildcard && !first) this.cursor = this.#subscribedPart();
+        this.wildcard = true;
+      } else {
+        this.names.add(name);
+        if (!(first && initialVersions.has(name))) this.owed.add(name);
+      }
+    }
+    for (const name of unsubscribe) this.#unsubscribe(name);
+  }
+
+  #unsubscribe(name: string): void {
+    if (name === "*") {
+      if (!this.wildcard) return;
+      this.wildcard = false;
+      for (const other of this.owed) if (!this.names.has(other)) this.owed.delete(other);
+      return;
+    }
+    this.names.delete(name);
+    this.#rejected.delete(name);
+    if (this.wildcard) {
+      this.owed.add(name);
+    } else {
+      this.owed.delete(name);
+      this.held.delete(name);
+    }
+  }
+
+  #subscribedPart(): ReadonlyMap<string, Versioned> {
+    const part = new Map<string, Versioned>();
+    for (const name of this.names) {
+      const held = this.cursor.get(name);
+      if (held) part.set(name, held);
+    }
+    return part;
+  }
+
+  remember(sent: Sent): void {
+    this.sent.push(sent);
+    if (this.sent.length > unansweredMax) this.sent.shift();
+    this.#lastVersion = sent.version;
+    this.#lastSentAtMs = sent.sentAtMs;
+    this.lastNonce = sent.nonce;
+    this.lastEpoch = sent.epoch;
+  }
+
+  /** The response the nonce answers, no longer waiting; older ones go with it, for answers come in order. */
+  answer(nonce: string): Sent | undefined {
+    let at = nonce === "" ? -1 : this.sent.length - 1;
+    while (at >= 0 && this.sent[at]?.nonce !== nonce) at--;
+    const found = this.sent[at];
+    if (found) this.sent = this.sent.slice(at + 1);
+    return found;
+  }
+
+  ack(sent: Sent, nowMs: number): void {
+    this.#ackedVersion = sent.version;
+    this.#ackedAtMs = nowMs;
+    this.#nacksInRow = 0;
+    this.blockedUntilMs = 0;
+    if (this.#error === undefined) return;
+    for (const { name } of sent.entries) this.#rejected.delete(name);
+    if (this.#rejected.size === 0 && sent.sentAtMs >= this.#errorAtMs) this.#error = undefined;
+  }
+
+  /** Gives the names the peer's text speaks of. While they are known, an ACK of others does not end the NACK. */
+  nack(sent: Sent, error: string, nowMs: number): readonly string[] {
+    this.#error = error;
+    this.#errorAtMs = nowMs;
+    this.#nacksInRow++;
+    // The first NACK must not delay the correction that may follow; a client that goes on refusing is slowed down.
+    const delay = Math.min(backoffMaxMs, (this.#nacksInRow - 1) * backoffStepMs);
+    this.blockedUntilMs = delay === 0 ? 0 : nowMs + delay;
+    this.#rejected.clear();
+    for (const { name } of sent.entries) if (mentions(error, name)) this.#rejected.add(name);
+    return [...this.#rejected];
+  }
+
+  /** Removed resources cannot be wrong any more. */
+  forgetRejected(names: Iterable<string>): void {
+    if (this.#rejected.size === 0) return;
+    for (const name of names) this.#rejected.delete(name);
+    if (this.#rejected.size === 0) this.#error = undefined;
+  }
+
+  sync(behind: boolean): TypeSync {
+    return {
+      typeUrl: this.typeUrl,
+      status: this.#status(behind),
+      version: this.#lastVersion,
+      ackedVersion: this.#ackedVersion,
+      nonce: this.lastNonce,
+      sentAtMs: this.#lastSentAtMs,
+      ackedAtMs: this.#ackedAtMs,
+      error: this.#error,
+      wildcard: this.wildcard,
+      names: this.names.size,
+    };
+  }
+
+  #status(behind: boolean): SyncStatus {
+    if (this.#error !== undefined) return "NACK";
+    if (this.#lastSentAtMs === undefined && !this.resumedEqual) return "NOT SENT";
+    return behind || this.sent.length > 0 ? "STALE" : "SYNCED";
+  }
+}
+
+const partOfName = /[\w.\-|:~/]/;
+
+/** Whether the text has the name as a word of its own. */
+const mentions = (text: string, name: string): boolean => {
+  for (let at = text.indexOf(name); at >= 0 && name !== ""; at = text.indexOf(name, at + 1)) {
+    const after = text[at + name.length];
+    const ends = after === undefined || !partOfName.test(after) || /[.:]/.test(after);
+    if (ends && !partOfName.test(text[at - 1] ?? " ")) return true;
+  }
+  return false;
+};
