@@ -1,0 +1,112 @@
+/** What the objects together say, gathered once for all analyzers: services, workloads, objects by kind. */
+import { type ConfigObject, type ConfigOf, compareAge, type SpecOf } from "../config-object.ts";
+import { isHostWithin } from "../kinds/rules.ts";
+import { nearest } from "../schema/nearest.ts";
+import { fullHost } from "./hosts.ts";
+import { servicesOf } from "./known-services.ts";
+import { workloadsOf } from "./known-workloads.ts";
+
+export type Labels = Readonly<Record<string, string>>;
+
+export interface KnownPort {
+  readonly number: number;
+  readonly name: string;
+  /** In lower case; empty where it is found by looking at the traffic. */
+  readonly protocol: string;
+}
+
+export interface KnownService {
+  readonly hostname: string;
+  readonly namespace: string;
+  readonly ports: readonly KnownPort[];
+  /** Labels of its endpoints; `undefined` where they cannot be known from here. */
+  readonly endpointLabels: readonly Labels[] | undefined;
+  /** Outside the mesh, so without its identities. */
+  readonly external: boolean;
+  readonly object?: ConfigObject;
+}
+
+export interface KnownWorkload {
+  readonly namespace: string;
+  readonly name: string;
+  readonly labels: Labels;
+  /** Ports of the workload and what they speak, where known. */
+  readonly ports: readonly KnownPort[];
+  readonly serviceAccount?: string;
+}
+
+/** What is known beside the objects: what registries have, and settings of the mesh. */
+export interface AnalyzeContext {
+  readonly services?: readonly KnownService[];
+  readonly workloads?: readonly KnownWorkload[];
+  /** Where mesh-wide policies live. */
+  readonly rootNamespace?: string;
+}
+
+export interface Facts {
+  readonly objects: readonly ConfigObject[];
+  /** Objects of one kind, oldest first. */
+  readonly of: <K extends keyof SpecOf>(kind: K) => readonly ConfigOf<K>[];
+  readonly services: readonly KnownService[];
+  readonly workloads: readonly KnownWorkload[];
+  readonly rootNamespace: string;
+  /**
+   * Some service is known, so one that is not known is a mistake. Where none is (files analysed before any service
+   * registered), a missing one may yet come.
+   */
+  readonly servicesKnown: boolean;
+  /** The service a host names, seen from a namespace; wildcard services cover their names. */
+  readonly serviceFor: (host: string, namespace: string) => KnownService | undefined;
+  /** The known service a mistaken host most likely means. */
+  readonly suggestHost: (host: string) => string | undefined;
+  /** DestinationRules that may hold for a host, oldest first. */
+  readonly rulesFor: (host: string, namespace: string) => readonly ConfigOf<"DestinationRule">[];
+}
+
+export const gatherFacts = (objects: readonly ConfigObject[], context: AnalyzeContext = {}): Facts => {
+  const byKind = Map.groupBy(objects.toSorted(compareAge), ({ kind }) => kind);
+  const of = <K extends keyof SpecOf>(kind: K) => (byKind.get(kind) ?? []) as unknown as readonly ConfigOf<K>[];
+  const workloads = [...workloadsOf(objects), ...(context.workloads ?? [])];
+  const services = [...servicesOf(objects, workloads), ...(context.services ?? [])];
+  const exact = new Map(services.toReversed().map((service) => [service.hostname, service]));
+  const wildcards = services.filter(({ hostname }) => hostname.startsWith("*"));
+  const rulesByHost = Map.groupBy(of("DestinationRule"), ({ spec, namespace }) => fullHost(spec.host, namespace));
+  const wildcardRules = [...rulesByHost].filter(([host]) => host.startsWith("*")).flatMap(([, rules]) => rules);
+  return {
+    objects,
+    of,
+    services,
+    workloads,
+    rootNamespace: context.rootNamespace ?? "istio-system",
+    servicesKnown: services.length > 0,
+    serviceFor: (host, namespace) => {
+      const name = fullHost(host, namespace);
+      return exact.get(name) ?? wildcards.find(({ hostname }) => isHostWithin(name, hostname));
+    },
+    suggestHost: hostSuggester(services),
+    rulesFor: (host, namespace) => {
+      const name = fullHost(host, namespace);
+      const wider = wildcardRules.filter((rule) => isHostWithin(name, rule.spec.host) && rule.spec.host !== name);
+      return [...(rulesByHost.get(name) ?? []), ...wider];
+    },
+  };
+};
+
+/** Suggestions compare with every name, so after this many a run makes no more. */
+const suggestionsMax = 50;
+
+const hostSuggester = (services: readonly KnownService[]): Facts["suggestHost"] => {
+  const made = new Map<string, string | undefined>();
+  return (host) => {
+    if (made.has(host) || made.size >= suggestionsMax) return made.get(host);
+    const elsewhere = services.find(({ hostname }) => hostname.startsWith(`${host}.`))?.hostname;
+    const names = new Set(services.flatMap(({ hostname }) => [hostname, hostname.split(".")[0] ?? ""]));
+    const suggestion = elsewhere ?? nearest(host, [...names]);
+    made.set(host, suggestion);
+    return suggestion;
+  };
+};
+
+/** Every label asked for is there with that value. */
+export const labelsMatch = (wanted: Labels | undefined, labels: Labels): boolean =>
+  Object.entries(wanted ?? {}).every(([name, value]) => labels[name] === value);

@@ -1,0 +1,82 @@
+import type { ConfigObject } from "../config-object.ts";
+import type { FieldPath } from "../schema/problem.ts";
+import type { Analyzer } from "./analyzer.ts";
+import { type Labels, labelsMatch } from "./facts.ts";
+
+interface Selection {
+  readonly object: ConfigObject;
+  readonly labels: Labels;
+  readonly path: FieldPath;
+  /** Every namespace is searched, as for policies of the root namespace. */
+  readonly everywhere: boolean;
+}
+
+/** A selector picks no workload. */
+export const selectorWithoutWorkloads: Analyzer = {
+  code: "WF1104",
+  level: "warning",
+  also: ["IST0127", "KIA0004"],
+  title: "a selector picks no workload",
+  explain: `The labels of a selector match no workload of the namespace, so the object has no effect. The check is
+made only where workloads of that namespace are known.`,
+  run: ({ of, workloads, rootNamespace }) => {
+    const selections: Selection[] = [
+      ...[...of("PeerAuthentication"), ...of("AuthorizationPolicy")].map((object) => ({
+        object,
+        labels: object.spec.selector?.matchLabels ?? {},
+        path: ["spec", "selector", "matchLabels"],
+        everywhere: object.kind === "AuthorizationPolicy" && object.namespace === rootNamespace,
+      })),
+      ...of("ServiceEntry").map((object) => ({
+        object,
+        labels: object.spec.workloadSelector?.labels ?? {},
+        path: ["spec", "workloadSelector", "labels"],
+        everywhere: false,
+      })),
+      ...of("DestinationRule").map((object) => ({
+        object,
+        labels: object.spec.workloadSelector?.matchLabels ?? {},
+        path: ["spec", "workloadSelector", "matchLabels"],
+        everywhere: false,
+      })),
+    ];
+    return selections.flatMap(({ object, labels, path, everywhere }) => {
+      if (Object.keys(labels).length === 0) return [];
+      const near = workloads.filter(({ namespace }) => everywhere || namespace === object.namespace);
+      if (near.length === 0 || near.some((workload) => labelsMatch(labels, workload.labels))) return [];
+      const wanted = Object.entries(labels).map(([name, value]) => `${name}=${value}`);
+      const message =
+        `no workload of namespace ${object.namespace} has the labels ${wanted.join(", ")}: correct ` +
+        `the selector or label the workloads`;
+      return [{ object, path, message }];
+    });
+  },
+  example: {
+    bad: `
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: till-1}
+spec: {address: 10.0.0.4, labels: {app: till}}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: till}
+spec:
+  selector: {matchLabels: {app: tills}}
+  mtls: {mode: STRICT}
+`,
+    good: `
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: till-1}
+spec: {address: 10.0.0.4, labels: {app: till}}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: till}
+spec:
+  selector: {matchLabels: {app: till}}
+  mtls: {mode: STRICT}
+`,
+  },
+};

@@ -1,0 +1,65 @@
+/** Configuration as the user wrote it: one typed object per document. */
+import type { SourcePosition } from "@weft/core/error";
+import type { AuthorizationPolicySpec } from "./kinds/authorization-policy.ts";
+import type { DestinationRuleSpec } from "./kinds/destination-rule.ts";
+import type { GatewaySpec } from "./kinds/gateway.ts";
+import type { InertKind, InertSpec } from "./kinds/inert.ts";
+import type { EndpointSliceSpec, EndpointsSpec } from "./kinds/kubernetes-endpoints.ts";
+import type { KubernetesServiceSpec } from "./kinds/kubernetes-service.ts";
+import type { PeerAuthenticationSpec } from "./kinds/peer-authentication.ts";
+import type { ServiceEntrySpec } from "./kinds/service-entry.ts";
+import type { VirtualServiceSpec } from "./kinds/virtual-service.ts";
+import type { WorkloadEntrySpec } from "./kinds/workload-entry.ts";
+import type { FieldPath } from "./schema/problem.ts";
+
+/** The spec of each kind that has an effect. */
+export interface SpecOf {
+  readonly VirtualService: VirtualServiceSpec;
+  readonly DestinationRule: DestinationRuleSpec;
+  readonly ServiceEntry: ServiceEntrySpec;
+  readonly WorkloadEntry: WorkloadEntrySpec;
+  readonly Gateway: GatewaySpec;
+  readonly PeerAuthentication: PeerAuthenticationSpec;
+  readonly AuthorizationPolicy: AuthorizationPolicySpec;
+  readonly Service: KubernetesServiceSpec;
+  readonly Endpoints: EndpointsSpec;
+  readonly EndpointSlice: EndpointSliceSpec;
+}
+
+interface ObjectFacts {
+  /** As written, such as `networking.istio.io/v1alpha3`; all served versions mean the same. */
+  readonly apiVersion: string;
+  /** `default` when the user gave none; empty for kinds without namespaces. */
+  readonly namespace: string;
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+  /** RFC 3339, where the object carries one. Older objects win conflicts; see `compareAge`. */
+  readonly creationTimestamp: string | undefined;
+  /** Position among the objects of one reading, which decides age where timestamps do not. */
+  readonly creationOrder: number;
+  /** Where the object begins. */
+  readonly source: SourcePosition;
+  /** Where a field is, counted from the object's root: `["spec", "http", 0]`; the nearest parent if it is absent. */
+  readonly positionOf: (path: FieldPath) => SourcePosition;
+}
+
+/** An object of one kind with its typed spec, for kinds that have an effect. */
+export type ConfigOf<K extends keyof SpecOf> = ObjectFacts & { readonly kind: K; readonly spec: SpecOf[K] };
+/** An object that is accepted and kept but acts on nothing. */
+export type InertConfig = ObjectFacts & { readonly kind: InertKind; readonly spec: InertSpec };
+export type ConfigObject = { readonly [K in keyof SpecOf]: ConfigOf<K> }[keyof SpecOf] | InertConfig;
+
+/** Objects of one kind, typed. */
+export const objectsOfKind = <K extends keyof SpecOf>(objects: readonly ConfigObject[], kind: K): ConfigOf<K>[] =>
+  objects.filter((object): object is ConfigOf<K> & ConfigObject => object.kind === kind);
+
+/** Orders oldest first: by creation timestamp, then by order of reading, then by namespace and name. */
+export const compareAge = (a: AgeFacts, b: AgeFacts): number => {
+  const [timeA, timeB] = [a.creationTimestamp ?? "", b.creationTimestamp ?? ""];
+  if (timeA !== "" && timeB !== "" && timeA !== timeB) return Date.parse(timeA) - Date.parse(timeB);
+  return a.creationOrder - b.creationOrder || compareText(a.namespace, b.namespace) || compareText(a.name, b.name);
+};
+type AgeFacts = Pick<ObjectFacts, "creationTimestamp" | "creationOrder" | "namespace" | "name">;
+
+const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
