@@ -1,0 +1,220 @@
+/** A small HTTP server for APIs over node:http: routes, JSON, limits and refusals. Never in the data path. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { SocketAddress } from "@weft/core/address";
+import { WeftError } from "@weft/core/error";
+import type { Logger } from "@weft/core/world";
+import { listenError } from "../grpc/server.ts";
+import { findRoute, type Routes } from "./routes.ts";
+
+export interface HttpRequest {
+  readonly method: string;
+  readonly path: string;
+  /** Named parts of the route's path, decoded. */
+  readonly params: ReadonlyMap<string, string>;
+  readonly query: URLSearchParams;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** Empty when there was none. */
+  readonly body: Buffer;
+  /** Aborts when the client is gone. */
+  readonly signal: AbortSignal;
+}
+
+export type HttpReply =
+  | { readonly kind: "json"; readonly status?: number; readonly body: unknown; readonly headers?: HttpHeaders }
+  | { readonly kind: "text"; readonly status?: number; readonly body: string; readonly type?: string }
+  /** One JSON document per line for as long as `start` likes; it is told when the client is gone by the request's signal. */
+  | { readonly kind: "lines"; readonly start: (out: LineOutput) => void };
+export type HttpHeaders = Readonly<Record<string, string>>;
+
+export interface LineOutput {
+  /** False: the client does not keep up. */
+  write(item: unknown): boolean;
+  /** What the client has not taken yet. */
+  queuedBytes(): number;
+  end(): void;
+}
+
+export type HttpHandler = (request: HttpRequest) => HttpReply | Promise<HttpReply>;
+
+export interface HttpServerOptions {
+  readonly address: SocketAddress;
+  readonly routes: Routes;
+  readonly log: Logger;
+  /** Looks at every request before its route does and before its body is read; what it throws is the answer. */
+  readonly guard?: (head: RequestHeadFacts) => void;
+  readonly bodyBytesMax?: number;
+}
+
+export interface RequestHeadFacts {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly peerAddress: string;
+}
+
+export interface HttpServer {
+  readonly address: SocketAddress;
+  /** Lets running requests end, at the latest after the time given. */
+  close(timeoutMs?: number): Promise<void>;
+}
+
+const bodyBytesDefault = 16 * 1024 * 1024;
+const headBytesMax = 32 * 1024;
+const connectionsMax = 4096;
+const headTimeoutMs = 10_000;
+const requestTimeoutMs = 60_000;
+const closeTimeoutDefaultMs = 2_000;
+
+/** Listens. Refuses with WF2010 when the address cannot be had. */
+export const openHttpServer = async (options: HttpServerOptions): Promise<HttpServer> => {
+  const streams = new Set<ServerResponse>();
+  const server = createServer(
+    { maxHeaderSize: headBytesMax, headersTimeout: headTimeoutMs, requestTimeout: requestTimeoutMs },
+    (request, response) => {
+      answer(request, response, { ...options, streams }).catch((error: unknown) => {
+        options.log.error("HTTP request failed", { path: request.url ?? "", error: String(error) });
+        response.destroy();
+      });
+    },
+  );
+  server.maxConnections = connectionsMax;
+  const address = await listen(server, options.address);
+  return {
+    address,
+    close: (timeoutMs = closeTimeoutDefaultMs) =>
+      new Promise((resolve) => {
+        const force = setTimeout(() => server.closeAllConnections(), timeoutMs);
+        for (const stream of streams) stream.end();
+        server.close(() => {
+          clearTimeout(force);
+          resolve();
+        });
+        server.closeIdleConnections();
+      }),
+  };
+};
+
+const listen = (server: Server, address: SocketAddress): Promise<SocketAddress> =>
+  new Promise((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => reject(listenError(address, error)));
+    server.listen({ host: address.host, port: address.port }, () => {
+      const bound = server.address();
+      resolve(typeof bound === "object" && bound ? { host: address.host, port: bound.port } : address);
+    });
+  });
+
+/** A refusal with its HTTP status. Other WeftErrors are answered 400. */
+export class HttpRefusal extends WeftError {
+  readonly status: number;
+  /** Members of the answer beside code, message and next. */
+  readonly details?: object;
+  constructor(status: number, code: string, message: string, options?: ConstructorParameters<typeof WeftError>[2]) {
+    super(code, message, options);
+    this.name = "HttpRefusal";
+    this.status = status;
+  }
+}
+
+interface AnswerOptions extends HttpServerOptions {
+  /** Answers without an end of their own, to be ended when the server closes. */
+  readonly streams: Set<ServerResponse>;
+}
+
+const answer = async (
+  request: IncomingMessage,
+  response: ServerResponse,
+  { routes, guard, log, streams, bodyBytesMax = bodyBytesDefault }: AnswerOptions,
+): Promise<void> => {
+  const gone = new AbortController();
+  response.once("close", () => gone.abort());
+  response.on("error", () => {});
+  try {
+    const method = request.method ?? "GET";
+    const url = parseTarget(request.url ?? "/");
+    const peerAddress = request.socket.remoteAddress ?? "";
+    guard?.({ method, path: url.pathname, headers: request.headers, peerAddress });
+    const found = findRoute(routes, method, url.pathname);
+    if (found.kind === "absent") throw new HttpRefusal(404, "WF8404", `there is nothing at ${url.pathname}`);
+    if (found.kind === "method") {
+      response.setHeader("allow", found.allowed.join(", "));
+      throw new HttpRefusal(405, "WF8405", `${url.pathname} does not take ${method}`);
+    }
+    const body = await readBody(request, bodyBytesMax);
+    const reply = await found.handler({
+      method,
+      path: url.pathname,
+      params: found.params,
+      query: url.searchParams,
+      headers: request.headers,
+      body,
+      signal: gone.signal,
+    });
+    if (reply.kind === "lines") {
+      streams.add(response);
+      response.once("close", () => streams.delete(response));
+    }
+    send(response, reply, method);
+  } catch (error) {
+    if (!(error instanceof WeftError))
+      log.error("HTTP request failed", { path: request.url ?? "", error: String(error) });
+    // A body that is not read would be taken for the next request.
+    if (!request.complete) {
+      if (!response.headersSent) response.setHeader("connection", "close");
+      response.once("finish", () => request.destroy());
+    }
+    if (!response.headersSent) send(response, refusalOf(error), request.method ?? "GET");
+  }
+};
+
+const parseTarget = (target: string): URL => {
+  try {
+    return new URL(target.startsWith("/") ? `http://api${target}` : target);
+  } catch {
+    throw new HttpRefusal(400, "WF8400", "the request target is not a URL");
+  }
+};
+
+const readBody = async (request: IncomingMessage, bytesMax: number): Promise<Buffer> => {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > bytesMax) throw new HttpRefusal(413, "WF8413", `the body is over ${bytesMax} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, size);
+};
+
+const refusalOf = (error: unknown): HttpReply => {
+  if (!(error instanceof WeftError)) {
+    return { kind: "json", status: 500, body: { code: "WF2500", message: "internal error" } };
+  }
+  const status = error instanceof HttpRefusal ? error.status : 400;
+  const { code, message, next, where } = error;
+  const details = error instanceof HttpRefusal ? error.details : undefined;
+  return { kind: "json", status, body: { code, message, next, where, ...details } };
+};
+
+const send = (response: ServerResponse, reply: HttpReply, method: string): void => {
+  response.setHeader("cache-control", "no-store");
+  response.setHeader("x-content-type-options", "nosniff");
+  if (reply.kind === "lines") {
+    response.writeHead(200, { "content-type": "application/x-ndjson" });
+    response.flushHeaders();
+    reply.start({
+      write: (item) => !response.destroyed && response.write(`${JSON.stringify(item)}\n`),
+      queuedBytes: () => response.writableLength,
+      end: () => response.end(),
+    });
+    return;
+  }
+  const text = reply.kind === "json" ? `${JSON.stringify(reply.body, null, 2)}\n` : reply.body;
+  const type = reply.kind === "json" ? "application/json" : (reply.type ?? "text/plain; charset=utf-8");
+  const extra = reply.kind === "json" ? (reply.headers ?? {}) : {};
+  response.writeHead(reply.status ?? 200, {
+    ...extra,
+    "content-type": type,
+    "content-length": Buffer.byteLength(text),
+  });
+  response.end(method === "HEAD" ? undefined : text);
+};

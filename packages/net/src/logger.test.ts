@@ -1,0 +1,38 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { createLogger } from "./logger.ts";
+
+const collect = (format: "text" | "json") => {
+  const lines: string[] = [];
+  const log = createLogger({ format, level: "info", wallMs: () => 0, write: (line) => lines.push(line) });
+  return { lines, log };
+};
+
+test("lines below the level are not written, and the level changes while running", () => {
+  const { lines, log } = collect("text");
+  log.debug("unseen");
+  log.info("seen");
+  log.level = "debug";
+  log.debug("seen too");
+  log.level = "off";
+  log.error("unseen");
+  assert.deepEqual(lines, ["1970-01-01T00:00:00.000Z INFO  seen\n", "1970-01-01T00:00:00.000Z DEBUG seen too\n"]);
+});
+
+test("what a peer wrote cannot begin a line of its own", () => {
+  const { lines, log } = collect("text");
+  log.warn("bad\nINFO  forged", { name: "a\r\nb", plain: "x/y:1", none: undefined });
+  assert.equal(lines.length, 1);
+  assert.equal(lines[0]?.trimEnd(), '1970-01-01T00:00:00.000Z WARN  bad\\nINFO  forged name="a\\r\\nb" plain=x/y:1');
+});
+
+test("JSON lines carry fields as members", () => {
+  const { lines, log } = collect("json");
+  log.error("no", { port: 80 });
+  assert.deepEqual(JSON.parse(lines[0] ?? ""), {
+    time: "1970-01-01T00:00:00.000Z",
+    level: "error",
+    message: "no",
+    port: 80,
+  });
+});

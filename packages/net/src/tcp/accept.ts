@@ -1,0 +1,111 @@
+import { createServer, type Server, Socket } from "node:net";
+import { formatAddress, type SocketAddress } from "@weft/core/address";
+import { WeftError } from "@weft/core/error";
+import { Connection } from "./connection.ts";
+import { backlog } from "./limits.ts";
+import type { SocketLoop } from "./socket-loop.ts";
+
+export interface TcpListener {
+  /** The bound address; rejects with WF5001 (in use), WF5002 (not ours), WF5003 (not allowed) or WF5004. */
+  readonly bound: Promise<SocketAddress>;
+  /** Stops accepting. Accepted connections are their owner's. */
+  close(): void;
+}
+
+export interface ListenOptions {
+  readonly loop: SocketLoop;
+  readonly address: SocketAddress;
+  /** Several threads or processes may bind the same port and the kernel spreads connections. */
+  readonly reusePort?: boolean;
+  /** `::` takes IPv4 connections too unless this is set. */
+  readonly ipv6Only?: boolean;
+}
+
+/** Binds and accepts. The callback must set the connection's handler at once; reading starts after it. */
+export const listenTcp = (options: ListenOptions, onConnection: (connection: Connection) => void): TcpListener => {
+  const { loop, address, reusePort = false, ipv6Only = false } = options;
+  const server = createServer({ noDelay: true, allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
+    const connection = adopt(loop, socket);
+    if (connection === undefined) return;
+    onConnection(connection);
+    connection.resume();
+  });
+  const bound = new Promise<SocketAddress>((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => reject(bindError(address, error)));
+    server.listen({ host: address.host, port: address.port, backlog, reusePort, ipv6Only }, () =>
+      resolve(boundAddress(server, address)),
+    );
+  });
+  bound.then(
+    // Errors of a bound listener (EMFILE on accept) concern the connection that did not come about.
+    () => server.on("error", () => {}),
+    () => {},
+  );
+  return { bound, close: () => void server.close() };
+};
+
+interface AcceptedHandle {
+  readonly readStop?: () => number;
+}
+type HandleOwner = { _handle: AcceptedHandle | null };
+
+/**
+ * `net.createServer` has no `onread` for accepted sockets; a new socket around the accepted handle has. The handle is
+ * not documented: where it is missing, 'data' events serve.
+ */
+const adopt = (loop: SocketLoop, accepted: Socket): Connection | undefined => {
+  const owner = accepted as unknown as HandleOwner;
+  const handle = owner._handle;
+  if (!loop.useReadBuffer || handle === null || handle === undefined) {
+    if (accepted.destroyed) return undefined;
+    const connection = new Connection(loop, accepted);
+    accepted.on("data", (bytes: Buffer) => {
+      if (connection.socket === accepted) connection.received(bytes);
+    });
+    accepted.pause();
+    return connection;
+  }
+  owner._handle = null;
+  accepted.destroy();
+  let connection: Connection | undefined;
+  const options = {
+    handle,
+    allowHalfOpen: true,
+    pauseOnCreate: true,
+    onread: {
+      buffer: loop.readBuffer,
+      callback: (length: number, buffer: Buffer) => {
+        connection?.received(length === buffer.length ? buffer : buffer.subarray(0, length));
+        return true;
+      },
+    },
+  };
+  const socket = new Socket(options as unknown as ConstructorParameters<typeof Socket>[0]);
+  connection = new Connection(loop, socket);
+  return connection;
+};
+
+const boundAddress = (server: Server, asked: SocketAddress): SocketAddress => {
+  const at = server.address();
+  return at === null || typeof at === "string" ? asked : { host: at.address, port: at.port };
+};
+
+const bindError = (address: SocketAddress, error: NodeJS.ErrnoException): WeftError => {
+  const where = formatAddress(address);
+  switch (error.code) {
+    case "EADDRINUSE":
+      return new WeftError("WF5001", `cannot listen on ${where}: the port is in use`, {
+        next: "stop what listens there or choose another port",
+        cause: error,
+      });
+    case "EADDRNOTAVAIL":
+      return new WeftError("WF5002", `cannot listen on ${where}: this machine has no such address`, { cause: error });
+    case "EACCES":
+      return new WeftError("WF5003", `cannot listen on ${where}: not allowed`, {
+        next: "choose a port above 1023",
+        cause: error,
+      });
+    default:
+      return new WeftError("WF5004", `cannot listen on ${where}: ${error.message}`, { cause: error });
+  }
+};

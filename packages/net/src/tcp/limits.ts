@@ -1,0 +1,21 @@
+/** Bounds of sockets by name. */
+
+/** One buffer of this size receives for every plaintext socket of a thread; what is read is used up before the next read. */
+export const readBufferBytes = 256 * 1024;
+
+/** Writes of one turn are gathered in pieces of this size: each connection with output in a turn takes one at least. */
+export const gatherBytes = 16 * 1024;
+
+/**
+ * Free gather pieces a thread keeps for the next turn, 16 MiB at most. Every connection that writes in the same turn has
+ * one, and making a new one costs more than the write: it is memory outside the heap, which hurries the collector.
+ */
+export const freeGatherMax = 1024;
+
+/** A connection with more than this waiting for the kernel is congested: its source must pause. */
+export const queuedBytesMax = 64 * 1024;
+
+/** What may be gathered within one turn before it is written at once. */
+export const turnBytesMax = 512 * 1024;
+
+export const backlog = 1024;

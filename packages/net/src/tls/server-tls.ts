@@ -1,0 +1,39 @@
+import { TLSSocket } from "node:tls";
+import type { Connection } from "../tcp/connection.ts";
+import { type TlsPeer, tlsPeer } from "./peer.ts";
+import type { TlsContext } from "./tls-material.ts";
+
+export interface ServerTlsOptions {
+  readonly context: TlsContext;
+  /** The protocol to agree on, chosen from what the client offered; `undefined` answers without ALPN. */
+  readonly alpn: string | undefined;
+  readonly requestCertificate: boolean;
+  readonly sni: string;
+  /** What was read already: the client's first bytes. */
+  readonly firstBytes: Buffer;
+}
+
+/**
+ * Turns an accepted connection into a TLS server. `onSecure` comes once the handshake is done, or the connection's
+ * `onClose` without it. Whether an unverified peer may stay is the caller's to decide there.
+ */
+export const upgradeServer = (
+  connection: Connection,
+  options: ServerTlsOptions,
+  onSecure: (peer: TlsPeer) => void,
+): void => {
+  const raw = connection.socket;
+  raw.pause();
+  raw.unshift(options.firstBytes);
+  const socket = new TLSSocket(raw, {
+    isServer: true,
+    secureContext: options.context,
+    requestCert: options.requestCertificate,
+    rejectUnauthorized: false,
+    ...(options.alpn === undefined ? {} : { ALPNProtocols: [options.alpn] }),
+  });
+  connection.replaceSocket(socket);
+  socket.once("secure", () => {
+    if (connection.open) onSecure(tlsPeer(socket, options.sni));
+  });
+};
