@@ -1,0 +1,169 @@
+/** `weft cp`: reads its flags, opens the control plane, and serves until told to stop. */
+import { hostname } from "node:os";
+import { join, resolve } from "node:path";
+import { formatAddress, parseAddress, type SocketAddress } from "@weft/core/address";
+import { parseGoDuration } from "@weft/core/duration";
+import { formatError, WeftError } from "@weft/core/error";
+import { defaultRootNamespace, defaultTrustDomain } from "@weft/core/identity";
+import type { Logger, LogLevel } from "@weft/core/world";
+import { realClock, setRealTimer } from "@weft/net/clock";
+import { createLogger, logLevels } from "@weft/net/logger";
+import { meshStateFolder, publishMeshContext, readMeshContext } from "@weft/net/mesh-context";
+import { Command, CommanderError } from "commander";
+import { openControlPlane } from "../control-plane.ts";
+import { version } from "../version.ts";
+
+interface Flags {
+  readonly config?: string;
+  readonly data: string;
+  readonly xdsAddress: string;
+  readonly secureAddress: string;
+  readonly httpAddress: string;
+  readonly monitoringAddress: string;
+  readonly httpHost: readonly string[];
+  readonly maxConnectionAge?: string;
+  readonly trustDomain: string;
+  readonly rootNamespace: string;
+  readonly logLevel: string;
+  readonly logFormat: string;
+}
+
+const usageCode = 2;
+const stopTimeoutMs = 8_000;
+
+/** Runs until SIGTERM or SIGINT; gives 0 then, 1 when it could not start, 2 for wrong flags. */
+export const runControlPlane = async (argv: readonly string[]): Promise<number> => {
+  let flags: Flags;
+  try {
+    const program = describeFlags();
+    program.parse([...argv], { from: "user" });
+    flags = program.opts<Flags>();
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : usageCode;
+    throw error;
+  }
+  try {
+    await serve(flags);
+    return 0;
+  } catch (error) {
+    process.stderr.write(`${formatError(error)}\n`);
+    return error instanceof WeftError && error.code === "WF9020" ? usageCode : 1;
+  }
+};
+
+/** The command line of `weft cp`. */
+export const describeFlags = (): Command =>
+  new Command("weft cp")
+    .description("Run a control plane in the foreground.")
+    .version(version)
+    .exitOverride()
+    .allowExcessArguments(false)
+    .option("--config <folder>", "folder (or file) of YAML or JSON configuration, watched for changes")
+    .option("--data <folder>", "folder for what must survive a restart: registry, CA, tokens", "weft-data")
+    .option("--xds-address <H:P>", "xDS without TLS, for this machine", "127.0.0.1:15010")
+    .option("--secure-address <H:P>", "xDS and certificates over TLS", "127.0.0.1:15012")
+    .option("--http-address <H:P>", "HTTP API", "127.0.0.1:8080")
+    .option("--monitoring-address <H:P>", "metrics", "127.0.0.1:15014")
+    .option("--http-host <name>", "another name the HTTP API is reached by; repeatable", collect, [])
+    .option(
+      "--max-connection-age <duration>",
+      "xDS connections this old, ±20 %, are asked to come again; never if absent",
+    )
+    .option("--trust-domain <name>", "trust domain of all identities", defaultTrustDomain)
+    .option("--root-namespace <name>", "where mesh-wide policies live", defaultRootNamespace)
+    .option("--log-level <level>", logLevels.join(", "), "info")
+    .option("--log-format <format>", "text or json", "text");
+
+const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+
+const serve = async (flags: Flags): Promise<void> => {
+  const level = logLevels.find((known) => known === flags.logLevel);
+  if (!level) throw usage("--log-level", flags.logLevel, logLevels.join(", "));
+  if (flags.logFormat !== "text" && flags.logFormat !== "json")
+    throw usage("--log-format", flags.logFormat, "text, json");
+  const log = createLogger({
+    level: level as LogLevel,
+    format: flags.logFormat,
+    wallMs: realClock.wallMs,
+    write: (line) => process.stderr.write(line),
+  });
+  const stopped = stopSignal();
+  const plane = await openControlPlane({
+    configFolder: flags.config === undefined ? undefined : resolve(flags.config),
+    dataFolder: resolve(flags.data),
+    xds: addressOf("--xds-address", flags.xdsAddress),
+    secure: addressOf("--secure-address", flags.secureAddress),
+    http: addressOf("--http-address", flags.httpAddress),
+    monitoring: addressOf("--monitoring-address", flags.monitoringAddress),
+    hosts: [hostname(), ...flags.httpHost],
+    ...(flags.maxConnectionAge === undefined ? {} : { connectionAgeMaxMs: ageOf(flags.maxConnectionAge) }),
+    trustDomain: flags.trustDomain,
+    rootNamespace: flags.rootNamespace,
+    clock: realClock,
+    setTimer: setRealTimer,
+    random: Math.random,
+    log,
+  });
+  const { xds, secure, http, monitoring } = plane;
+  const parts = Object.entries({ xds, secure, http, monitoring }).map(([name, at]) => `${name}=${formatAddress(at)}`);
+  using _published = publish(plane, resolve(flags.data), log);
+  process.stdout.write(`ready ${parts.join(" ")}\n`);
+  await stopped;
+  log.info("stopping");
+  const force = setTimeout(() => process.exit(1), stopTimeoutMs);
+  await plane[Symbol.asyncDispose]();
+  clearTimeout(force);
+};
+
+/** Lets commands of the same user find this mesh without flags, unless one is published already. */
+const publish = (plane: Addresses, dataFolder: string, log: Logger): Disposable | undefined => {
+  const folder = meshStateFolder(process.env);
+  if (readMeshContext(folder) !== undefined) return undefined;
+  const published = publishMeshContext(folder, {
+    http: formatAddress(fromHere(plane.http)),
+    secure: formatAddress(fromHere(plane.secure)),
+    xds: formatAddress(fromHere(plane.xds)),
+    monitoring: formatAddress(fromHere(plane.monitoring)),
+    rootCertFile: join(dataFolder, "root-cert.pem"),
+    adminTokenFile: join(dataFolder, "admin-token"),
+    joinTokenFile: join(dataFolder, "join-token"),
+    pid: process.pid,
+    startedAt: new Date().toISOString(),
+  });
+  if (!published) log.warn("others can write to the folder, so commands need --cp to find this mesh", { folder });
+  return published;
+};
+
+/** How a command on this machine reaches an address that may mean all of them. */
+const fromHere = ({ host, port }: SocketAddress): SocketAddress => {
+  if (host === "0.0.0.0") return { host: "127.0.0.1", port };
+  return host === "::" ? { host: "::1", port } : { host, port };
+};
+
+type Addresses = Readonly<Record<"http" | "secure" | "xds" | "monitoring", SocketAddress>>;
+
+const stopSignal = (): Promise<void> =>
+  new Promise((resolve) => {
+    process.once("SIGTERM", () => resolve());
+    process.once("SIGINT", () => resolve());
+  });
+
+const addressOf = (flag: string, text: string): SocketAddress => {
+  const address = parseAddress(text);
+  if (!address) throw usage(flag, text, "HOST:PORT, such as 127.0.0.1:0");
+  return address;
+};
+
+const ageMinMs = 1_000;
+/** Timers take 24.8 days, and an age may get 20 % more. */
+const ageMaxMs = 20 * 24 * 3_600_000;
+
+const ageOf = (text: string): number => {
+  const ms = parseGoDuration(text);
+  if (ms === undefined || ms < ageMinMs || ms > ageMaxMs)
+    throw usage("--max-connection-age", text, "a duration from 1s to 480h, such as 30m");
+  return ms;
+};
+
+const usage = (flag: string, given: string, accepted: string): WeftError =>
+  new WeftError("WF9020", `${flag} is "${given}"`, { next: `give ${accepted}` });

@@ -1,0 +1,219 @@
+/** The control plane as one process serves it: xDS on two ports, the HTTP API, metrics; all of it closes together. */
+import { formatAddress, isLoopback, type SocketAddress } from "@weft/core/address";
+import { WeftError } from "@weft/core/error";
+import type { Clock, Logger, Random, SetTimer } from "@weft/core/world";
+import { isReadable, makeFolder } from "@weft/net/files/files";
+import { type FolderWatch, watchFolder } from "@weft/net/files/watch";
+import { openGrpcServer } from "@weft/net/grpc/server";
+import { accessGuard } from "@weft/net/http/access";
+import { type Routes, route } from "@weft/net/http/routes";
+import { openHttpServer } from "@weft/net/http/server";
+import { openKeyValueStore } from "@weft/net/sqlite/key-value-store";
+import { aboutRoutes } from "./api/about-routes.ts";
+import { configRoutes } from "./api/config-routes.ts";
+import { meshRoutes } from "./api/mesh-routes.ts";
+import { proxyRoutes } from "./api/proxy-routes.ts";
+import { registryFacts, registryRoutes } from "./api/registry-routes.ts";
+import { tokenRoutes } from "./api/token-routes.ts";
+import { openMeshIdentity } from "./mesh-identity.ts";
+import { createMeshState, type MeshState } from "./mesh-state.ts";
+import { createMetrics } from "./metrics/metrics.ts";
+import { addProcessMetrics } from "./metrics/process-metrics.ts";
+import { createAds } from "./push/ads.ts";
+import { createPushMetrics } from "./push/push-metrics.ts";
+import { createEmbeddedRegistry, type EmbeddedRegistry } from "./registries/embedded/registry.ts";
+import { folderChanges } from "./store/folder-changes.ts";
+import { secretInFile } from "./store/secret-file.ts";
+
+export interface ControlPlaneAddresses {
+  readonly xds: SocketAddress;
+  readonly secure: SocketAddress;
+  readonly http: SocketAddress;
+  readonly monitoring: SocketAddress;
+}
+
+export interface ControlPlaneOptions extends ControlPlaneAddresses {
+  /** Absent: configuration comes by the API only. */
+  readonly configFolder: string | undefined;
+  readonly dataFolder: string;
+  readonly trustDomain: string;
+  readonly rootNamespace: string;
+  /** xDS connections older than this, ±20 %, are asked to come again. Absent: never. */
+  readonly connectionAgeMaxMs?: number;
+  /** Names beside loopback under which this control plane is reached. */
+  readonly hosts: readonly string[];
+  readonly clock: Clock;
+  readonly setTimer: SetTimer;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+export interface ControlPlane extends ControlPlaneAddresses, AsyncDisposable {}
+
+/** Opens everything, or nothing: WF2010 for a port, WF2002 and WF2003 for a folder. */
+export const openControlPlane = async (options: ControlPlaneOptions): Promise<ControlPlane> => {
+  await using opened = new AsyncDisposableStack();
+  const { dataFolder, log, clock, setTimer, random, trustDomain } = options;
+  if (options.configFolder !== undefined && !isReadable(options.configFolder)) {
+    throw new WeftError("WF2003", `there is no readable configuration at ${options.configFolder}`, {
+      next: "give a folder or a file with --config, or leave it out",
+    });
+  }
+  openDataFolder(dataFolder);
+  const metrics = createMetrics();
+  addProcessMetrics(metrics);
+  const pushMetrics = createPushMetrics(metrics);
+  const registry = createEmbeddedRegistry({
+    store: opened.use(openKeyValueStore(`${dataFolder}/registry.sqlite`)),
+    clock,
+  });
+  const state = createMeshState({
+    ...options,
+    metrics,
+    pushMetrics,
+    persistence: folderChanges(`${dataFolder}/config`, log),
+    registry,
+  });
+  opened.use(state);
+  opened.use(expireInstances(registry, options));
+  opened.use(watchConfig(options.configFolder, state, log));
+  const ads = createAds({ publisher: state.publisher, trustDomain, clock, setTimer, log, metrics: pushMetrics });
+
+  const identity = openMeshIdentity({ ...options, metrics, hosts: [...options.hosts, options.secure.host] });
+  const guard = accessGuard({
+    token: secretInFile(`${dataFolder}/admin-token`),
+    hosts: options.hosts,
+    openPaths: ["/ready"],
+  });
+  const analyzeContext = () => ({ ...registryFacts(registry, state.model), rootNamespace: options.rootNamespace });
+  const routes: Routes = [
+    ...aboutRoutes({ waitingFor: () => [], trustDomain }),
+    ...configRoutes({ store: state.store, analyzeContext }),
+    ...registryRoutes({ registry, model: state.model, commit: state.commit }),
+    ...proxyRoutes({ proxies: ads.proxies, clock }),
+    ...meshRoutes(state),
+    ...tokenRoutes(identity.tokens, clock),
+  ];
+  const print = route("GET", "/metrics", () => ({
+    kind: "text",
+    type: "text/plain; version=0.0.4; charset=utf-8",
+    body: metrics.print(),
+  }));
+
+  if (!isLoopback(options.xds.host)) {
+    log.warn("xDS without TLS is open beyond this machine: proxies are not authenticated there", {
+      address: formatAddress(options.xds),
+    });
+  }
+  const { connectionAgeMaxMs } = options;
+  const age = connectionAgeMaxMs === undefined ? {} : { connectionAgeMaxMs };
+  const xds = await listening("--xds-address", () =>
+    openGrpcServer({ address: options.xds, handlers: ads.handlers, log, random, ...age }),
+  );
+  opened.defer(() => xds.close());
+  const secureHandlers = new Map([...ads.handlers, ...identity.handlers]);
+  const secure = await listening("--secure-address", () =>
+    openGrpcServer({
+      address: options.secure,
+      handlers: secureHandlers,
+      tls: identity.serverTls(),
+      log,
+      random,
+      ...age,
+    }),
+  );
+  opened.defer(() => secure.close());
+  opened.use(identity.renewing(secure.setTls));
+  const http = await listening("--http-address", () => openHttpServer({ address: options.http, routes, guard, log }));
+  opened.defer(() => http.close());
+  const monitoring = await listening("--monitoring-address", () =>
+    openHttpServer({
+      address: options.monitoring,
+      routes: [print, ...aboutRoutes({ waitingFor: () => [], trustDomain })],
+      log,
+    }),
+  );
+  opened.defer(() => monitoring.close());
+
+  const kept = opened.move();
+  return {
+    xds: xds.address,
+    secure: secure.address,
+    http: http.address,
+    monitoring: monitoring.address,
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
+  };
+};
+
+/** Takes instances out when nobody renewed them in time. */
+const expireInstances = (
+  registry: EmbeddedRegistry,
+  { clock, setTimer, log }: Pick<ControlPlaneOptions, "clock" | "setTimer" | "log">,
+): Disposable => {
+  let timer: Disposable | undefined;
+  let armedMs = Number.POSITIVE_INFINITY;
+  const arm = (): void => {
+    const nextMs = registry.deadlineMs() ?? Number.POSITIVE_INFINITY;
+    if (nextMs === armedMs) return;
+    timer?.[Symbol.dispose]();
+    armedMs = nextMs;
+    if (nextMs !== Number.POSITIVE_INFINITY) timer = setTimer(expire, Math.max(0, nextMs - clock.nowMs()));
+  };
+  const expire = (): void => {
+    armedMs = Number.POSITIVE_INFINITY;
+    for (const { namespace, service, id } of registry.tick()) {
+      log.warn("an instance was not renewed in time and is taken out", { service: `${service}.${namespace}`, id });
+    }
+    arm();
+  };
+  const watching = registry.watch({ since: registry.version() }, arm);
+  arm();
+  return {
+    [Symbol.dispose]: () => {
+      timer?.[Symbol.dispose]();
+      watching[Symbol.dispose]();
+    },
+  };
+};
+
+const configEndings = ["yaml", "yml", "json"];
+
+const watchConfig = (folder: string | undefined, state: MeshState, log: Logger): FolderWatch => {
+  if (folder === undefined) {
+    state.store.setFiles([]);
+    return { refresh: () => {}, [Symbol.dispose]: () => {} };
+  }
+  return watchFolder({
+    folder,
+    endings: configEndings,
+    changed: (files) => {
+      state.store.setFiles(files);
+      log.info("configuration read", { folder, files: files.length, objects: state.store.list().length });
+    },
+    failed: (path, error) => log.error("cannot read configuration, the last stays", { path, error: String(error) }),
+  });
+};
+
+const openDataFolder = (folder: string): void => {
+  try {
+    makeFolder(folder);
+  } catch (cause) {
+    throw new WeftError("WF2002", `cannot use the data folder ${folder}: ${(cause as Error).message}`, {
+      next: "give another with --data",
+      cause,
+    });
+  }
+};
+
+/** Says which flag changes an address that cannot be had. */
+const listening = async <T>(flag: string, open: () => Promise<T>): Promise<T> => {
+  try {
+    return await open();
+  } catch (cause) {
+    if (!(cause instanceof WeftError)) throw cause;
+    throw new WeftError(cause.code, cause.message, {
+      next: `choose another with ${flag} H:P (port 0 takes a free one)`,
+      cause,
+    });
+  }
+};

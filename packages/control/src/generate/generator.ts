@@ -1,0 +1,239 @@
+/** The one entry for the push side: proxy and model in, resources out, shared by all proxies that see the same. */
+import { createHash } from "node:crypto";
+import type { Finding } from "@weft/config/finding";
+import { type ResourceKind, resourceTypes } from "@weft/xds/resource";
+import type { MeshModel, ModelChange } from "../model/mesh-model.ts";
+import type { TrafficRules } from "../model/traffic-rules.ts";
+import { clientPart } from "./client-part.ts";
+import { endpointsOfCluster } from "./endpoints.ts";
+import { gatewayPart } from "./gateway-part.ts";
+import { grpcPart } from "./grpc-part.ts";
+import { layeredMap } from "./layered-map.ts";
+import { createMemo, type Memo } from "./memo.ts";
+import { parseClusterName } from "./names.ts";
+import { hasIPv6, type ProxyFacts } from "./proxy-facts.ts";
+import type { Generated, ResourceMap, ResourceSet } from "./resource-set.ts";
+import type { Scope } from "./scope.ts";
+import { serverPart } from "./server-part.ts";
+
+export interface Generator {
+  /**
+   * All resources of a proxy. The same object while nothing of its audience changed; resources whose content did not
+   * change stay the same objects, over time and between proxies.
+   */
+  generate(proxy: ProxyFacts): Generated;
+  /** Proxies with equal keys get the same resources. Configuration can change the key of a proxy. */
+  audienceOf(proxy: ProxyFacts): string;
+  /**
+   * Takes over what the last commits changed. With `other` false, only the ClusterLoadAssignments of the services in
+   * `endpoints`, and the inbound ports of proxies at `addresses`, can differ from what was generated before.
+   */
+  refresh(): ModelChange;
+}
+
+/** Generates for one proxy without keeping anything, for commands and tests. */
+export const generateResources = (model: MeshModel, proxy: ProxyFacts): Generated =>
+  createGenerator(model).generate(proxy);
+
+interface Part {
+  readonly generated: Generated;
+  readonly scope: Scope;
+  /** Cluster names by hostname, of those that have endpoints. */
+  readonly byHost: ReadonlyMap<string, readonly string[]>;
+}
+
+export const createGenerator = (model: MeshModel): Generator => {
+  const memo = createMemo();
+  const parts = new Map<string, Part>();
+  const whole = new Map<string, Generated>();
+  const ownAt = new Map<string, Set<string>>();
+  const keys = createKeys(model);
+  const join = createJoin();
+
+  const part = (key: string, proxy: ProxyFacts, make: (scope: Scope) => Generated): Generated => {
+    const known = parts.get(key);
+    if (known) return known.generated;
+    const scope: Scope = { model, memo, proxy };
+    const generated = settled(memo, key, make(scope));
+    parts.set(key, { generated, scope, byHost: namesByHost(generated.resources.endpoints) });
+    return generated;
+  };
+
+  const build = (proxy: ProxyFacts): Generated => {
+    const client = part(keys.of(proxy).client, proxy, proxy.kind === "grpc" ? grpcPart : clientPart);
+    if (proxy.kind === "grpc") return client;
+    const key = keys.of(proxy).own;
+    for (const address of proxy.addresses) {
+      const keys = ownAt.get(address) ?? new Set();
+      ownAt.set(address, keys.add(key));
+    }
+    return join(client, part(key, proxy, proxy.kind === "gateway" ? gatewayPart : serverPart));
+  };
+
+  const refreshEndpoints = ({ endpoints: services, addresses }: ModelChange): void => {
+    const hosts = new Set([...services].map((key) => key.slice(key.indexOf("/") + 1)));
+    for (const [key, made] of parts) {
+      const stale = [...hosts].flatMap((host) => made.byHost.get(host) ?? []);
+      if (stale.length === 0) continue;
+      const endpoints = new Map(made.generated.resources.endpoints);
+      for (const name of stale) endpoints.set(name, endpointsOfCluster(made.scope, name));
+      parts.set(key, {
+        ...made,
+        generated: { ...made.generated, resources: { ...made.generated.resources, endpoints } },
+      });
+    }
+    for (const address of addresses) for (const key of ownAt.get(address) ?? []) parts.delete(key);
+  };
+
+  return {
+    audienceOf: (proxy) => keys.of(proxy).audience,
+    generate(proxy) {
+      const key = keys.of(proxy).audience;
+      let made = whole.get(key);
+      if (!made) {
+        made = build(proxy);
+        whole.set(key, made);
+      }
+      return made;
+    },
+    refresh() {
+      const change = model.takeChange();
+      if (change.other) {
+        parts.clear();
+        ownAt.clear();
+        memo.sweep();
+      } else if (change.endpoints.size > 0) refreshEndpoints(change);
+      if (change.other || change.endpoints.size > 0) whole.clear();
+      return change;
+    },
+  };
+};
+
+interface Keys {
+  readonly rules: TrafficRules;
+  readonly client: string;
+  readonly own: string;
+  readonly audience: string;
+}
+
+/** The keys of each proxy, made again only when the rules they depend on are others: each push asks for those of all. */
+const createKeys = (model: MeshModel) => {
+  const known = new WeakMap<ProxyFacts, Keys>();
+  return {
+    of(proxy: ProxyFacts): Keys {
+      const rules = model.rules();
+      const before = known.get(proxy);
+      if (before?.rules === rules) return before;
+      const client = clientKey(rules, proxy);
+      const own = before?.own ?? ownKey(proxy);
+      const audience = proxy.kind === "grpc" ? client : `${client} ${own}`;
+      const keys = { rules, client, own, audience: audience === before?.audience ? before.audience : audience };
+      known.set(proxy, keys);
+      return keys;
+    },
+  };
+};
+
+/** Everything that calls out of the workload depend on. */
+const clientKey = (rules: TrafficRules, proxy: ProxyFacts): string => {
+  const labels = [...rules.clientLabels].sort().map((name) => proxy.labels[name] ?? null);
+  const intercepted = proxy.mode === "NONE" ? null : [proxy.outbound.port, hasIPv6(proxy)];
+  return `client ${JSON.stringify([
+    proxy.kind,
+    proxy.namespace,
+    intercepted,
+    proxy.native,
+    proxy.sdsCluster ?? null,
+    rules.readsLocality ? proxy.locality : "",
+    labels,
+  ])}`;
+};
+
+/** Everything that is one workload's own. */
+const ownKey = ({
+  kind,
+  namespace,
+  mode,
+  native,
+  sdsCluster,
+  labels,
+  addresses,
+  inbound,
+  outbound,
+}: ProxyFacts): string =>
+  `own ${JSON.stringify([
+    kind,
+    namespace,
+    mode,
+    native,
+    sdsCluster ?? null,
+    Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1)),
+    addresses,
+    inbound,
+    outbound,
+  ])}`;
+
+const namesByHost = (endpoints: ResourceMap<"endpoints">): ReadonlyMap<string, readonly string[]> =>
+  Map.groupBy(endpoints.keys(), (name) => parseClusterName(name)?.hostname ?? "");
+
+/**
+ * The part with every resource that came out as it was before replaced by the object of before. What is one workload's
+ * own is known by its content, so that workloads which have the same share it.
+ */
+const settled = (memo: Memo, key: string, { resources, notes }: Generated): Generated => {
+  const own = key.startsWith("own ");
+  const idOf = (kind: ResourceKind, name: string, json: unknown): string =>
+    own
+      ? `own ${kind} ${createHash("sha256").update(JSON.stringify(json)).digest("base64")}`
+      : `${key} ${kind} ${name}`;
+  const same = <K extends ResourceKind>(kind: K): ResourceMap<K> =>
+    new Map(
+      [...(resources[kind] as ResourceMap<K>)].map(([name, json]) => [
+        name,
+        memo.of(idOf(kind, name, json), own ? [] : [json], () => json),
+      ]),
+    );
+  return {
+    resources: {
+      cluster: own ? same("cluster") : resources.cluster,
+      endpoints: resources.endpoints,
+      listener: same("listener"),
+      route: same("route"),
+      secret: same("secret"),
+    },
+    notes: distinct(notes),
+  };
+};
+
+const distinct = (notes: readonly Finding[]): readonly Finding[] => [
+  ...new Map(notes.map((one) => [`${one.code} ${one.kind}/${one.namespace}/${one.name} ${one.message}`, one])).values(),
+];
+
+/** Joins parts; the same two maps of a kind give the same map, so that what did not change is seen not to have. */
+const createJoin = () => {
+  type Layer = ReadonlyMap<string, unknown>;
+  const known = new WeakMap<Layer, WeakMap<Layer, Layer>>();
+  const joined = (a: Layer, b: Layer): Layer => {
+    if (b.size === 0) return a;
+    if (a.size === 0) return b;
+    const over = known.get(a) ?? new WeakMap<Layer, Layer>();
+    known.set(a, over);
+    const made = over.get(b) ?? layeredMap(a, b);
+    over.set(b, made);
+    return made;
+  };
+  const last = new WeakMap<Generated, { readonly a: Generated; readonly made: Generated }>();
+  return (a: Generated, b: Generated): Generated => {
+    const before = last.get(b);
+    const layered: Record<string, Layer> = {};
+    for (const { kind } of resourceTypes) {
+      const layer = a.resources[kind];
+      const same = before?.a.resources[kind] === layer;
+      layered[kind] = before && same ? before.made.resources[kind] : joined(layer, b.resources[kind]);
+    }
+    const notes = before?.a.notes === a.notes ? before.made.notes : [...a.notes, ...b.notes];
+    const made = { resources: layered as unknown as ResourceSet, notes };
+    last.set(b, { a, made });
+    return made;
+  };
+};

@@ -1,0 +1,80 @@
+/** HTTP and network filters in Istio's order. Istio's own are for our sidecar only: stock Envoy does not have them. */
+import type { FilterJson } from "@weft/xds/gen/envoy/config/listener/v3/listener_components";
+import type { HttpFilterJson } from "@weft/xds/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager";
+import { any } from "@weft/xds/resource";
+
+export type Direction = "outbound" | "inbound" | "gateway";
+
+const filter = (name: string, message: string, config: object = {}): HttpFilterJson => ({
+  name,
+  typedConfig: any(message, config),
+});
+
+const peerMetadata = (direction: Direction): HttpFilterJson =>
+  filter(
+    "istio.metadata_exchange",
+    "io.istio.http.peer_metadata.Config",
+    direction === "inbound"
+      ? {
+          downstreamDiscovery: [{ istioHeaders: {} }, { workloadDiscovery: {} }],
+          downstreamPropagation: [{ istioHeaders: {} }],
+        }
+      : {
+          upstreamDiscovery: [{ istioHeaders: {} }, { workloadDiscovery: {} }],
+          upstreamPropagation: [{ istioHeaders: { skipExternalClusters: true } }],
+        },
+  );
+
+/** Tells the server by ALPN that HTTP comes, so that its HTTP filter chain takes it. */
+const alpn = filter("istio.alpn", "istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig", {
+  alpnOverride: [
+    { upstreamProtocol: "HTTP10", alpnOverride: ["istio-http/1.0", "istio", "http/1.0"] },
+    { upstreamProtocol: "HTTP11", alpnOverride: ["istio-http/1.1", "istio", "http/1.1"] },
+    { upstreamProtocol: "HTTP2", alpnOverride: ["istio-h2", "istio", "h2"] },
+  ],
+});
+
+/** Only a client may take a service's name from the Host header: at a server it would be the client's word. */
+const statsConfig = (direction: Direction): object =>
+  direction === "outbound" ? {} : { disableHostHeaderFallback: true };
+
+const stats = (direction: Direction): HttpFilterJson =>
+  filter("istio.stats", "stats.PluginConfig", statsConfig(direction));
+
+const grpcStats = filter("envoy.filters.http.grpc_stats", "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig", {
+  emitFilterState: true,
+  statsForAllMethods: false,
+});
+const grpcWeb = filter("envoy.filters.http.grpc_web", "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb");
+const fault = filter("envoy.filters.http.fault", "envoy.extensions.filters.http.fault.v3.HTTPFault");
+const cors = filter("envoy.filters.http.cors", "envoy.extensions.filters.http.cors.v3.Cors");
+export const router = filter("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router");
+
+export interface FilterOptions {
+  readonly direction: Direction;
+  readonly native: boolean;
+  readonly grpcWeb?: boolean;
+  /** Authorization, in the order it is decided. */
+  readonly rbac?: readonly HttpFilterJson[];
+}
+
+export const httpFilters = (options: FilterOptions): HttpFilterJson[] => {
+  const { direction, native } = options;
+  return [
+    ...(native ? [peerMetadata(direction)] : []),
+    ...(options.rbac ?? []),
+    ...(options.grpcWeb ? [grpcWeb] : []),
+    grpcStats,
+    ...(native && direction !== "inbound" ? [alpn] : []),
+    fault,
+    cors,
+    ...(native ? [stats(direction)] : []),
+    router,
+  ];
+};
+
+/** The TCP form of the metrics filter. */
+export const tcpStats = (direction: Direction): FilterJson => ({
+  name: "istio.stats",
+  typedConfig: any("stats.PluginConfig", statsConfig(direction)),
+});

@@ -1,0 +1,131 @@
+/** Which localities a client's traffic goes to, by DestinationRule: shares, or priorities by nearness and by labels. */
+import type { LoadBalancerSettings } from "@weft/config/kinds/destination-rule";
+import type { EndpointRecord } from "../model/service.ts";
+import type { ProxyFacts } from "./proxy-facts.ts";
+import type { PolicyBlocks } from "./traffic-policy.ts";
+
+type LocalityLb = NonNullable<LoadBalancerSettings["localityLbSetting"]>;
+
+export interface LocalityRules {
+  readonly setting: LocalityLb;
+  /** Nearness makes priorities; only with outlier detection, without which failover could not be noticed. */
+  readonly failover: boolean;
+  readonly byLabels: boolean;
+}
+
+/** `undefined` when the client's place does not matter. */
+export const localityRules = ({ loadBalancer, outlierDetection }: PolicyBlocks): LocalityRules | undefined => {
+  const setting = loadBalancer?.localityLbSetting ?? {};
+  if (setting.enabled === false) return undefined;
+  const byLabels = (setting.failoverPriority?.length ?? 0) > 0;
+  const failover = outlierDetection !== undefined;
+  if (!failover && !setting.distribute?.length) return undefined;
+  return { setting, failover, byLabels };
+};
+
+/** What of the client those rules read. */
+export const placeOf = (
+  { locality, labels }: Pick<ProxyFacts, "locality" | "labels">,
+  { setting }: LocalityRules,
+): string =>
+  [locality, ...(setting.failoverPriority ?? []).map((entry) => labels[entry.split("=")[0] ?? ""] ?? "")].join(" ");
+
+export interface PlacedLocality {
+  readonly locality: string;
+  readonly priority: number;
+  readonly weight: number;
+  readonly members: readonly EndpointRecord[];
+}
+
+/** Endpoints by locality and priority, in canonical order; priorities have no gaps. */
+export const placeLocalities = (
+  records: readonly EndpointRecord[],
+  proxy: Pick<ProxyFacts, "locality" | "labels">,
+  rules: LocalityRules | undefined,
+): readonly PlacedLocality[] => {
+  const shares = rules?.setting.distribute?.length ? sharesFrom(rules.setting, proxy.locality) : undefined;
+  const prioritised = rules?.failover && !shares && (proxy.locality !== "" || rules.byLabels);
+  const groups = new Map<string, { locality: string; priority: number; members: EndpointRecord[] }>();
+  for (const record of records) {
+    const priority = prioritised ? priorityOf(record, proxy, rules) : 0;
+    const key = `${priority} ${record.locality}`;
+    const group = groups.get(key);
+    if (group) group.members.push(record);
+    else groups.set(key, { locality: record.locality, priority, members: [record] });
+  }
+  const levels = [...new Set([...groups.values()].map(({ priority }) => priority))].sort((a, b) => a - b);
+  const places = [...groups.values()]
+    .map(({ locality, priority, members }) => ({
+      locality,
+      members,
+      priority: levels.indexOf(priority),
+      weight: members.reduce((sum, { weight }) => sum + Math.max(1, weight), 0),
+    }))
+    .sort((a, b) => a.priority - b.priority || (a.locality < b.locality ? -1 : 1));
+  return shares ? distributed(places, shares) : places;
+};
+
+const covers = (pattern: string, locality: string): boolean => {
+  const [want, have] = [pattern.split("/"), locality.split("/")];
+  return want.every((part, i) => part === "*" || part === "" || part === have[i]);
+};
+
+/** The shares of the first `from` that covers the client; `undefined` when none does. */
+const sharesFrom = (setting: LocalityLb, locality: string): Readonly<Record<string, number>> | undefined =>
+  locality === "" ? undefined : setting.distribute?.find(({ from }) => covers(from, locality))?.to;
+
+/** The narrowest share that covers the locality; localities not named have none. */
+const patternOf = (shares: Readonly<Record<string, number>>, locality: string): string | undefined => {
+  let best: string | undefined;
+  for (const pattern of Object.keys(shares)) {
+    if (covers(pattern, locality) && pattern.length >= (best?.length ?? 0)) best = pattern;
+  }
+  return best;
+};
+
+/** A share of several localities is split by what they weigh; what has no share is left out. */
+const distributed = (
+  places: readonly PlacedLocality[],
+  shares: Readonly<Record<string, number>>,
+): readonly PlacedLocality[] => {
+  const totals = new Map<string, number>();
+  const patterns = places.map(({ locality, weight }) => {
+    const pattern = patternOf(shares, locality);
+    if (pattern !== undefined) totals.set(pattern, (totals.get(pattern) ?? 0) + weight);
+    return pattern;
+  });
+  return places.flatMap((place, i) => {
+    const pattern = patterns[i];
+    const share = pattern === undefined ? 0 : (shares[pattern] ?? 0);
+    if (pattern === undefined || share === 0) return [];
+    return [{ ...place, weight: Math.max(1, Math.round((share * place.weight) / (totals.get(pattern) ?? 1))) }];
+  });
+};
+
+const priorityOf = (
+  record: EndpointRecord,
+  proxy: Pick<ProxyFacts, "locality" | "labels">,
+  rules: LocalityRules,
+): number => {
+  const near = proxy.locality === "" ? 0 : nearness(record.locality, proxy.locality, rules.setting);
+  const wanted = rules.setting.failoverPriority ?? [];
+  let matched = 0;
+  for (const entry of wanted) {
+    const [key, value] = entry.split("=", 2) as [string, string?];
+    const own = value ?? proxy.labels[key];
+    if (own === undefined || record.labels[key] !== own) break;
+    matched++;
+  }
+  return (wanted.length - matched) * 5 + near;
+};
+
+/** 0 same subzone, 1 same zone, 2 same region, 3 another region, 4 a region that is not the failover target. */
+const nearness = (locality: string, from: string, setting: LocalityLb): number => {
+  const [a, b] = [locality.split("/"), from.split("/")];
+  if (a[0] !== b[0]) {
+    const target = setting.failover?.find((rule) => rule.from === b[0])?.to;
+    return target === undefined || target === a[0] ? 3 : 4;
+  }
+  if ((a[1] ?? "") !== (b[1] ?? "")) return 2;
+  return (a[2] ?? "") === (b[2] ?? "") ? 0 : 1;
+};

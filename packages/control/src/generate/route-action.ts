@@ -1,0 +1,319 @@
+/** What a VirtualService's rule does, as Envoy's route: destinations, timeouts, retries, faults, edits, other answers. */
+
+import type {
+  CorsPolicy,
+  Destination,
+  Headers,
+  HttpFaultInjection,
+  HttpRedirect,
+  HttpRetry,
+  HttpRoute,
+} from "@weft/config/kinds/virtual-service";
+import { parseGoDuration, toProtoDuration } from "@weft/core/duration";
+import { grpcStatusNames } from "@weft/core/grpc-status";
+import type { HeaderValueOptionJson } from "@weft/xds/gen/envoy/config/core/v3/base";
+import type {
+  RedirectActionJson,
+  RetryPolicyJson,
+  RouteAction_HashPolicyJson,
+  RouteAction_RequestMirrorPolicyJson,
+  RouteActionJson,
+  RouteJson,
+  WeightedCluster_ClusterWeightJson,
+} from "@weft/xds/gen/envoy/config/route/v3/route_components";
+import { any } from "@weft/xds/resource";
+import { stringMatcher } from "./route-match.ts";
+import { duration } from "./traffic-policy.ts";
+
+/** What the rule's surroundings know of its destinations. */
+export interface RouteTools {
+  /** The cluster of a destination; one that does not exist answers 503. */
+  readonly clusterOf: (destination: Destination) => string;
+  readonly hashPolicyOf: (destination: Destination) => readonly RouteAction_HashPolicyJson[];
+  /** The port the listener of these routes is for. */
+  readonly port: number;
+  readonly secure: boolean;
+  /** Told what cannot be given as written. */
+  readonly report: (code: string, message: string) => void;
+}
+
+type Percent = NonNullable<HttpRoute["mirrorPercentage"]>;
+
+const previousHosts = {
+  name: "envoy.retry_host_predicates.previous_hosts",
+  typedConfig: any("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate", {}),
+};
+
+const defaultRetryOn = "connect-failure,refused-stream,unavailable,cancelled";
+
+/** Istio's retries where none are configured: twice, not on the same host unless a hash chooses it. */
+export const retryPolicy = (retries: HttpRetry | undefined, hashed: boolean): RetryPolicyJson | undefined => {
+  if (!retries) return withHosts({ retryOn: `${defaultRetryOn},retriable-status-codes`, numRetries: 2 }, !hashed);
+  if (!retries.attempts) return undefined;
+  const words = (retries.retryOn || defaultRetryOn).split(",").map((word) => word.trim());
+  const codes = words.filter((word) => /^\d+$/.test(word)).map(Number);
+  const conditions = words.filter((word) => !/^\d+$/.test(word) && word !== "");
+  if ((codes.length > 0 || !retries.retryOn) && !conditions.includes("retriable-status-codes")) {
+    conditions.push("retriable-status-codes");
+  }
+  const base = retries.backoff ? (parseGoDuration(retries.backoff) ?? 0) : undefined;
+  return withHosts(
+    {
+      retryOn: conditions.join(","),
+      numRetries: retries.attempts,
+      ...(codes.length > 0 ? { retriableStatusCodes: codes } : {}),
+      ...(retries.perTryTimeout ? { perTryTimeout: duration(retries.perTryTimeout) } : {}),
+      ...(base === undefined
+        ? {}
+        : { retryBackOff: { baseInterval: toProtoDuration(base), maxInterval: toProtoDuration(base * 10) } }),
+      ...(retries.retryRemoteLocalities
+        ? {
+            retryPriority: {
+              name: "envoy.retry_priorities.previous_priorities",
+              typedConfig: any("envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig", {
+                updateFrequency: 2,
+              }),
+            },
+          }
+        : {}),
+    },
+    !hashed && retries.retryIgnorePreviousHosts !== false,
+  );
+};
+
+const withHosts = (policy: RetryPolicyJson, avoid: boolean): RetryPolicyJson => ({
+  ...policy,
+  ...(avoid ? { retryHostPredicate: [previousHosts] } : {}),
+  hostSelectionRetryMaxAttempts: "5",
+});
+
+const millionths = (percent: Percent | undefined, fallback: number) => ({
+  numerator: Math.round((percent?.value ?? fallback) * 10_000),
+  denominator: "MILLION" as const,
+});
+
+/** A share that is not given is 0 %, as in Istio; the older `percent` counts where it is given. */
+const faultConfig = ({ delay, abort }: HttpFaultInjection) =>
+  any("envoy.extensions.filters.http.fault.v3.HTTPFault", {
+    ...(delay?.fixedDelay
+      ? {
+          delay: {
+            fixedDelay: duration(delay.fixedDelay),
+            percentage: millionths(delay.percentage, delay.percent ?? 0),
+          },
+        }
+      : {}),
+    ...(abort?.httpStatus || abort?.grpcStatus
+      ? {
+          abort: {
+            ...(abort.httpStatus
+              ? { httpStatus: abort.httpStatus }
+              : { grpcStatus: Math.max(2, grpcStatusNames.indexOf(abort.grpcStatus ?? "")) }),
+            percentage: millionths(abort.percentage, 0),
+          },
+        }
+      : {}),
+  });
+
+const corsConfig = (cors: CorsPolicy) =>
+  any("envoy.extensions.filters.http.cors.v3.CorsPolicy", {
+    filterEnabled: { defaultValue: { numerator: 100, denominator: "HUNDRED" } },
+    allowOriginStringMatch: [
+      ...(cors.allowOrigins ?? []).map(stringMatcher),
+      ...(cors.allowOrigin ?? []).map((origin) =>
+        origin === "*" ? { safeRegex: { regex: ".*" } } : { exact: origin },
+      ),
+    ],
+    ...(cors.allowMethods?.length ? { allowMethods: cors.allowMethods.join(",") } : {}),
+    ...(cors.allowHeaders?.length ? { allowHeaders: cors.allowHeaders.join(",") } : {}),
+    ...(cors.exposeHeaders?.length ? { exposeHeaders: cors.exposeHeaders.join(",") } : {}),
+    ...(cors.maxAge ? { maxAge: String(Math.round((parseGoDuration(cors.maxAge) ?? 0) / 1000)) } : {}),
+    ...(cors.allowCredentials === undefined ? {} : { allowCredentials: cors.allowCredentials }),
+    forwardNotMatchingPreflights: cors.unmatchedPreflights !== "IGNORE",
+  });
+
+const isHost = (name: string): boolean => name.toLowerCase() === "host" || name === ":authority";
+
+const headerOptions = (
+  table: Readonly<Record<string, string>> | undefined,
+  appendAction: NonNullable<HeaderValueOptionJson["appendAction"]>,
+): HeaderValueOptionJson[] =>
+  Object.entries(table ?? {})
+    .filter(([key]) => !isHost(key) && !key.startsWith(":"))
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, value]) => ({ header: { key, value }, appendAction }));
+
+export interface HeaderEdits {
+  readonly requestHeadersToAdd?: HeaderValueOptionJson[];
+  readonly requestHeadersToRemove?: string[];
+  readonly responseHeadersToAdd?: HeaderValueOptionJson[];
+  readonly responseHeadersToRemove?: string[];
+}
+
+/** Setting the host is not a header edit but a rewrite; other pseudo headers cannot be edited. */
+export const headerEdits = (headers: Headers | undefined): HeaderEdits => {
+  const of = (operations: Headers["request"]) => ({
+    toAdd: [
+      ...headerOptions(operations?.set, "OVERWRITE_IF_EXISTS_OR_ADD"),
+      ...headerOptions(operations?.add, "APPEND_IF_EXISTS_OR_ADD"),
+    ],
+    toRemove: (operations?.remove ?? []).filter((name) => !isHost(name) && !name.startsWith(":")),
+  });
+  const [request, response] = [of(headers?.request), of(headers?.response)];
+  return {
+    ...(request.toAdd.length > 0 ? { requestHeadersToAdd: request.toAdd } : {}),
+    ...(request.toRemove.length > 0 ? { requestHeadersToRemove: request.toRemove } : {}),
+    ...(response.toAdd.length > 0 ? { responseHeadersToAdd: response.toAdd } : {}),
+    ...(response.toRemove.length > 0 ? { responseHeadersToRemove: response.toRemove } : {}),
+  };
+};
+
+const newHost = (headers: Headers | undefined): string | undefined =>
+  Object.entries(headers?.request?.set ?? {}).find(([name]) => isHost(name))?.[1];
+
+const redirectCodes = new Map<number, NonNullable<RedirectActionJson["responseCode"]>>([
+  [301, "MOVED_PERMANENTLY"],
+  [302, "FOUND"],
+  [303, "SEE_OTHER"],
+  [307, "TEMPORARY_REDIRECT"],
+  [308, "PERMANENT_REDIRECT"],
+]);
+
+const redirectAction = (redirect: HttpRedirect, tools: RouteTools): RedirectActionJson => {
+  const responseCode = redirectCodes.get(redirect.redirectCode ?? 301);
+  if (!responseCode) {
+    tools.report("WF1530", `redirectCode ${redirect.redirectCode} is not one that Envoy can send; 301 is sent`);
+  }
+  const port =
+    redirect.port ??
+    (redirect.derivePort === "FROM_REQUEST_PORT"
+      ? tools.port
+      : redirect.derivePort === "FROM_PROTOCOL_DEFAULT" && !redirect.scheme
+        ? tools.secure
+          ? 443
+          : 80
+        : undefined);
+  return {
+    ...(redirect.authority ? { hostRedirect: redirect.authority } : {}),
+    ...(redirect.scheme ? { schemeRedirect: redirect.scheme } : {}),
+    ...(port === undefined ? {} : { portRedirect: port }),
+    ...(redirect.prefixRewrite !== undefined
+      ? { prefixRewrite: redirect.prefixRewrite }
+      : redirect.uri
+        ? { pathRedirect: redirect.uri }
+        : {}),
+    ...(responseCode && responseCode !== "MOVED_PERMANENTLY" ? { responseCode } : {}),
+  };
+};
+
+const mirrors = (rule: HttpRoute, tools: RouteTools): RouteAction_RequestMirrorPolicyJson[] => {
+  const share = rule.mirrorPercentage ?? percentOf(rule.mirrorPercent ?? rule.mirror_percent);
+  const wanted = [...(rule.mirror ? [{ destination: rule.mirror, percentage: share }] : []), ...(rule.mirrors ?? [])];
+  return wanted
+    .filter(({ percentage }) => percentage?.value !== 0)
+    .map(({ destination, percentage }) => ({
+      cluster: tools.clusterOf(destination),
+      runtimeFraction: { defaultValue: millionths(percentage, 100) },
+      traceSampled: false,
+      disableShadowHostSuffixAppend: true,
+    }));
+};
+
+const percentOf = (value: number | undefined): Percent | undefined => (value === undefined ? undefined : { value });
+
+type Destinations = NonNullable<HttpRoute["route"]>;
+
+/** Weight 0 beside others is left out; a lone destination has all traffic whatever its weight. */
+export const weighted = <T extends { readonly weight?: number }>(destinations: readonly T[]): readonly T[] => {
+  if (destinations.length < 2) return destinations;
+  const some = destinations.filter(({ weight }) => (weight ?? 0) > 0);
+  return some.length > 0 ? some : destinations.slice(0, 1);
+};
+
+const forwardTo = (destinations: Destinations, tools: RouteTools): RouteActionJson => {
+  const chosen = weighted(destinations);
+  const [only, more] = chosen;
+  if (only && !more) return { cluster: tools.clusterOf(only.destination) };
+  return {
+    weightedClusters: {
+      clusters: chosen.map(
+        ({ destination, weight, headers }): WeightedCluster_ClusterWeightJson => ({
+          name: tools.clusterOf(destination),
+          weight: weight ?? 0,
+          ...headerEdits(headers),
+          ...(newHost(headers) ? { hostRewriteLiteral: newHost(headers) as string } : {}),
+        }),
+      ),
+    },
+  };
+};
+
+const forwardAction = (rule: HttpRoute, tools: RouteTools): RouteActionJson => {
+  const destinations = weighted(rule.route ?? []);
+  const hashPolicy = destinations
+    .map(({ destination }) => tools.hashPolicyOf(destination))
+    .find((list) => list.length > 0);
+  const timeout = rule.timeout ? duration(rule.timeout) : "0s";
+  const retry = retryPolicy(rule.retries, hashPolicy !== undefined);
+  const mirrored = mirrors(rule, tools);
+  const host =
+    rule.rewrite?.authority ??
+    newHost(rule.headers) ??
+    (destinations.length === 1 ? newHost(destinations[0]?.headers) : undefined);
+  return {
+    ...forwardTo(rule.route ?? [], tools),
+    timeout,
+    maxGrpcTimeout: timeout,
+    ...(retry ? { retryPolicy: retry } : {}),
+    ...(rule.rewrite?.uri ? { prefixRewrite: rule.rewrite.uri } : {}),
+    ...(rule.rewrite?.uriRegexRewrite
+      ? {
+          regexRewrite: {
+            pattern: { regex: rule.rewrite.uriRegexRewrite.match },
+            substitution: rule.rewrite.uriRegexRewrite.rewrite,
+          },
+        }
+      : {}),
+    ...(host ? { hostRewriteLiteral: host } : {}),
+    ...(hashPolicy ? { hashPolicy: [...hashPolicy] } : {}),
+    ...(mirrored.length > 0 ? { requestMirrorPolicies: mirrored } : {}),
+  };
+};
+
+/** The rule's route without its match and name. `undefined` when it does nothing. */
+export const routeAction = (rule: HttpRoute, tools: RouteTools): RouteJson | undefined => {
+  const filters = {
+    ...(rule.fault ? { "envoy.filters.http.fault": faultConfig(rule.fault) } : {}),
+    ...(rule.corsPolicy ? { "envoy.filters.http.cors": corsConfig(rule.corsPolicy) } : {}),
+  };
+  const single = rule.route?.length === 1 ? rule.route[0]?.headers : undefined;
+  const common: RouteJson = {
+    ...joinEdits(headerEdits(single), headerEdits(rule.headers)),
+    ...(Object.keys(filters).length > 0 ? { typedPerFilterConfig: filters } : {}),
+  };
+  if (rule.redirect) return { redirect: redirectAction(rule.redirect, tools), ...common };
+  if (rule.directResponse) {
+    const { body } = rule.directResponse;
+    const inline = body?.bytes === undefined ? { inlineString: body?.string ?? "" } : { inlineBytes: body.bytes };
+    return { directResponse: { status: rule.directResponse.status, ...(body ? { body: inline } : {}) }, ...common };
+  }
+  return rule.route?.length ? { route: forwardAction(rule, tools), ...common } : undefined;
+};
+
+const joinEdits = (a: HeaderEdits, b: HeaderEdits): HeaderEdits => {
+  const joined: { [K in keyof HeaderEdits]?: NonNullable<HeaderEdits[K]> } = {};
+  const lists = (one: HeaderEdits[keyof HeaderEdits], two: HeaderEdits[keyof HeaderEdits]) => [
+    ...(one ?? []),
+    ...(two ?? []),
+  ];
+  for (const key of [
+    "requestHeadersToAdd",
+    "requestHeadersToRemove",
+    "responseHeadersToAdd",
+    "responseHeadersToRemove",
+  ] as const) {
+    const list = lists(a[key], b[key]);
+    if (list.length > 0) Object.assign(joined, { [key]: list });
+  }
+  return joined;
+};

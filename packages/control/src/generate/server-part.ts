@@ -1,0 +1,346 @@
+/** What is one workload's own: its inbound listeners and clusters, and in explicit mode its outbound listener. */
+
+import type { Finding } from "@weft/config/finding";
+import { toProtoDuration } from "@weft/core/duration";
+import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
+import type { ListenerJson } from "@weft/xds/gen/envoy/config/listener/v3/listener";
+import type { FilterChainJson } from "@weft/xds/gen/envoy/config/listener/v3/listener_components";
+import type { RouteConfigurationJson } from "@weft/xds/gen/envoy/config/route/v3/route";
+import { resolveHost } from "../model/hostname.ts";
+import { isHttp, type Protocol, parseProtocol, protocolOfPort } from "../model/protocol.ts";
+import type { Service } from "../model/service.ts";
+import { authorizationOf, peerAuthenticationModes, type TlsMode } from "../model/workload-policies.ts";
+import { httpConnectionManager, httpInspector, originalDst, tcpFilters, tlsInspector } from "./connection-managers.ts";
+import { type InboundProtocol, inboundChains, needs } from "./inbound-chains.ts";
+import { blackHoleCluster, inboundCluster, inboundPassthroughCluster } from "./names.ts";
+import { anyAddress, explicitListener, socketAddress } from "./outbound-listeners.ts";
+import { httpRbac, networkRbac } from "./rbac.ts";
+import { emptyDraft, type Generated, note } from "./resource-set.ts";
+import type { Scope } from "./scope.ts";
+import { meshServerSocket } from "./tls-contexts.ts";
+import { circuitBreakers, policyFor } from "./traffic-policy.ts";
+
+/** One port of the workload, however it was learnt. */
+interface InboundTarget {
+  /** Where connections come in; with interception the application's own port. */
+  readonly address: string;
+  readonly port: number;
+  readonly appAddress: string;
+  readonly appPort: number;
+  readonly protocol: Protocol;
+  readonly service: Service | undefined;
+  readonly servicePort: number;
+}
+
+export const serverPart = (scope: Scope): Generated => {
+  const { proxy } = scope;
+  const draft = emptyDraft();
+  const notes: Finding[] = [];
+  const targets = inboundTargets(scope);
+  for (const target of targets) {
+    const cluster = applicationCluster(scope, target);
+    draft.cluster.set(cluster.name ?? "", cluster);
+  }
+  const listeners =
+    proxy.mode === "NONE"
+      ? [explicitListener(scope), ...targets.map((target) => portListener(scope, target, notes))]
+      : [virtualInbound(scope, targets, notes)];
+  if (proxy.mode !== "NONE") draft.cluster.set(inboundPassthroughCluster, inboundPassthrough(scope));
+  for (const listener of listeners) draft.listener.set(listener.name ?? "", listener);
+  return { resources: draft, notes };
+};
+
+/** Ports the node declares, then those of endpoints at the workload's addresses; each application port once. */
+const inboundTargets = (scope: Scope): readonly InboundTarget[] => {
+  const { model, proxy } = scope;
+  const found = new Map<number, InboundTarget>();
+  const services = model.visibleServices(proxy.namespace);
+  const records = proxy.addresses.flatMap((address) => model.endpointsAt(address));
+  for (const entry of proxy.inbound) {
+    const hostname = entry.service ? resolveHost(entry.service, proxy.namespace, model.mesh.domain) : undefined;
+    const record = records.find(({ port }) => port === entry.port);
+    const service = hostname ? services.get(hostname) : record ? model.services.get(record.service) : undefined;
+    const servicePort =
+      record?.servicePort ??
+      (service?.ports.find(({ name }) => name === entry.name) ?? service?.ports[0])?.number ??
+      entry.appPort;
+    const declared = entry.protocol ? parseProtocol(entry.protocol) : protocolOfPort({ name: entry.name });
+    const known = service?.ports.find(({ number }) => number === servicePort)?.protocol;
+    found.set(entry.appPort, {
+      ...entry,
+      protocol: declared === "auto" ? (known ?? "auto") : declared,
+      service,
+      servicePort,
+    });
+  }
+  if (proxy.mode === "NONE") return [...found.values()];
+  for (const record of records) {
+    if (found.has(record.port)) continue;
+    const service = model.services.get(record.service);
+    const port = service?.ports.find(({ number }) => number === record.servicePort);
+    if (!port || port.protocol === "udp") continue;
+    found.set(record.port, {
+      address: record.address,
+      port: record.port,
+      appAddress: "127.0.0.1",
+      appPort: record.port,
+      protocol: port.protocol,
+      service,
+      servicePort: record.servicePort,
+    });
+  }
+  return [...found.values()].sort((a, b) => a.appPort - b.appPort);
+};
+
+/** To the application: at its own address, or where the connection was going. Its service's pool limits hold here too. */
+const applicationCluster = (scope: Scope, target: InboundTarget): ClusterJson => {
+  const { service, servicePort } = target;
+  const policy = service ? scope.model.rules().destinationPolicy(service, scope.proxy) : undefined;
+  const name = inboundCluster(target.appPort);
+  const { connectionPool } = policyFor(policy, servicePort);
+  return {
+    name,
+    altStatName: `${name};`,
+    type: "STATIC",
+    connectTimeout: toProtoDuration(scope.model.mesh.connectTimeoutMs),
+    circuitBreakers: circuitBreakers(connectionPool ? { connectionPool } : {}),
+    loadAssignment: {
+      clusterName: name,
+      endpoints: [{ lbEndpoints: [{ endpoint: { address: socketAddress(target.appAddress, target.appPort) } }] }],
+    },
+    typedExtensionProtocolOptions: asClient(target.protocol),
+    metadata: {
+      filterMetadata: {
+        istio: {
+          services: service ? [{ host: service.hostname, name: service.name, namespace: service.namespace }] : [],
+        },
+      },
+    },
+  };
+};
+
+const optionsName = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+
+/** The application gets the HTTP version the client used, except where its port says HTTP/2. */
+const asClient = (protocol: Protocol): NonNullable<ClusterJson["typedExtensionProtocolOptions"]> => ({
+  [optionsName]: {
+    "@type": `type.googleapis.com/${optionsName}`,
+    ...(protocol === "grpc" || protocol === "http2"
+      ? { explicitHttpConfig: { http2ProtocolOptions: {} } }
+      : protocol === "http"
+        ? { explicitHttpConfig: { httpProtocolOptions: {} } }
+        : { useDownstreamProtocolConfig: { httpProtocolOptions: {}, http2ProtocolOptions: {} } }),
+  },
+});
+
+const inboundPassthrough = (scope: Scope): ClusterJson => ({
+  name: inboundPassthroughCluster,
+  altStatName: `${inboundPassthroughCluster};`,
+  type: "ORIGINAL_DST",
+  lbPolicy: "CLUSTER_PROVIDED",
+  connectTimeout: toProtoDuration(scope.model.mesh.connectTimeoutMs),
+  circuitBreakers: circuitBreakers({}),
+  upstreamBindConfig: { sourceAddress: { address: "127.0.0.6", portValue: 0 } },
+  typedExtensionProtocolOptions: asClient("auto"),
+});
+
+const chainProtocol = (protocol: Protocol): InboundProtocol =>
+  isHttp(protocol) ? "http" : protocol === "auto" ? "auto" : "tcp";
+
+/** The table in place: everything goes to the application. A request that never reached it is safe to send again. */
+const inboundRoutes = (
+  target: Pick<InboundTarget, "protocol" | "service" | "servicePort">,
+  cluster: string,
+): RouteConfigurationJson => {
+  const host = target.service?.hostname ?? "*";
+  const retried = target.protocol !== "grpc";
+  return {
+    name: cluster,
+    virtualHosts: [
+      {
+        name: `inbound|http|${target.servicePort}`,
+        domains: ["*"],
+        routes: [
+          {
+            name: "default",
+            match: { prefix: "/" },
+            route: {
+              cluster,
+              timeout: "0s",
+              maxStreamDuration: { maxStreamDuration: "0s", grpcTimeoutHeaderMax: "0s" },
+              ...(retried ? { retryPolicy: { retryOn: "reset-before-request", numRetries: 2 } } : {}),
+            },
+            decorator: { operation: `${host}:${target.servicePort}/*` },
+          },
+        ],
+      },
+    ],
+    validateClusters: false,
+  };
+};
+
+const tlsMode = (scope: Scope, appPort: number | undefined): TlsMode => {
+  const { model, proxy } = scope;
+  const modes = peerAuthenticationModes(model.peerAuthentications(), proxy, model.mesh.rootNamespace);
+  return (appPort === undefined ? undefined : modes.ports.get(appPort)) ?? modes.mode;
+};
+
+interface ChainPlan {
+  readonly name: string;
+  readonly statPrefix: string;
+  readonly cluster: string;
+  readonly mode: TlsMode;
+  readonly routes: RouteConfigurationJson;
+  readonly protocol: Protocol;
+  readonly match: NonNullable<FilterChainJson["filterChainMatch"]>;
+  readonly isPort: ((port: number) => boolean) | undefined;
+}
+
+const chains = (scope: Scope, plan: ChainPlan, notes: Finding[]): FilterChainJson[] => {
+  const { model, proxy } = scope;
+  const { sdsCluster, native } = proxy;
+  const authorization = authorizationOf(model.authorizationPolicies(), proxy, model.mesh.rootNamespace);
+  const context = { tcp: false, isPort: plan.isPort, notes };
+  const { mesh } = model;
+  return inboundChains(plan.mode, chainProtocol(plan.protocol), {
+    name: plan.name,
+    match: plan.match,
+    tls: sdsCluster ? (http) => meshServerSocket({ sdsCluster, trustDomain: mesh.trustDomain, http }) : undefined,
+    http: () => [
+      httpConnectionManager({
+        mesh,
+        statPrefix: `${plan.statPrefix};`,
+        routes: plan.routes,
+        direction: "inbound",
+        native,
+        grpcWeb: plan.protocol === "grpc-web",
+        rbac: httpRbac(authorization, context),
+      }),
+    ],
+    tcp: () =>
+      tcpFilters({
+        mesh,
+        statPrefix: `${plan.cluster};`,
+        clusters: [{ name: plan.cluster, weight: 1 }],
+        direction: "inbound",
+        native,
+        rbac: networkRbac(authorization, context),
+      }),
+  });
+};
+
+const inspectors = (
+  mesh: { readonly protocolDetectionTimeoutMs: number },
+  need: { readonly tls: boolean; readonly http: boolean },
+) =>
+  need.tls || need.http
+    ? {
+        listenerFilters: [...(need.tls || need.http ? [tlsInspector] : []), ...(need.http ? [httpInspector] : [])],
+        listenerFiltersTimeout: toProtoDuration(mesh.protocolDetectionTimeoutMs),
+        continueOnListenerFiltersTimeout: true,
+      }
+    : {};
+
+const noteKeyless = (scope: Scope, mode: TlsMode, notes: Finding[]): void => {
+  if (mode !== "STRICT" || scope.proxy.sdsCluster) return;
+  const text =
+    `proxy ${scope.proxy.id} has no source of keys (node metadata WEFT_SDS), so its ports take plaintext although ` +
+    "PeerAuthentication says STRICT";
+  notes.push(note("WF7010", text, undefined, "error"));
+};
+
+const portListener = (scope: Scope, target: InboundTarget, notes: Finding[]): ListenerJson => {
+  const name = `${target.address}_${target.port}`;
+  const cluster = inboundCluster(target.appPort);
+  const mode = tlsMode(scope, target.appPort);
+  noteKeyless(scope, mode, notes);
+  const plan: ChainPlan = {
+    name,
+    statPrefix: `inbound_${name}`,
+    cluster,
+    mode,
+    routes: inboundRoutes(target, cluster),
+    protocol: target.protocol,
+    match: {},
+    isPort: (port) => port === target.appPort || port === target.port,
+  };
+  return {
+    name,
+    address: socketAddress(target.address, target.port),
+    trafficDirection: "INBOUND",
+    ...inspectors(scope.model.mesh, needs(mode, chainProtocol(target.protocol), scope.proxy.sdsCluster !== undefined)),
+    filterChains: chains(scope, plan, notes),
+  };
+};
+
+const inboundPort = 15006;
+
+/** Intercepted mode: one listener for every port, told apart by the original destination's port. */
+const virtualInbound = (scope: Scope, targets: readonly InboundTarget[], notes: Finding[]): ListenerJson => {
+  const { mesh } = scope.model;
+  const { native } = scope.proxy;
+  const passthroughMode = tlsMode(scope, undefined);
+  noteKeyless(scope, passthroughMode, notes);
+  const passthrough: ChainPlan = {
+    name: "virtualInbound",
+    statPrefix: inboundPassthroughCluster,
+    cluster: inboundPassthroughCluster,
+    mode: passthroughMode,
+    routes: inboundRoutes({ protocol: "auto", service: undefined, servicePort: 0 }, inboundPassthroughCluster),
+    protocol: "auto",
+    match: {},
+    isPort: undefined,
+  };
+  const perPort = targets.map(
+    (target): ChainPlan => ({
+      name: `0.0.0.0_${target.appPort}`,
+      statPrefix: `inbound_0.0.0.0_${target.appPort}`,
+      cluster: inboundCluster(target.appPort),
+      mode: tlsMode(scope, target.appPort),
+      routes: inboundRoutes(target, inboundCluster(target.appPort)),
+      protocol: target.protocol,
+      match: { destinationPort: target.appPort },
+      isPort: (port) => port === target.appPort,
+    }),
+  );
+  const blackhole = tcpFilters({
+    mesh,
+    statPrefix: `${blackHoleCluster};`,
+    clusters: [{ name: blackHoleCluster, weight: 1 }],
+    direction: "inbound",
+    native,
+  });
+  const catchAll = chains(scope, passthrough, notes).map((chain) =>
+    chain.filters?.some(({ name }) => name === "envoy.filters.network.http_connection_manager")
+      ? { ...chain, name: "virtualInbound-catchall-http" }
+      : chain,
+  );
+  return {
+    name: "virtualInbound",
+    ...anyAddress(scope, inboundPort),
+    trafficDirection: "INBOUND",
+    listenerFilters: [
+      originalDst,
+      ...(scope.proxy.mode === "TPROXY" && !native ? [originalSrc] : []),
+      tlsInspector,
+      httpInspector,
+    ],
+    listenerFiltersTimeout: toProtoDuration(mesh.protocolDetectionTimeoutMs),
+    continueOnListenerFiltersTimeout: true,
+    ...(scope.proxy.mode === "TPROXY" ? { transparent: true } : {}),
+    filterChains: [
+      { name: "virtualInbound-blackhole", filterChainMatch: { destinationPort: inboundPort }, filters: blackhole },
+      ...catchAll,
+      ...perPort.flatMap((plan) => chains(scope, plan, notes)),
+    ],
+  };
+};
+
+/** Gives the application the client's address; our sidecar does not do that. */
+const originalSrc = {
+  name: "envoy.filters.listener.original_src",
+  typedConfig: {
+    "@type": "type.googleapis.com/envoy.extensions.filters.listener.original_src.v3.OriginalSrc",
+    mark: 1337,
+  },
+};

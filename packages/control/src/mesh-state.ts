@@ -1,0 +1,91 @@
+/** What the control plane knows, from configuration and registries to what each proxy should have. */
+import { createGraph, type Graph } from "@weft/core/collection";
+import type { Clock, Logger, SetTimer } from "@weft/core/world";
+import { createGenerator } from "./generate/generator.ts";
+import type { Metrics } from "./metrics/metrics.ts";
+import { type ConfigItem, sameConfigItem } from "./model/config-item.ts";
+import { createMeshModel, type MeshModel } from "./model/mesh-model.ts";
+import { createPublisher, type Publisher } from "./push/publisher.ts";
+import type { PushMetrics } from "./push/push-metrics.ts";
+import { embeddedView } from "./registries/embedded/embedded-view.ts";
+import type { EmbeddedRegistry } from "./registries/embedded/registry.ts";
+import { kubernetesRegistry } from "./registries/files/kubernetes.ts";
+import { serviceEntryRegistry } from "./registries/files/service-entries.ts";
+import { type ChangePersistence, type ConfigStore, createConfigStore } from "./store/config-store.ts";
+
+export interface MeshState extends Disposable {
+  readonly graph: Graph;
+  readonly model: MeshModel;
+  readonly store: ConfigStore;
+  readonly publisher: Publisher;
+  /** Applies what sources were written, and has it pushed. */
+  commit(): void;
+  /** As `commit`, once for all changes of this turn. */
+  commitSoon(): void;
+}
+
+export interface MeshStateOptions {
+  readonly trustDomain: string;
+  readonly rootNamespace: string;
+  readonly persistence: ChangePersistence;
+  /** The registry beside the files' objects. */
+  readonly registry: EmbeddedRegistry;
+  readonly clock: Clock;
+  readonly setTimer: SetTimer;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly pushMetrics: PushMetrics;
+}
+
+const commitSecondsBounds = [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5];
+
+export const createMeshState = (options: MeshStateOptions): MeshState => {
+  const { clock, setTimer, log, metrics } = options;
+  const { trustDomain, rootNamespace } = options;
+  const graph = createGraph();
+  const config = graph.source<ConfigItem>("config", { equal: sameConfigItem });
+  const domain = "cluster.local";
+  let soon: Disposable | undefined;
+  const commitSoon = (): void => {
+    soon ??= setTimer(() => commit(), 0);
+  };
+  const embedded = embeddedView(graph, options.registry, { domain, changed: () => commitSoon() });
+  const registries = [kubernetesRegistry(graph, config, domain), serviceEntryRegistry(graph, config), embedded];
+  const model = createMeshModel(graph, { config, registries, mesh: { trustDomain, rootNamespace, domain } });
+  const generator = createGenerator(model);
+  const publisher = createPublisher({ generator, clock, setTimer, log, metrics: options.pushMetrics });
+
+  const discovery = metrics.histogram(
+    "istio_service_discovery_duration_seconds",
+    "Seconds to take one batch of changes into services and endpoints.",
+    commitSecondsBounds,
+  );
+  const failures = metrics.counter(
+    "istio_endpoint_update_failures_total",
+    "Items left at their last good form because deriving them failed.",
+  );
+  metrics.collect("pilot_services", "gauge", "Services known.", () => [{ value: model.services.size }]);
+  metrics.collect("weft_registry_instances", "gauge", "Instances registered.", () => [
+    { value: options.registry.list().length },
+  ]);
+  metrics.collect("pilot_config_objects", "gauge", "Configuration objects in force.", () => [{ value: config.size }]);
+
+  const commit = (): void => {
+    soon?.[Symbol.dispose]();
+    soon = undefined;
+    const startedMs = clock.nowMs();
+    const report = graph.commit();
+    discovery.observe((clock.nowMs() - startedMs) / 1000);
+    for (const { collection, key, error } of report.failures) {
+      failures.add(1);
+      log.error("an item stays at its last good form", { collection, key, error: String(error) });
+    }
+    if (report.changed) publisher.changed();
+  };
+  const store = createConfigStore({ source: config, commit, persistence: options.persistence, log });
+  const dispose = (): void => {
+    soon?.[Symbol.dispose]();
+    embedded[Symbol.dispose]();
+  };
+  return { graph, model, store, publisher, commit, commitSoon, [Symbol.dispose]: dispose };
+};

@@ -1,0 +1,151 @@
+/** The model: what configuration and registries mean together, kept current by the graph. */
+import type { ConfigOf } from "@weft/config/config-object";
+import type { Finding } from "@weft/config/finding";
+import type { Collection, Graph } from "@weft/core/collection";
+import { byKind, type ConfigItem, ofKind } from "./config-item.ts";
+import { visibleIn } from "./hostname.ts";
+import { mergeServices, type RegistryView } from "./merged-services.ts";
+import { defaultMeshSettings, type MeshSettings } from "./mesh-settings.ts";
+import type { EndpointRecord, Service, ServiceEndpoints } from "./service.ts";
+import { type TrafficRules, trafficRules } from "./traffic-rules.ts";
+
+export interface ModelSources {
+  readonly config: Collection<ConfigItem>;
+  readonly registries: readonly RegistryView[];
+  readonly mesh?: Partial<MeshSettings>;
+}
+
+/** What changed since it was last asked. */
+export interface ModelChange {
+  /** Keys of services of which only endpoints changed: nothing but their ClusterLoadAssignments can differ. */
+  readonly endpoints: ReadonlySet<string>;
+  /** Addresses at which endpoints came, went or changed: the proxies there may have other inbound ports. */
+  readonly addresses: ReadonlySet<string>;
+  /** Services or configuration changed: anything may differ. */
+  readonly other: boolean;
+}
+
+export interface MeshModel {
+  readonly mesh: MeshSettings;
+  readonly services: Collection<Service>;
+  readonly endpoints: Collection<ServiceEndpoints>;
+  readonly config: Collection<ConfigItem>;
+  /** Services clients of a namespace can see, one per hostname: their own namespace's first, then the oldest. In order of key. */
+  visibleServices(namespace: string): ReadonlyMap<string, Service>;
+  rules(): TrafficRules;
+  peerAuthentications(): readonly ConfigOf<"PeerAuthentication">[];
+  authorizationPolicies(): readonly ConfigOf<"AuthorizationPolicy">[];
+  /** Endpoint records at an address: what a proxy there serves. */
+  endpointsAt(address: string): readonly EndpointRecord[];
+  /** What sources disagree on about the same service. */
+  findings(): readonly Finding[];
+  /** Changes since the last call; the first call says everything changed. */
+  takeChange(): ModelChange;
+  /** Grows with every change that is not of endpoints only; what is computed from the model holds while it stays. */
+  readonly epoch: () => number;
+}
+
+/** Builds the derived collections. Nothing is current before the graph's next commit. */
+export const createMeshModel = (graph: Graph, sources: ModelSources): MeshModel => {
+  const mesh: MeshSettings = { ...defaultMeshSettings, ...sources.mesh };
+  const { services, endpoints, byAddress } = mergeServices(graph, { ...sources, mesh });
+  const kinds = byKind(sources.config);
+  const state = trackChanges({ services, endpoints, config: sources.config });
+
+  return {
+    mesh,
+    services,
+    endpoints,
+    config: sources.config,
+    visibleServices: (namespace) =>
+      state.cached(`visible ${namespace}`, () => visibleServices([...services.values()], namespace)),
+    rules: () => state.cached("rules", () => trafficRules(sources.config, mesh)),
+    peerAuthentications: () =>
+      state.cached("peer", () => ofKind(kinds.lookup("PeerAuthentication"), "PeerAuthentication")),
+    authorizationPolicies: () =>
+      state.cached("authorization", () => ofKind(kinds.lookup("AuthorizationPolicy"), "AuthorizationPolicy")),
+    findings: () => state.cached("findings", () => [...services.values()].flatMap(conflictFindings)),
+    endpointsAt: (address) => byAddress.lookup(address),
+    takeChange: state.take,
+    epoch: state.epoch,
+  };
+};
+
+/** Notes what commits change, and forgets what was computed from the state before. */
+const trackChanges = (from: Pick<MeshModel, "services" | "endpoints" | "config">) => {
+  const cache = new Map<string, unknown>();
+  let touched = new Set<string>();
+  let addresses = new Set<string>();
+  let other = true;
+  let epoch = 0;
+  const everything = (): void => {
+    other = true;
+    epoch++;
+    cache.clear();
+  };
+  from.services.watch(everything);
+  from.config.watch(everything);
+  from.endpoints.watch((changes) => {
+    for (const { key, before, after } of changes) {
+      touched.add(key);
+      noteAddresses(before, after, addresses);
+      // Their addresses are in clusters or listeners, not in a ClusterLoadAssignment.
+      const service = from.services.get(key);
+      if (service && (service.resolution !== "eds" || service.headless)) everything();
+    }
+  });
+  return {
+    epoch: () => epoch,
+    /** What `make` gives, kept until the next change that is not of endpoints only. */
+    cached<T>(name: string, make: () => T): T {
+      if (!cache.has(name)) cache.set(name, make());
+      return cache.get(name) as T;
+    },
+    take(): ModelChange {
+      const change = { endpoints: touched, addresses, other };
+      touched = new Set();
+      addresses = new Set();
+      other = false;
+      return change;
+    },
+  };
+};
+
+const conflictFindings = ({ hostname, namespace, conflicts }: Service): readonly Finding[] =>
+  conflicts.map((problem) => ({
+    code: "WF8020",
+    level: "warning",
+    message: `service ${hostname}: ${problem}`,
+    kind: "Service",
+    namespace,
+    name: hostname,
+    file: "",
+    line: 0,
+    column: 0,
+    also: [],
+  }));
+
+const noteAddresses = (
+  before: ServiceEndpoints | undefined,
+  after: ServiceEndpoints | undefined,
+  addresses: Set<string>,
+): void => {
+  const [old, current] = [new Set(before?.endpoints), new Set(after?.endpoints)];
+  for (const endpoint of old.symmetricDifference(current)) addresses.add(endpoint.address);
+};
+
+const visibleServices = (all: readonly Service[], namespace: string): ReadonlyMap<string, Service> => {
+  const best = new Map<string, Service>();
+  for (const service of all) {
+    if (!visibleIn(service.exportTo, service.namespace, namespace)) continue;
+    const other = best.get(service.hostname);
+    if (!other || preferred(service, other, namespace)) best.set(service.hostname, service);
+  }
+  return new Map([...best].sort(([a], [b]) => (a < b ? -1 : 1)));
+};
+
+const preferred = (a: Service, b: Service, namespace: string): boolean => {
+  if ((a.namespace === namespace) !== (b.namespace === namespace)) return a.namespace === namespace;
+  const [ageA, ageB] = [a.createdAt ?? "~", b.createdAt ?? "~"];
+  return ageA === ageB ? a.key < b.key : ageA < ageB;
+};

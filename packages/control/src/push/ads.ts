@@ -1,0 +1,300 @@
+/** The two methods of the aggregated discovery service: a gRPC stream on one side, a server stream machine on the other. */
+import { WeftError } from "@weft/core/error";
+import { grpcStatus } from "@weft/core/grpc-status";
+import type { Clock, Logger, SetTimer } from "@weft/core/world";
+import type { BidiCall, BidiEvents, GrpcHandler } from "@weft/net/grpc/calls";
+import { GrpcError } from "@weft/net/grpc/status";
+import { readDeltaAck } from "@weft/xds/delta-ack";
+import { adsDeltaPath, adsSotwPath, decodeDeltaRequest, decodeDiscoveryRequest } from "@weft/xds/discovery";
+import type { NodeJson } from "@weft/xds/gen/envoy/config/core/v3/base";
+import { resourceTypes } from "@weft/xds/resource";
+import { createResponseFrames, type ResponseFrames } from "@weft/xds/response-frames";
+import { ServerStream } from "@weft/xds/server-stream";
+import type { Snapshot } from "@weft/xds/snapshot";
+import type { StreamInput, StreamMode, StreamOutput, StreamRequest, TypeSync } from "@weft/xds/stream-messages";
+import { type ProxyFacts, parseProxyFacts } from "../generate/proxy-facts.ts";
+import { identityMismatch } from "./identity.ts";
+import type { Publisher } from "./publisher.ts";
+import type { PushMetrics } from "./push-metrics.ts";
+
+/** A proxy as status commands see it. */
+export interface ConnectedProxy {
+  readonly proxy: ProxyFacts;
+  readonly node: NodeJson;
+  readonly mode: StreamMode;
+  readonly peerAddress: string;
+  readonly secure: boolean;
+  readonly connectedAtMs: number;
+  /** Times of the clock's `nowMs`. */
+  readonly types: () => readonly TypeSync[];
+  /** What it was told to have. */
+  readonly snapshot: () => Snapshot | undefined;
+}
+
+export interface AdsService {
+  /** By path, for the gRPC servers. */
+  readonly handlers: ReadonlyMap<string, GrpcHandler>;
+  /** Newest stream last where a proxy has several. */
+  readonly proxies: () => readonly ConnectedProxy[];
+  readonly frames: ResponseFrames;
+}
+
+export interface AdsOptions {
+  readonly publisher: Publisher;
+  readonly trustDomain: string;
+  readonly clock: Clock;
+  readonly setTimer: SetTimer;
+  readonly log: Logger;
+  readonly metrics: PushMetrics;
+}
+
+export const createAds = (options: AdsOptions): AdsService => {
+  const connected = new Set<AdsStream>();
+  const frames = createResponseFrames();
+  const shared: Shared = {
+    ...options,
+    frames,
+    opened: (stream) => {
+      connected.add(stream);
+      options.metrics.connected.set(connected.size);
+    },
+    gone: (stream) => {
+      connected.delete(stream);
+      options.metrics.connected.set(connected.size);
+    },
+  };
+  const method = (mode: StreamMode): GrpcHandler => ({
+    kind: "bidi",
+    open: (call) => new AdsStream(mode, call, shared),
+  });
+  return {
+    handlers: new Map([
+      [adsSotwPath, method("sotw")],
+      [adsDeltaPath, method("delta")],
+    ]),
+    proxies: () => [...connected].flatMap((stream) => stream.describe() ?? []),
+    frames,
+  };
+};
+
+interface Shared extends AdsOptions {
+  readonly frames: ResponseFrames;
+  readonly opened: (stream: AdsStream) => void;
+  readonly gone: (stream: AdsStream) => void;
+}
+
+class AdsStream implements BidiEvents {
+  readonly #mode: StreamMode;
+  readonly #call: BidiCall;
+  readonly #shared: Shared;
+  readonly #machine: ServerStream;
+  readonly #connectedAtMs: number;
+  #machineTimer: Disposable | undefined;
+  /** What the timer is set for. */
+  #armedMs: number | undefined;
+  #subscription: Disposable | undefined;
+  #node: NodeJson | undefined;
+  #proxy: ProxyFacts | undefined;
+  #snapshot: Snapshot | undefined;
+  #over = false;
+
+  constructor(mode: StreamMode, call: BidiCall, shared: Shared) {
+    this.#mode = mode;
+    this.#call = call;
+    this.#shared = shared;
+    this.#connectedAtMs = shared.clock.wallMs();
+    const { diff, nextEpoch } = shared.publisher;
+    const isNative = (): boolean => this.#proxy?.native === true;
+    this.#machine = new ServerStream({
+      mode,
+      diff,
+      nextEpoch,
+      skipsHeldEndpoints: isNative,
+      versionIsExact: isNative,
+    });
+  }
+
+  message(bytes: Uint8Array): void {
+    this.#handle({ kind: "request", request: this.#decode(bytes) });
+  }
+
+  drained(): void {
+    this.#handle({ kind: "writable", writable: true });
+  }
+
+  halfClosed(): void {
+    this.#call.end(grpcStatus.ok);
+  }
+
+  closed(): void {
+    this.#over = true;
+    this.#machineTimer?.[Symbol.dispose]();
+    this.#subscription?.[Symbol.dispose]();
+    this.#shared.gone(this);
+    if (this.#proxy) this.#shared.log.info("proxy disconnected", { proxy: this.#proxy.id });
+  }
+
+  describe(): ConnectedProxy | undefined {
+    const [proxy, node] = [this.#proxy, this.#node];
+    if (!proxy || !node) return undefined;
+    return {
+      proxy,
+      node,
+      mode: this.#mode,
+      peerAddress: this.#call.peer.address,
+      secure: this.#call.peer.secure,
+      connectedAtMs: this.#connectedAtMs,
+      types: () => this.#machine.syncz(),
+      snapshot: () => this.#snapshot,
+    };
+  }
+
+  #decode(bytes: Uint8Array): StreamRequest {
+    try {
+      return this.#mode === "delta" ? deltaRequest(bytes) : sotwRequest(bytes);
+    } catch (cause) {
+      throw new GrpcError(grpcStatus.invalidArgument, "the message is not a discovery request", { cause });
+    }
+  }
+
+  #handle(input: StreamInput): void {
+    if (this.#over) return;
+    let full = false;
+    for (const output of this.#machine.handle(input, this.#shared.clock.nowMs())) {
+      if (!this.#perform(output)) full = true;
+    }
+    if (full && !this.#over) this.#machine.handle({ kind: "writable", writable: false }, this.#shared.clock.nowMs());
+    this.#arm();
+  }
+
+  /** False when the peer takes no more for now. */
+  #perform(output: StreamOutput): boolean {
+    const { metrics, clock, log, publisher, frames } = this.#shared;
+    switch (output.kind) {
+      case "node":
+        this.#identify(output.node);
+        return true;
+      case "send": {
+        const label = labelOf(output.response.typeUrl);
+        const frame = frames.frame(output.response);
+        metrics.pushes.add(1, label);
+        metrics.sentBytes.add(frame.length, label);
+        return this.#call.send(frame);
+      }
+      case "acked": {
+        const changedAt = publisher.changedAtMs(output.epoch);
+        if (changedAt !== undefined) metrics.convergence.observe((clock.nowMs() - changedAt) / 1000);
+        return true;
+      }
+      case "nacked": {
+        metrics.rejects.add(1, labelOf(output.typeUrl));
+        const resources = output.names.join(",");
+        log.warn("proxy rejected configuration", {
+          proxy: this.#proxy?.id,
+          type: labelOf(output.typeUrl),
+          resources: resources === "" ? undefined : resources,
+          error: output.error,
+        });
+        return true;
+      }
+      case "close":
+        this.#refuse("protocol", output.status, output.message);
+        return true;
+      default:
+        return output satisfies never;
+    }
+  }
+
+  #identify(node: NodeJson): void {
+    const { publisher, trustDomain, log } = this.#shared;
+    let proxy: ProxyFacts;
+    try {
+      proxy = parseProxyFacts(node);
+    } catch (error) {
+      if (!(error instanceof WeftError)) throw error;
+      this.#refuse("node", grpcStatus.invalidArgument, `${error.code} ${error.message}`);
+      return;
+    }
+    const mismatch = identityMismatch(this.#call.peer, proxy, trustDomain);
+    if (mismatch) {
+      const status = mismatch.reason === "mismatch" ? grpcStatus.permissionDenied : grpcStatus.unauthenticated;
+      this.#refuse(mismatch.reason, status, `WF4001 ${mismatch.message}`);
+      return;
+    }
+    this.#proxy = proxy;
+    this.#node = node;
+    this.#shared.opened(this);
+    log.info("proxy connected", { proxy: proxy.id, mode: this.#mode, address: this.#call.peer.address });
+    const push = (snapshot: Snapshot): void => {
+      this.#snapshot = snapshot;
+      this.#handle({ kind: "push", snapshot });
+    };
+    this.#subscription = publisher.connect({ proxy, push });
+  }
+
+  #refuse(reason: string, status: number, message: string): void {
+    this.#over = true;
+    this.#shared.metrics.refused.add(1, reason);
+    this.#shared.log.warn("stream refused", { address: this.#call.peer.address, reason: message });
+    this.#call.end(status, message);
+  }
+
+  #arm(): void {
+    const deadlineMs = this.#over ? undefined : this.#machine.deadlineMs();
+    if (deadlineMs === this.#armedMs) return;
+    this.#machineTimer?.[Symbol.dispose]();
+    this.#armedMs = deadlineMs;
+    if (deadlineMs === undefined) return;
+    const delayMs = Math.max(0, deadlineMs - this.#shared.clock.nowMs());
+    this.#machineTimer = this.#shared.setTimer(() => this.#tick(), delayMs);
+  }
+
+  #tick(): void {
+    this.#armedMs = undefined;
+    this.#handle({ kind: "tick" });
+  }
+}
+
+const labels: ReadonlyMap<string, string> = new Map(
+  resourceTypes.map(({ typeUrl, label }) => [typeUrl, label.toLowerCase()]),
+);
+
+/** Istio's label values: cds, eds, lds … */
+const labelOf = (typeUrl: string): string => labels.get(typeUrl) ?? "other";
+
+const sotwRequest = (bytes: Uint8Array): StreamRequest => {
+  const { versionInfo, node, resourceNames, typeUrl, responseNonce, errorDetail } = decodeDiscoveryRequest(bytes);
+  return {
+    mode: "sotw",
+    typeUrl,
+    node,
+    nonce: responseNonce,
+    error: errorDetail?.message,
+    version: versionInfo,
+    names: resourceNames,
+  };
+};
+
+const noNames: readonly string[] = [];
+const noVersions: ReadonlyMap<string, string> = new Map();
+
+const deltaRequest = (bytes: Uint8Array): StreamRequest => {
+  const ack = readDeltaAck(bytes);
+  if (ack) {
+    const { typeUrl, nonce } = ack;
+    const nothing = { node: undefined, error: undefined, subscribe: noNames, unsubscribe: noNames };
+    return { mode: "delta", typeUrl, nonce, initialVersions: noVersions, ...nothing };
+  }
+  const { node, typeUrl, subscribe, unsubscribe, initialVersions, responseNonce, errorDetail } =
+    decodeDeltaRequest(bytes);
+  return {
+    mode: "delta",
+    typeUrl,
+    node,
+    nonce: responseNonce,
+    error: errorDetail?.message,
+    subscribe,
+    unsubscribe,
+    initialVersions,
+  };
+};

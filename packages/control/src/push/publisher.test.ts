@@ -1,0 +1,189 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { silentLogger } from "@weft/core/world";
+import { resourceType } from "@weft/xds/resource";
+import type { Snapshot } from "@weft/xds/snapshot";
+import type { Generator } from "../generate/generator.ts";
+import type { ProxyFacts } from "../generate/proxy-facts.ts";
+import type { ResourceSet } from "../generate/resource-set.ts";
+import { createMetrics } from "../metrics/metrics.ts";
+import type { ModelChange } from "../model/mesh-model.ts";
+import { createPublisher, type Subscriber } from "./publisher.ts";
+import { createPushMetrics } from "./push-metrics.ts";
+
+const none = new Map<string, never>();
+
+/** A generator under the test's hands, on a clock under the test's hands. */
+const setUp = () => {
+  let nowMs = 1000;
+  let timer: { readonly at: number; readonly run: () => void } | undefined;
+  let endpoints: ReadonlyMap<string, object> = new Map([["a", { clusterName: "a" }]]);
+  let pending: ModelChange = { other: false, endpoints: new Set(), addresses: new Set() };
+  const counts = { generated: 0, encoded: 0 };
+  const generator: Generator = {
+    audienceOf: ({ namespace }) => namespace,
+    generate: () => {
+      counts.generated++;
+      const resources = { cluster: none, endpoints, listener: none, route: none, secret: none };
+      return { resources: resources as unknown as ResourceSet, notes: [] };
+    },
+    refresh: () => {
+      const change = pending;
+      pending = { other: false, endpoints: new Set(), addresses: new Set() };
+      return change;
+    },
+  };
+  const publisher = createPublisher({
+    generator,
+    clock: { nowMs: () => nowMs, wallMs: () => nowMs },
+    setTimer: (run, delayMs) => {
+      const mine = { at: nowMs + delayMs, run };
+      timer = mine;
+      return {
+        [Symbol.dispose]: () => {
+          if (timer === mine) timer = undefined;
+        },
+      };
+    },
+    log: silentLogger,
+    metrics: createPushMetrics(createMetrics()),
+    encode: (_, json) => {
+      if ("broken" in json) throw new Error("cannot be encoded");
+      counts.encoded++;
+      return Buffer.from(JSON.stringify(json));
+    },
+  });
+  const pushes: Snapshot[] = [];
+  return {
+    publisher,
+    counts,
+    pushes,
+    subscribe: (namespace = "default"): Disposable => {
+      const subscriber: Subscriber = {
+        proxy: { id: "p", namespace } as ProxyFacts,
+        push: (snapshot) => void pushes.push(snapshot),
+      };
+      return publisher.connect(subscriber);
+    },
+    change: (names: Readonly<Record<string, object>>, other = false) => {
+      endpoints = new Map(Object.entries(names));
+      pending = { other, endpoints: new Set(["x"]), addresses: new Set() };
+      publisher.changed();
+    },
+    advance: (ms: number) => {
+      nowMs += ms;
+      const due = timer;
+      if (!due || due.at > nowMs) return;
+      timer = undefined;
+      due.run();
+    },
+    armed: () => timer !== undefined,
+  };
+};
+
+test("an endpoint change under light load is pushed at once, a burst is gathered", () => {
+  const mesh = setUp();
+  using _ = mesh.subscribe();
+  mesh.change({ a: { clusterName: "a", n: 1 } });
+  assert.equal(mesh.pushes.length, 2);
+  for (let n = 2; n < 10; n++) mesh.change({ a: { clusterName: "a", n } });
+  assert.equal(mesh.pushes.length, 2);
+  mesh.advance(10);
+  assert.equal(mesh.pushes.length, 3);
+  const entries = mesh.pushes[2]?.types.get(resourceType("endpoints").typeUrl)?.entries;
+  assert.deepEqual(entries?.get("a")?.json, { clusterName: "a", n: 9 });
+});
+
+test("other changes wait for quiet, but not for ever", () => {
+  const mesh = setUp();
+  using _ = mesh.subscribe();
+  let n = 0;
+  for (; n < 30 && mesh.pushes.length === 1; n++) {
+    mesh.change({ a: { clusterName: "a", n } }, true);
+    mesh.advance(5);
+  }
+  assert.ok(n >= 19 && n <= 21, `pushed after ${n * 5} ms`);
+});
+
+test("a change that changes nothing for a proxy is not pushed to it", () => {
+  const mesh = setUp();
+  using _ = mesh.subscribe();
+  mesh.change({ a: { clusterName: "a" } });
+  assert.equal(mesh.pushes.length, 1);
+});
+
+test("proxies that see the same are generated for once, and a change is encoded once for all", () => {
+  const mesh = setUp();
+  const subscriptions = Array.from({ length: 2000 }, () => mesh.subscribe());
+  assert.equal(mesh.counts.generated, 1);
+  mesh.change({ a: { clusterName: "a", n: 1 } });
+  assert.deepEqual([mesh.counts.generated, mesh.counts.encoded, mesh.pushes.length], [2, 2, 4000]);
+  for (const subscription of subscriptions) subscription[Symbol.dispose]();
+  mesh.advance(1000);
+  mesh.change({ a: { clusterName: "a", n: 2 } });
+  assert.equal(mesh.pushes.length, 4000);
+});
+
+test("audiences share what is equal in them", () => {
+  const mesh = setUp();
+  using _ = mesh.subscribe("one");
+  using __ = mesh.subscribe("two");
+  assert.deepEqual([mesh.counts.generated, mesh.counts.encoded], [2, 1]);
+  const [one, two] = mesh.pushes.map(({ types }) => types.get(resourceType("endpoints").typeUrl));
+  assert.equal(one, two);
+});
+
+test("proxies that connect between two pushes share one number, which a push never has", () => {
+  const mesh = setUp();
+  using _ = mesh.subscribe("one");
+  using __ = mesh.subscribe("two");
+  mesh.change({ a: { clusterName: "a", n: 1 } });
+  using ___ = mesh.subscribe("three");
+  const [one, two, pushed, again, three] = mesh.pushes.map(({ epoch }) => epoch);
+  assert.equal(one, two);
+  assert.equal(pushed, again);
+  assert.ok(one !== pushed && pushed !== three);
+  assert.equal(mesh.publisher.changedAtMs(three ?? 0), undefined);
+});
+
+test("who connects while a change waits gets it at once, the others when it has settled", () => {
+  const mesh = setUp();
+  using _ = mesh.subscribe();
+  mesh.change({ a: { clusterName: "a", n: 1 } }, true);
+  using __ = mesh.subscribe();
+  assert.equal(mesh.pushes.length, 2);
+  assert.notEqual(mesh.pushes[0], mesh.pushes[1]);
+  mesh.advance(10);
+  assert.equal(mesh.pushes.length, 3);
+  assert.equal(mesh.pushes[2], mesh.pushes[1]);
+});
+
+test("a resource that cannot be encoded stays as it was, is reported, and holds nothing else up", () => {
+  const mesh = setUp();
+  using _ = mesh.subscribe();
+  mesh.change({ a: { clusterName: "a", broken: true }, b: { clusterName: "b" } });
+  const entries = mesh.pushes[1]?.types.get(resourceType("endpoints").typeUrl)?.entries;
+  assert.deepEqual([entries?.get("a")?.json, entries?.has("b")], [{ clusterName: "a" }, true]);
+  assert.deepEqual(
+    mesh.publisher.badResources().map(({ name, reason }) => [name, reason]),
+    [["a", "cannot be encoded"]],
+  );
+  mesh.advance(1000);
+  mesh.change({ a: { clusterName: "a", n: 3 } });
+  assert.deepEqual(mesh.publisher.badResources(), []);
+});
+
+test("a subscriber that throws does not keep the others from their push", () => {
+  const mesh = setUp();
+  let calls = 0;
+  const throwing: Subscriber = {
+    proxy: { id: "bad", namespace: "default" } as ProxyFacts,
+    push: () => {
+      if (++calls > 1) throw new Error("stream is broken");
+    },
+  };
+  using _ = mesh.publisher.connect(throwing);
+  using __ = mesh.subscribe();
+  mesh.change({ a: { clusterName: "a", n: 1 } });
+  assert.equal(mesh.pushes.length, 2);
+});

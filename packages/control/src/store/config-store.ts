@@ -1,0 +1,252 @@
+/**
+ * The configuration objects in force: those of the watched folder with what was changed over the API on top. Whoever wrote
+ * last wins: an API change holds until the object's text in the folder changes again.
+ */
+import type { ConfigObject } from "@weft/config/config-object";
+import type { Finding } from "@weft/config/finding";
+import { parseConfig } from "@weft/config/parse-config";
+import type { Source } from "@weft/core/collection";
+import { sameValue } from "@weft/core/equal";
+import { formatPosition } from "@weft/core/error";
+import type { Logger } from "@weft/core/world";
+import { contentHash } from "@weft/xds/snapshot";
+import { type ConfigItem, configItem } from "../model/config-item.ts";
+import { objectDocument } from "./object-document.ts";
+
+/** A change made over the API, as it is kept over restarts. */
+export interface StoredChange {
+  readonly key: string;
+  /** The object's document as JSON text; `undefined`: the folder's object is hidden. */
+  readonly text: string | undefined;
+  /** Hash of the folder's object when the change was made; empty: there was none. */
+  readonly over: string;
+  /** Decides age among objects without timestamps. */
+  readonly order: number;
+}
+
+export interface ChangePersistence {
+  readonly load: () => readonly StoredChange[];
+  readonly save: (change: StoredChange) => void;
+  readonly remove: (key: string) => void;
+}
+
+export type ChangeResult = "created" | "configured" | "unchanged" | "deleted" | "absent";
+export interface AppliedObject {
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly result: ChangeResult;
+}
+
+export interface ConfigFile {
+  readonly path: string;
+  readonly text: string;
+}
+
+export interface ConfigStore {
+  /** Takes over the folder's files. An object that is no longer right stays as it last was. */
+  setFiles(files: readonly ConfigFile[]): void;
+  /** Nothing is taken when any object has an error. */
+  apply(text: string, options: ChangeOptions): ChangeAnswer;
+  delete(text: string, options: ChangeOptions): ChangeAnswer;
+  deleteOne(key: string, dryRun: boolean): ChangeResult;
+  get(key: string): ConfigObject | undefined;
+  /** In the order of their keys. */
+  list(): readonly ConfigObject[];
+  /** What is wrong with the folder's files, and which of its objects stay at their last good form. */
+  findings(): readonly Finding[];
+}
+
+export interface ChangeOptions {
+  /** What findings call the text. */
+  readonly file: string;
+  readonly dryRun: boolean;
+}
+export interface ChangeAnswer {
+  readonly items: readonly AppliedObject[];
+  readonly findings: readonly Finding[];
+}
+
+export interface ConfigStoreOptions {
+  readonly source: Source<ConfigItem>;
+  /** Called after each change of the source. */
+  readonly commit: () => void;
+  readonly persistence: ChangePersistence;
+  readonly log: Logger;
+}
+
+/** Objects made over the API are younger than those of files where neither has a timestamp. */
+const changeOrderBase = 1_000_000_000;
+
+interface FileState {
+  readonly text: string;
+  readonly objects: readonly ConfigObject[];
+  readonly findings: readonly Finding[];
+}
+
+interface Change {
+  readonly stored: StoredChange;
+  readonly object: ConfigObject | undefined;
+}
+
+export const createConfigStore = ({ source, commit, persistence, log }: ConfigStoreOptions): ConfigStore => {
+  let files = new Map<string, FileState>();
+  let fromFiles: ReadonlyMap<string, ConfigObject> = new Map();
+  const changes = new Map<string, Change>();
+  let nextOrder = changeOrderBase;
+  let duplicates: readonly Finding[] = [];
+
+  for (const stored of persistence.load()) {
+    const object = stored.text === undefined ? undefined : restore(stored, log);
+    if (stored.text !== undefined && !object) continue;
+    changes.set(stored.key, { stored, object });
+    nextOrder = Math.max(nextOrder, stored.order + 1);
+  }
+
+  const effective = (key: string): ConfigObject | undefined => {
+    const change = changes.get(key);
+    return change ? change.object : fromFiles.get(key);
+  };
+  const hashOf = (object: ConfigObject | undefined): string => (object ? contentHash(objectDocument(object)) : "");
+
+  const publish = (): void => {
+    const keys = new Set([...fromFiles.keys(), ...changes.keys()]);
+    source.reset([...keys].flatMap((key) => effective(key) ?? []).map(configItem));
+    commit();
+  };
+
+  /** Changes that the folder has caught up with, or has gone past, are forgotten. */
+  const dropOvertaken = (): void => {
+    for (const [key, { stored, object }] of changes) {
+      const now = hashOf(fromFiles.get(key));
+      // An object that left the folder (or whose file is just being replaced) takes no change along.
+      if (now === "" && object) continue;
+      if (now === stored.over && !(object && now === hashOf(object))) continue;
+      changes.delete(key);
+      persistence.remove(key);
+      if (now !== hashOf(object)) log.info("a file's newer text replaces a change made over the API", { object: key });
+    }
+  };
+
+  const change = (key: string, object: ConfigObject | undefined): void => {
+    const before = changes.get(key);
+    const inFile = fromFiles.get(key);
+    if (object ? hashOf(inFile) === hashOf(object) : !inFile) {
+      changes.delete(key);
+      if (before) persistence.remove(key);
+      return;
+    }
+    const order = before?.stored.order ?? nextOrder++;
+    const text = object && JSON.stringify(objectDocument(object));
+    const stored: StoredChange = { key, text, over: hashOf(inFile), order };
+    persistence.save(stored);
+    changes.set(key, { stored, object: object && { ...object, creationOrder: inFile?.creationOrder ?? order } });
+  };
+
+  const remove = (key: string, dryRun: boolean): ChangeResult => {
+    if (!effective(key)) return "absent";
+    if (!dryRun) change(key, undefined);
+    return "deleted";
+  };
+
+  return {
+    setFiles(given) {
+      files = readFiles(files, given, log);
+      const all = [...files.values()].flatMap(({ objects }) => objects);
+      const known = new Set(duplicates.map(({ message }) => message));
+      duplicates = duplicatesIn(all);
+      for (const { code, message, file, line, column } of duplicates)
+        if (!known.has(message)) log.error(message, { code, at: `${file}:${line}:${column}` });
+      fromFiles = new Map(all.toReversed().map((object) => [keyOf(object), object]));
+      dropOvertaken();
+      publish();
+    },
+    apply(text, { file, dryRun }) {
+      const { objects, findings: reading } = parseConfig(text, file);
+      const findings = [...reading, ...duplicatesIn(objects)];
+      if (findings.some(({ level }) => level === "error")) return { items: [], findings };
+      const items = objects.map((object): AppliedObject => {
+        const before = effective(keyOf(object));
+        const result = !before ? "created" : sameObject(before, object) ? "unchanged" : "configured";
+        if (!dryRun && result !== "unchanged") change(keyOf(object), object);
+        return { ...facts(object), result };
+      });
+      if (!dryRun) publish();
+      return { items, findings };
+    },
+    delete(text, { file, dryRun }) {
+      const { objects, findings } = parseConfig(text, file);
+      if (findings.some(({ level }) => level === "error")) return { items: [], findings };
+      const items = objects.map((object) => ({ ...facts(object), result: remove(keyOf(object), dryRun) }));
+      if (!dryRun) publish();
+      return { items, findings };
+    },
+    deleteOne(key, dryRun) {
+      const result = remove(key, dryRun);
+      if (!dryRun && result === "deleted") publish();
+      return result;
+    },
+    get: effective,
+    list: () => [...new Set([...fromFiles.keys(), ...changes.keys()])].sort().flatMap((key) => effective(key) ?? []),
+    findings: () => [...[...files.values()].flatMap(({ findings }) => findings), ...duplicates],
+  };
+};
+
+export const keyOf = ({ kind, namespace, name }: Pick<ConfigObject, "kind" | "namespace" | "name">): string =>
+  `${kind}/${namespace}/${name}`;
+
+/** Of several objects with one name the first is in force; each of the others is a finding. */
+const duplicatesIn = (objects: readonly ConfigObject[]): readonly Finding[] =>
+  [...Map.groupBy(objects, keyOf).values()].flatMap(([first, ...others]) =>
+    others.map(({ kind, namespace, name, source: { file, line, column } }): Finding => {
+      const message = `${kind} ${namespace}/${name} is already defined at ${first ? formatPosition(first.source) : ""}`;
+      return { code: "WF1105", level: "error", message, kind, namespace, name, file, line, column, also: [] };
+    }),
+  );
+
+const facts = ({ kind, namespace, name }: ConfigObject) => ({ kind, namespace, name });
+
+const sameObject = (a: ConfigObject, b: ConfigObject): boolean => sameValue(objectDocument(a), objectDocument(b));
+
+const restore = (stored: StoredChange, log: Logger): ConfigObject | undefined => {
+  const { objects } = parseConfig(stored.text ?? "", `api:${stored.key}`, stored.order);
+  if (!objects[0]) log.error("a stored object cannot be read any more and is left out", { object: stored.key });
+  return objects[0];
+};
+
+/** Reads what changed; where a text is wrong, the objects it no longer gives stay as they were. */
+const readFiles = (
+  before: ReadonlyMap<string, FileState>,
+  given: readonly ConfigFile[],
+  log: Logger,
+): Map<string, FileState> => {
+  const after = new Map<string, FileState>();
+  let order = 0;
+  for (const { path, text } of given) {
+    const known = before.get(path);
+    const state = known?.text === text ? known : readFile(path, text, known, log);
+    after.set(path, { ...state, objects: state.objects.map((object, i) => reordered(object, order + i)) });
+    order += state.objects.length;
+  }
+  return after;
+};
+
+const reordered = (object: ConfigObject, creationOrder: number): ConfigObject =>
+  object.creationOrder === creationOrder ? object : { ...object, creationOrder };
+
+const readFile = (path: string, text: string, known: FileState | undefined, log: Logger): FileState => {
+  const { objects, findings } = parseConfig(text, path);
+  const errors = findings.filter(({ level }) => level === "error");
+  for (const { code, line, column, message } of errors) log.error(message, { code, at: `${path}:${line}:${column}` });
+  if (errors.length === 0 || !known) return { text, objects, findings };
+  const present = new Set(objects.map(keyOf));
+  const wrong = new Set(errors.map((error) => `${error.kind}/${error.namespace}/${error.name}`));
+  const unnamed = errors.some(({ name }) => name === "");
+  const kept = known.objects.filter((object) => {
+    const key = keyOf(object);
+    return !present.has(key) && (unnamed || wrong.has(key));
+  });
+  for (const object of kept)
+    log.warn("the last good form of an object stays in force", { object: keyOf(object), file: path });
+  return { text, objects: [...objects, ...kept], findings };
+};

@@ -1,0 +1,28 @@
+/** A configuration object as the document it was read from, in plain data. */
+import type { ConfigObject } from "@weft/config/config-object";
+import { kinds } from "@weft/config/kinds/index";
+
+const rootBodies: ReadonlySet<string> = new Set(kinds.flatMap(({ name, bodyIsRoot }) => (bodyIsRoot ? [name] : [])));
+
+export interface ObjectDocument {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly [field: string]: unknown;
+}
+
+/** `parseConfig` of its JSON gives the object again. Empty parts of the metadata are left out. */
+export const objectDocument = (object: ConfigObject): ObjectDocument => {
+  const { apiVersion, kind, name, namespace, labels, annotations, creationTimestamp } = object;
+  const metadata = {
+    name,
+    ...(namespace === "" ? {} : { namespace }),
+    ...(Object.keys(labels).length === 0 ? {} : { labels }),
+    ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
+    ...(creationTimestamp === undefined ? {} : { creationTimestamp }),
+  };
+  const body = rootBodies.has(kind)
+    ? (object.spec as unknown as Readonly<Record<string, unknown>>)
+    : { spec: object.spec };
+  return { ...body, apiVersion, kind, metadata };
+};
