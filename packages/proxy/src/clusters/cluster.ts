@@ -16,6 +16,8 @@ export interface Cluster {
   readonly defaultTransport: UpstreamTransport;
   readonly tcpKeepalive: { readonly probes: number; readonly timeMs: number; readonly intervalMs: number } | undefined;
   readonly perConnectionBufferBytesMax: number;
+  /** The local address that upstream connections come from; the system chooses when absent. */
+  readonly sourceAddress: string | undefined;
   /** `metadata.filter_metadata` of the cluster: `istio.services`, `istio.config`, `istio.subset`. */
   readonly metadata: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   readonly counters: ClusterCounters;
@@ -65,7 +67,10 @@ export type ClusterDiscovery =
       readonly kind: "strictDns" | "logicalDns";
       readonly names: readonly { readonly host: string; readonly port: number }[];
       readonly refreshMs: number;
+      /** How soon to ask again after a failure. */
+      readonly failureRefreshMs: number;
       readonly respectTtl: boolean;
+      readonly family: "auto" | "v4" | "v6" | "v4Preferred" | "all";
     }
   | { readonly kind: "originalDst"; readonly useHeader: boolean };
 
@@ -92,12 +97,17 @@ export interface UpstreamTls {
   readonly ciphers: readonly string[];
 }
 
-/** Where key material comes from: given in place (PEM), or a named secret that SDS or the CA client fills. */
+/**
+ * Where key material comes from: given in place (PEM), or a named secret that SDS or the CA client fills. Files are
+ * named too: `file:CHAIN,KEY` for a certificate, `file:ROOTS` for roots; `system` is the system's roots.
+ */
 export type SecretSource =
   | { readonly kind: "inline"; readonly certificatePem?: string; readonly keyPem?: string; readonly rootsPem?: string }
   | { readonly kind: "named"; readonly name: string };
 
 export interface SanMatcher {
+  /** The kind of name it is for: a DNS name that reads like a SPIFFE ID is no SPIFFE ID. */
+  readonly of: "uri" | "dns" | "email" | "address" | "any";
   readonly kind: "exact" | "prefix" | "suffix" | "contains" | "regex";
   readonly value: string;
   readonly test: (san: string) => boolean;
@@ -111,10 +121,8 @@ export interface ClusterCounters {
   upstreamCxConnectTimeout: number;
   upstreamCxConnectAttemptsExceeded: number;
   upstreamCxOverflow: number;
-  upstreamCxPoolOverflow: number;
   upstreamCxDestroy: number;
   upstreamCxRxBytesTotal: number;
-  upstreamCxTxBytesTotal: number;
   upstreamRqTotal: number;
   upstreamRqActive: number;
   upstreamRqPendingTotal: number;

@@ -27,6 +27,8 @@ export interface DownstreamTlsInfo {
   readonly peerSubject: string;
   /** SHA-256 of the client certificate's DER in hex; empty without one. */
   readonly peerFingerprint: string;
+  /** PEM of the client's verified certificate; empty without one. */
+  readonly peerPem: string;
   readonly localUris: readonly string[];
 }
 
@@ -59,8 +61,22 @@ export interface Exchange {
   upstreamFailure: string;
   /** The peer's workload as metadata exchange or the endpoint told it, for metrics. Opaque to all but `observe/`. */
   peer: unknown;
+  /** The client's address as x-forwarded-for tells it, where that is trusted; the connection's when absent. */
+  readonly remoteHost?: string | undefined;
+  /** Our side of the upstream connection, `host:port`. */
+  readonly upstreamLocalAddress?: string | undefined;
+  /** The identities of both ends of the upstream connection; absent in plaintext. */
+  readonly upstreamTls?: { readonly localUri: string; readonly peerUri: string } | undefined;
+  /** ALPN to offer upstream in place of the transport's, by the version spoken upstream; set by `istio.alpn`. */
+  upstreamAlpn?: AlpnOverride | undefined;
   /** Ends a filter's wait: goes on with the next filter, or answers with `reply`. */
   resume(reply?: LocalReply): void;
+}
+
+export interface AlpnOverride {
+  readonly http10: readonly string[];
+  readonly http11: readonly string[];
+  readonly http2: readonly string[];
 }
 
 /** An answer made by the proxy itself. The engine turns it into gRPC status for a gRPC request. */

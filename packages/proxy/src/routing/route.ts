@@ -1,6 +1,7 @@
 import type { RequestHead } from "@weft/protocols/http/head";
 import type { HeaderList } from "@weft/protocols/http/headers";
 import type { DownstreamInfo } from "../http/exchange.ts";
+import type { EditHeaders } from "./header-edits.ts";
 
 /** A compiled RouteConfiguration. Immutable; a request that matched keeps its route whatever is swapped in. */
 export interface RouteTable {
@@ -16,12 +17,14 @@ export interface Route {
   readonly virtualHost: string;
   readonly action: RouteAction;
   /** Applies request header operations of route, virtual host and table, most specific first. */
-  readonly editRequest: (headers: HeaderList, downstream: DownstreamInfo, request: RequestHead) => void;
-  readonly editResponse: (headers: HeaderList, downstream: DownstreamInfo, request: RequestHead) => void;
-  /** `typed_per_filter_config`, route over virtual host: filter name → that filter's raw JSON, compiled by the filter once. */
+  readonly editRequest: EditHeaders;
+  readonly editResponse: EditHeaders;
+  /** `typed_per_filter_config`, route over virtual host over table: what the filter of that name made of it. */
   readonly filterConfig: ReadonlyMap<string, unknown>;
   /** `metadata.filter_metadata`: `istio.config` names the VirtualService. */
   readonly metadata: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  /** Send `x-envoy-attempt-count` upstream, downstream. */
+  readonly attemptCount: { readonly inRequest: boolean; readonly inResponse: boolean };
 }
 
 export type RouteAction = ForwardAction | RedirectAction | DirectResponseAction;
@@ -31,12 +34,21 @@ export interface ForwardAction {
   /** Chooses the cluster's name: a constant, by weight with a random draw, or from a header. `random` is in [0, 1). */
   readonly clusterName: (request: RequestHead, random: number) => WeightedChoice;
   readonly rewrite: (request: RequestHead) => void;
-  /** 0 is no timeout. Covers the whole exchange from the end of the request to the end of the response. */
+  /**
+   * The configured timeout; `timeoutFor` is what holds for a request. 0 is no timeout. Covers the whole exchange from the
+   * end of the request to the end of the response.
+   */
   readonly timeoutMs: number;
+  /** With what `x-envoy-upstream-rq-timeout-ms` and `grpc-timeout` say. Ask before `rewrite`, which removes them. */
+  readonly timeoutFor: (request: RequestHead) => number;
   readonly idleTimeoutMs: number | undefined;
   readonly maxStreamDurationMs: number | undefined;
+  /** The configured policy; `undefined` also when it depends on the request. */
   readonly retry: RetryPolicy | undefined;
-  readonly mirrors: readonly { readonly cluster: string; readonly share: number }[];
+  /** With what `x-envoy-retry-on`, `x-envoy-max-retries` and the like say. Ask before `rewrite`. */
+  readonly retryFor: (request: RequestHead) => RetryPolicy | undefined;
+  /** `keepHost`: the copy has the request's own host, without Envoy's `-shadow`. */
+  readonly mirrors: readonly { readonly cluster: string; readonly share: number; readonly keepHost?: boolean }[];
   readonly hash:
     | ((
         request: RequestHead,
@@ -50,8 +62,8 @@ export interface ForwardAction {
 
 export interface WeightedChoice {
   readonly cluster: string;
-  readonly editRequest: ((headers: HeaderList, downstream: DownstreamInfo, request: RequestHead) => void) | undefined;
-  readonly editResponse: ((headers: HeaderList, downstream: DownstreamInfo, request: RequestHead) => void) | undefined;
+  readonly editRequest: EditHeaders | undefined;
+  readonly editResponse: EditHeaders | undefined;
 }
 
 export interface RedirectAction {
@@ -79,7 +91,10 @@ export interface RetryPolicy {
   readonly retryFailure: (failure: AttemptFailure) => boolean;
 }
 
-/** How an attempt failed before a response head came. `refused`: REFUSED_STREAM or GOAWAY below our stream, so not executed. */
+/**
+ * How an attempt failed before a response head came. `refused`: REFUSED_STREAM or GOAWAY below our stream, so not
+ * executed.
+ */
 export type AttemptFailure =
   | "connect-failure"
   | "connect-timeout"

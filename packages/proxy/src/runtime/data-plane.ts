@@ -25,6 +25,8 @@ export interface DataPlane {
   check(change: ResourceChange): Rejection | undefined;
   listeners(): readonly ListenerState[];
   clusters(): readonly Cluster[];
+  /** Resolves when every listener has bound or failed to. */
+  settled(): Promise<void>;
   /** Stops accepting, tells clients to leave (Connection: close, GOAWAY), resolves when idle or after `timeoutMs`. */
   drain(timeoutMs: number): Promise<void>;
   close(): Promise<void>;

@@ -1,5 +1,6 @@
-import type { Random, SetTimer } from "@weft/core/world";
+import type { Clock, Random, SetTimer } from "@weft/core/world";
 import type { Exchange, LocalReply } from "../../http/exchange.ts";
+import type { Stats } from "../../observe/stats.ts";
 
 /** The filter will call `exchange.resume()` later. */
 export const wait: unique symbol = Symbol("wait");
@@ -10,7 +11,10 @@ export type Wait = typeof wait;
  * Head-level hooks only: bodies flow past filters, from socket to socket.
  */
 export interface HttpFilter {
-  /** `undefined` passes on, a reply answers, `wait` holds the request until `exchange.resume()`. Runs before routing is final: a filter may change the head. */
+  /**
+   * `undefined` passes on, a reply answers, `wait` holds the request until `exchange.resume()`. Runs before routing is
+   * final: a filter may change the head.
+   */
   readonly onRequest?: (exchange: Exchange) => undefined | LocalReply | Wait;
   /** The final response head, upstream's or local, just before it goes downstream. In reverse order of the chain. */
   readonly onResponse?: (exchange: Exchange) => void;
@@ -23,6 +27,18 @@ export interface FilterTools {
   readonly setTimer: SetTimer;
   /** Adds to a counter of `/stats`, named in full; looked up at configuration time. */
   readonly counter: (name: string) => { add(n: number): void };
+  readonly clock: Clock;
+  readonly stats: Stats;
+  readonly node: ProxyNode;
+  /** What stands before the filter's own counters: `http.inbound_0.0.0.0_8080`. */
+  readonly statPrefix: string;
+}
+
+/** This proxy as its bootstrap names it. */
+export interface ProxyNode {
+  readonly id: string;
+  readonly cluster: string;
+  readonly metadata: Readonly<Record<string, unknown>>;
 }
 
 export interface HttpFilterKind {
@@ -32,4 +48,8 @@ export interface HttpFilterKind {
   readonly typeName: string;
   /** Validates. Throws ConfigError, which becomes a NACK. */
   readonly configure: (raw: Readonly<Record<string, unknown>>) => (tools: FilterTools) => HttpFilter;
+  /** Other names and messages that mean this filter. */
+  readonly aliases?: readonly string[];
+  /** Validates and compiles an entry of a route's `typed_per_filter_config`. Without it none is taken. */
+  readonly configureRoute?: (raw: Readonly<Record<string, unknown>>) => unknown;
 }

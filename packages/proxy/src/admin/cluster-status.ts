@@ -1,0 +1,121 @@
+/** `/clusters`, as text and as Envoy's ClusterStatuses. */
+import type { JsonObject } from "@bufbuild/protobuf";
+import type { Cluster } from "../clusters/cluster.ts";
+import type { Host } from "../clusters/host.ts";
+
+/** Envoy's unsigned 32-bit maximum stands for unlimited. */
+const unlimited = 4_294_967_295;
+const bounded = (limit: number): number => (Number.isFinite(limit) ? limit : unlimited);
+
+const gauges: ReadonlySet<string> = new Set(["cx_active", "rq_active"]);
+const hostStats = ({ stats, activeRequests }: Host): readonly (readonly [string, number])[] => [
+  ["cx_active", stats.cxActive],
+  ["cx_connect_fail", stats.cxConnectFail],
+  ["cx_total", stats.cxTotal],
+  ["rq_active", activeRequests],
+  ["rq_error", stats.rqError],
+  ["rq_success", stats.rqSuccess],
+  ["rq_timeout", stats.rqTimeout],
+  ["rq_total", stats.rqTotal],
+];
+
+const edsName = ({ discovery }: Cluster): string | undefined =>
+  discovery.kind === "eds" ? discovery.serviceName : undefined;
+
+const healthFlags = ({ health, ejected }: Host): string => {
+  const flags = [
+    ...(ejected ? ["/failed_outlier_check"] : []),
+    ...(health === "unhealthy" ? ["/failed_eds_health"] : []),
+    ...(health === "degraded" ? ["/degraded_eds_health"] : []),
+  ];
+  return flags.length === 0 ? "healthy" : flags.join("");
+};
+
+export interface ClusterListing {
+  readonly cluster: Cluster;
+  readonly addedViaApi: boolean;
+}
+
+export const clustersText = (clusters: readonly ClusterListing[]): string => {
+  const lines: string[] = [];
+  for (const { cluster, addedViaApi } of clusters) {
+    const { name, limits } = cluster;
+    const put = (...parts: readonly (string | number)[]): void => {
+      lines.push([name, ...parts].join("::"));
+    };
+    put("observability_name", cluster.statName);
+    for (const priority of ["default_priority", "high_priority"]) {
+      put(priority, "max_connections", bounded(limits.maxConnections));
+      put(priority, "max_pending_requests", bounded(limits.maxPendingRequests));
+      put(priority, "max_requests", bounded(limits.maxRequests));
+      put(priority, "max_retries", bounded(limits.maxRetries));
+    }
+    put("added_via_api", String(addedViaApi));
+    const eds = edsName(cluster);
+    if (eds !== undefined) put("eds_service_name", eds);
+    for (const host of cluster.hosts()) {
+      for (const [stat, value] of hostStats(host)) put(host.address, stat, value);
+      put(host.address, "hostname", "");
+      put(host.address, "health_flags", healthFlags(host));
+      put(host.address, "weight", host.weight);
+      put(host.address, "region", host.locality.region);
+      put(host.address, "zone", host.locality.zone);
+      put(host.address, "sub_zone", host.locality.subZone);
+      put(host.address, "canary", "false");
+      put(host.address, "priority", host.priority);
+      put(host.address, "success_rate", "-1");
+      put(host.address, "local_origin_success_rate", "-1");
+    }
+  }
+  return lines.length === 0 ? "" : `${lines.join("\n")}\n`;
+};
+
+const edsHealth = { healthy: "HEALTHY", degraded: "DEGRADED", unhealthy: "UNHEALTHY" } as const;
+
+const hostStatus = (host: Host): JsonObject => {
+  const { region, zone, subZone } = host.locality;
+  const address: JsonObject =
+    host.target.kind === "ip"
+      ? { socket_address: { address: host.target.host, port_value: host.target.port } }
+      : { pipe: { path: host.target.path } };
+  return {
+    address,
+    stats: hostStats(host).map(([name, value]) => ({
+      ...(value === 0 ? {} : { value: String(value) }),
+      ...(gauges.has(name) ? { type: "GAUGE" } : {}),
+      name,
+    })),
+    health_status: {
+      ...(host.ejected ? { failed_outlier_check: true } : {}),
+      eds_health_status: edsHealth[host.health],
+    },
+    weight: host.weight,
+    ...(host.priority === 0 ? {} : { priority: host.priority }),
+    locality: {
+      ...(region === "" ? {} : { region }),
+      ...(zone === "" ? {} : { zone }),
+      ...(subZone === "" ? {} : { sub_zone: subZone }),
+    },
+  };
+};
+
+export const clustersJson = (clusters: readonly ClusterListing[]): JsonObject => ({
+  cluster_statuses: clusters.map(({ cluster, addedViaApi }): JsonObject => {
+    const { limits } = cluster;
+    const threshold = {
+      max_connections: bounded(limits.maxConnections),
+      max_pending_requests: bounded(limits.maxPendingRequests),
+      max_requests: bounded(limits.maxRequests),
+      max_retries: bounded(limits.maxRetries),
+    };
+    const eds = edsName(cluster);
+    return {
+      name: cluster.name,
+      ...(addedViaApi ? { added_via_api: true } : {}),
+      host_statuses: cluster.hosts().map(hostStatus),
+      circuit_breakers: { thresholds: [threshold, { priority: "HIGH", ...threshold }] },
+      observability_name: cluster.statName,
+      ...(eds === undefined ? {} : { eds_service_name: eds }),
+    };
+  }),
+});

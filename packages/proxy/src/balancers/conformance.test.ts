@@ -1,0 +1,139 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ConfigError } from "@weft/core/config-error";
+import { seededRandom } from "@weft/core/random";
+import type { Host } from "../clusters/host.ts";
+import { testHosts } from "../clusters/testing/fixtures.ts";
+import { xxHash64 } from "../routing/xxhash64.ts";
+import type { BalancerKind, PickHost } from "./balancer.ts";
+import { balancers } from "./index.ts";
+
+const build = (kind: BalancerKind, hosts: readonly Host[], raw: Record<string, unknown> = {}, seed = 1): PickHost =>
+  kind.configure(raw)(hosts, { random: seededRandom(seed) });
+
+/** How often each host is picked; the hash of the n-th request is that of its number. */
+const spread = (pick: PickHost, hosts: readonly Host[], requests: number): number[] => {
+  const counts = new Map<Host | undefined, number>();
+  for (let i = 0; i < requests; i++) {
+    const host = pick({ hash: xxHash64(String(i)) });
+    counts.set(host, (counts.get(host) ?? 0) + 1);
+  }
+  return hosts.map((host) => counts.get(host) ?? 0);
+};
+
+const choosing = balancers.filter(({ policy }) => policy !== "CLUSTER_PROVIDED");
+
+for (const kind of balancers) {
+  test(`${kind.policy} gives nothing when there are no hosts`, () => {
+    const pick = build(kind, []);
+    assert.equal(pick({ hash: undefined }), undefined);
+    assert.equal(pick({ hash: 7n }), undefined);
+  });
+
+  test(`${kind.policy} refuses settings it does not know`, () => {
+    assert.throws(() => kind.configure({ noSuchSetting: 1 }), ConfigError);
+  });
+}
+
+for (const kind of choosing) {
+  test(`${kind.policy} gives the only host, with or without a hash`, () => {
+    const hosts = testHosts(1);
+    const pick = build(kind, hosts);
+    assert.equal(pick({ hash: undefined }), hosts[0]);
+    assert.equal(pick({ hash: (1n << 64n) - 1n }), hosts[0]);
+  });
+
+  test(`${kind.policy} spreads over equal hosts`, () => {
+    const hosts = testHosts(5);
+    for (const count of spread(build(kind, hosts), hosts, 5000)) assert.ok(count > 600 && count < 1500, String(count));
+  });
+
+  test(`${kind.policy} never touches what it balances over`, () => {
+    const hosts = testHosts(3, [1, 2, 3]);
+    const before = JSON.stringify(hosts);
+    spread(build(kind, hosts), hosts, 50);
+    assert.equal(JSON.stringify(hosts), before);
+  });
+}
+
+const byPolicy = (policy: string): BalancerKind => balancers.find((kind) => kind.policy === policy) as BalancerKind;
+
+test("round robin takes turns exactly, weights in proportion", () => {
+  const equal = testHosts(4);
+  assert.deepEqual(spread(build(byPolicy("ROUND_ROBIN"), equal), equal, 400), [100, 100, 100, 100]);
+  const weighted = testHosts(3, [1, 2, 5]);
+  const counts = spread(build(byPolicy("ROUND_ROBIN"), weighted), weighted, 800);
+  for (const [index, expected] of [100, 200, 500].entries()) {
+    assert.ok(Math.abs((counts[index] ?? 0) - expected) <= 2, String(counts));
+  }
+});
+
+test("weighted round robin spreads a heavy host's turns", () => {
+  const hosts = testHosts(2, [1, 3]);
+  const pick = build(byPolicy("ROUND_ROBIN"), hosts);
+  const turns = Array.from({ length: 40 }, () => hosts.indexOf(pick({ hash: undefined }) as Host)).join("");
+  assert.doesNotMatch(turns, /1111|00/);
+});
+
+for (const policy of ["LEAST_REQUEST", "RING_HASH", "MAGLEV"]) {
+  test(`${policy} respects weights`, () => {
+    const hosts = testHosts(3, [1, 1, 4]);
+    const counts = spread(build(byPolicy(policy), hosts), hosts, 6000);
+    assert.ok((counts[2] ?? 0) > 3400 && (counts[2] ?? 0) < 4600, String(counts));
+  });
+}
+
+test("least request prefers the idle host", () => {
+  const hosts = testHosts(2);
+  (hosts[0] as Host).activeRequests = 10;
+  const counts = spread(build(byPolicy("LEAST_REQUEST"), hosts), hosts, 1000);
+  assert.ok((counts[1] ?? 0) > 680, String(counts));
+  const scan = spread(build(byPolicy("LEAST_REQUEST"), hosts, { selectionMethod: "FULL_SCAN" }), hosts, 100);
+  assert.deepEqual(scan, [0, 100]);
+});
+
+test("weighted least request holds a loaded host's share back", () => {
+  const hosts = testHosts(2, [4, 1]);
+  (hosts[0] as Host).activeRequests = 7;
+  const counts = spread(build(byPolicy("LEAST_REQUEST"), hosts), hosts, 3000);
+  assert.ok(Math.abs((counts[0] ?? 0) - 1000) < 60, String(counts));
+});
+
+for (const policy of ["RING_HASH", "MAGLEV"]) {
+  test(`${policy} gives the same host for the same hash, whatever the draw`, () => {
+    const hosts = testHosts(7);
+    const one = build(byPolicy(policy), hosts, {}, 1);
+    const two = build(byPolicy(policy), hosts, {}, 2);
+    for (let i = 0; i < 500; i++) {
+      const hash = xxHash64(`user-${i}`);
+      assert.equal(one({ hash }), two({ hash }));
+    }
+  });
+
+  test(`${policy} moves little when a host leaves`, () => {
+    const hosts = testHosts(10);
+    const before = build(byPolicy(policy), hosts);
+    const after = build(byPolicy(policy), hosts.slice(1));
+    let moved = 0;
+    let orphaned = 0;
+    for (let i = 0; i < 5000; i++) {
+      const hash = xxHash64(`user-${i}`);
+      const from = before({ hash });
+      if (from === hosts[0]) orphaned++;
+      else if (after({ hash }) !== from) moved++;
+    }
+    assert.ok(orphaned > 300 && orphaned < 800, String(orphaned));
+    assert.ok(moved < 400, String(moved));
+  });
+}
+
+test("settings out of bounds are refused", () => {
+  const cases: [string, Record<string, unknown>, RegExp][] = [
+    ["LEAST_REQUEST", { choiceCount: 1 }, /choiceCount: must be at least 2/],
+    ["LEAST_REQUEST", { slowStartConfig: { slowStartWindow: "1s" } }, /slowStartConfig: is not supported/],
+    ["RING_HASH", { minimumRingSize: "9", maximumRingSize: "8" }, /minimumRingSize: must not exceed/],
+    ["RING_HASH", { hashFunction: "MURMUR_HASH_2" }, /hashFunction: MURMUR_HASH_2 is not supported/],
+    ["MAGLEV", { tableSize: "65536" }, /tableSize: must be a prime/],
+  ];
+  for (const [policy, raw, message] of cases) assert.throws(() => byPolicy(policy).configure(raw), message);
+});

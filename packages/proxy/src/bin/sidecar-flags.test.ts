@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { formatError } from "@weft/core/error";
+import { inboundOf, labelsOf, parseSidecarFlags } from "./sidecar-flags.ts";
+
+const mesh = ["--cp", "127.0.0.1:15012", "--root-cert", "/r.pem", "--name", "web"];
+const refusal = (...argv: string[]): string => {
+  try {
+    return JSON.stringify(parseSidecarFlags(argv));
+  } catch (error) {
+    return formatError(error);
+  }
+};
+
+test("a bootstrap file is enough", () => {
+  const flags = parseSidecarFlags(["--bootstrap", "e.yaml", "--concurrency", "2", "--log-level", "warning"]);
+  assert.ok(!("exitCode" in flags) && flags.mode === "bootstrap");
+  assert.deepEqual([flags.file, flags.concurrency, flags.logLevel, flags.drainTimeMs], ["e.yaml", 2, "warn", 5_000]);
+});
+
+test("in the mesh a name is enough, the rest has defaults", () => {
+  const flags = parseSidecarFlags([
+    ...mesh,
+    "--inbound",
+    "http:http:127.0.0.1:20001:3000",
+    "--labels",
+    "app=web,version=v2",
+  ]);
+  assert.ok(!("exitCode" in flags) && flags.mode === "mesh");
+  assert.deepEqual([flags.namespace, flags.serviceAccount], ["default", "web"]);
+  assert.deepEqual(flags.outbound, { host: "127.0.0.1", port: 15001 });
+  assert.deepEqual(
+    [...flags.labels],
+    [
+      ["app", "web"],
+      ["version", "v2"],
+    ],
+  );
+  assert.equal(flags.inbound[0]?.appPort, 3000);
+});
+
+test("a gateway has no way out unless it is given one", () => {
+  const flags = parseSidecarFlags([...mesh, "--gateway"]);
+  assert.ok(!("exitCode" in flags) && flags.mode === "mesh");
+  assert.equal(flags.outbound, undefined);
+});
+
+const refused: readonly (readonly [title: string, argv: readonly string[], expected: RegExp])[] = [
+  ["nothing", [], /WF9020 --bootstrap FILE or --cp ADDRESS/],
+  ["both", ["--bootstrap", "x", ...mesh], /exclude each other/],
+  ["no name", mesh.slice(0, 4), /--name is needed/],
+  ["no root certificate", ["--cp", "127.0.0.1:1", "--name", "x"], /--root-cert is needed/],
+  [
+    "an address without a port",
+    ["--cp", "localhost", "--root-cert", "x", "--name", "x"],
+    /--cp "localhost" is not HOST:PORT/,
+  ],
+  ["a strange level", ["--bootstrap", "x", "--log-level", "loud"], /--log-level "loud"/],
+  ["a strange number", ["--bootstrap", "x", "--drain-time", "soon"], /--drain-time "soon"/],
+  ["a strange inbound", [...mesh, "--inbound", "http:8080"], /--inbound "http:8080"/],
+  ["a strange mode", [...mesh, "--interception", "MAGIC"], /--interception "MAGIC"/],
+];
+for (const [title, argv, expected] of refused) {
+  test(`${title} on the command line is refused`, () => assert.match(refusal(...argv), expected));
+}
+
+test("inbound ports may be on IPv6, and ports have a range", () => {
+  assert.equal(inboundOf("a:tcp:[::1]:1:2").address, "::1");
+  assert.throws(() => inboundOf("a:tcp:127.0.0.1:70000:2"));
+  assert.throws(() => labelsOf("=x"));
+  assert.deepEqual([...labelsOf("a=b=c,")], [["a", "b=c"]]);
+});

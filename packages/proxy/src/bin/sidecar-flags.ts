@@ -1,0 +1,239 @@
+/** The command line of `weft sidecar`. */
+import { networkInterfaces } from "node:os";
+import { parseAddress, type SocketAddress } from "@weft/core/address";
+import { WeftError } from "@weft/core/error";
+import { defaultNamespace } from "@weft/core/identity";
+import type { LogLevel } from "@weft/core/world";
+import { CommanderError, Command as Program } from "commander";
+import type { InboundPort } from "../bootstrap/from-flags.ts";
+
+export interface ProcessFlags {
+  readonly concurrency: number;
+  readonly logLevel: LogLevel;
+  readonly logFormat: "text" | "json";
+  readonly drainTimeMs: number;
+  readonly dataFolder: string | undefined;
+}
+
+export interface WorkloadFlags {
+  readonly controlPlane: SocketAddress;
+  readonly rootCertFile: string;
+  readonly serverName: string | undefined;
+  readonly tokenFile: string | undefined;
+  readonly name: string;
+  readonly namespace: string;
+  readonly serviceAccount: string;
+  readonly trustDomain: string;
+  readonly labels: ReadonlyMap<string, string>;
+  readonly certFolder: string | undefined;
+}
+
+export type SidecarFlags = ProcessFlags &
+  (
+    | { readonly mode: "bootstrap"; readonly file: string }
+    | ({
+        readonly mode: "mesh";
+        readonly gateway: boolean;
+        readonly ip: string;
+        readonly otherIps: readonly string[];
+        readonly outbound: SocketAddress | undefined;
+        readonly inbound: readonly InboundPort[];
+        readonly admin: SocketAddress;
+        readonly clusterId: string;
+        readonly meshId: string;
+        readonly interception: "NONE" | "REDIRECT" | "TPROXY";
+      } & WorkloadFlags)
+  );
+
+/** Help was printed, or the line cannot be followed: the process ends with this code. */
+export interface FlagsExit {
+  readonly exitCode: 0 | 2;
+}
+
+export type Options = Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
+
+const usage = (message: string, next?: string): WeftError =>
+  new WeftError("WF9020", message, next === undefined ? {} : { next });
+
+/** Runs a commander program over `argv` and reads its options; prints help and usage errors by itself. */
+export const parseOptions = <T>(
+  program: Program,
+  argv: readonly string[],
+  read: (options: Options) => T,
+): T | FlagsExit => {
+  program.exitOverride().allowExcessArguments(false).showHelpAfterError("(--help shows what it takes)");
+  try {
+    program.parse([...argv], { from: "user" });
+    return read(program.opts() as Options);
+  } catch (error) {
+    if (error instanceof CommanderError) return { exitCode: error.exitCode === 0 ? 0 : 2 };
+    throw error;
+  }
+};
+
+const text = (options: Options, name: string): string | undefined => {
+  const value = options[name];
+  return typeof value === "string" && value !== "" ? value : undefined;
+};
+
+export const addressOf = (flag: string, value: string): SocketAddress => {
+  const address = parseAddress(value);
+  if (!address) throw usage(`${flag} "${value}" is not HOST:PORT`);
+  return address;
+};
+
+const numberOf = (flag: string, value: string, min: number): number => {
+  const number = Number(value);
+  if (!Number.isFinite(number) || number < min) throw usage(`${flag} "${value}" is not a number from ${min}`);
+  return number;
+};
+
+const levels: ReadonlyMap<string, LogLevel> = new Map([
+  ["trace", "trace"],
+  ["debug", "debug"],
+  ["info", "info"],
+  ["warning", "warn"],
+  ["warn", "warn"],
+  ["error", "error"],
+  ["critical", "error"],
+  ["off", "off"],
+]);
+
+/** `a=b,c=d`. */
+export const labelsOf = (value: string): ReadonlyMap<string, string> =>
+  new Map(
+    value
+      .split(",")
+      .filter((part) => part !== "")
+      .map((part): [string, string] => {
+        const equals = part.indexOf("=");
+        if (equals < 1) throw usage(`--labels "${part}" is not NAME=VALUE`);
+        return [part.slice(0, equals), part.slice(equals + 1)];
+      }),
+  );
+
+/** The addresses others can reach this machine at; link-local ones need a zone and are left out. */
+const machineAddresses = (): readonly string[] =>
+  Object.values(networkInterfaces())
+    .flatMap((interfaces) => interfaces ?? [])
+    .filter(({ internal, address }) => !internal && !address.toLowerCase().startsWith("fe80:"))
+    .map(({ address }) => address);
+
+/** `name:protocol:address:port:appPort`; an IPv6 address stands in brackets. */
+export const inboundOf = (value: string): InboundPort => {
+  const match = /^([^:]+):([^:]+):(?:\[([^\]]+)\]|([^:]+)):(\d{1,5}):(\d{1,5})$/.exec(value);
+  const port = Number(match?.[5]);
+  const appPort = Number(match?.[6]);
+  if (!match || port > 65_535 || appPort > 65_535)
+    throw usage(`--inbound "${value}" is not NAME:PROTOCOL:ADDRESS:PORT:APPPORT`);
+  return { name: match[1] ?? "", protocol: match[2] ?? "", address: match[3] ?? match[4] ?? "", port, appPort };
+};
+
+/** Flags that say who the workload is and where its control plane is; shared with `weft agent`. */
+export const addWorkloadOptions = (program: Program): Program =>
+  program
+    .option("--cp <address>", "control plane, its secure address")
+    .option("--root-cert <file>", "root certificate the control plane is trusted by, PEM")
+    .option("--cp-name <name>", "name in the control plane's certificate")
+    .option("--token-file <file>", "join token for the first certificate")
+    .option("--name <name>", "the workload's name")
+    .option("-n, --namespace <namespace>", "its namespace", defaultNamespace)
+    .option("--service-account <name>", "its identity (default: its name)")
+    .option("--trust-domain <domain>", "trust domain of its identity", "cluster.local")
+    .option("--labels <labels>", "its labels, such as app=web,version=v2", "")
+    .option("--cert-dir <folder>", "also write key.pem, cert-chain.pem and root-cert.pem here");
+
+export const addProcessOptions = (program: Program): Program =>
+  program
+    .option("--data <folder>", "where keys and the last good configuration are kept (0700)")
+    .option("-l, --log-level <level>", "trace, debug, info, warning, error, critical, off", "info")
+    .option("--log-format <format>", "text or json", "text");
+
+export const readProcessOptions = (options: Options): Omit<ProcessFlags, "concurrency" | "drainTimeMs"> => {
+  const logLevel = levels.get(text(options, "logLevel") ?? "info");
+  if (!logLevel)
+    throw usage(`--log-level "${text(options, "logLevel")}" is not one of ${[...levels.keys()].join(", ")}`);
+  const logFormat = text(options, "logFormat") ?? "text";
+  if (logFormat !== "text" && logFormat !== "json") throw usage(`--log-format "${logFormat}" is not text or json`);
+  return { logLevel, logFormat, dataFolder: text(options, "data") };
+};
+
+export const readWorkloadOptions = (options: Options): WorkloadFlags => {
+  const need = (name: string, flag: string): string => {
+    const value = text(options, name);
+    if (value === undefined) throw usage(`${flag} is needed with --cp`);
+    return value;
+  };
+  const name = need("name", "--name");
+  return {
+    controlPlane: addressOf("--cp", need("cp", "--cp")),
+    rootCertFile: need("rootCert", "--root-cert"),
+    serverName: text(options, "cpName"),
+    tokenFile: text(options, "tokenFile"),
+    name,
+    namespace: text(options, "namespace") ?? defaultNamespace,
+    serviceAccount: text(options, "serviceAccount") ?? name,
+    trustDomain: text(options, "trustDomain") ?? "cluster.local",
+    labels: labelsOf(text(options, "labels") ?? ""),
+    certFolder: text(options, "certDir"),
+  };
+};
+
+/** The command line of `weft sidecar`. */
+export const sidecarProgram = (): Program => {
+  const program = new Program("weft sidecar")
+    .description("Runs a sidecar in the foreground, from an Envoy bootstrap or from flags.")
+    .option("-c, --bootstrap <file>", "Envoy bootstrap, YAML or JSON")
+    .option("--concurrency <n>", "workers", "1")
+    .option("--drain-time <seconds>", "how long running requests may take after SIGTERM", "5")
+    .option("--gateway", "this is a gateway, not a workload's sidecar")
+    .option("--ip <address>", "the workload's own address", "127.0.0.1")
+    .option("--outbound <address>", "where the program dials the mesh (default: 127.0.0.1:15001)")
+    .option(
+      "--inbound <spec>",
+      "NAME:PROTOCOL:ADDRESS:PORT:APPPORT; may be given several times",
+      (value: string, all: string[]) => [...all, value],
+      [] as string[],
+    )
+    .option("--admin <address>", "admin interface", "127.0.0.1:15000")
+    .option("--interception <mode>", "NONE, REDIRECT or TPROXY", "NONE")
+    .option("--cluster-id <id>", "the cluster this workload is in", "Kubernetes")
+    .option("--mesh-id <id>", "the mesh this workload is in", "cluster.local");
+  return addProcessOptions(addWorkloadOptions(program));
+};
+
+const readSidecar = (options: Options): SidecarFlags => {
+  const common: ProcessFlags = {
+    ...readProcessOptions(options),
+    concurrency: numberOf("--concurrency", text(options, "concurrency") ?? "1", 0),
+    drainTimeMs: numberOf("--drain-time", text(options, "drainTime") ?? "5", 0) * 1000,
+  };
+  const file = text(options, "bootstrap");
+  const cp = text(options, "cp");
+  if (file !== undefined && cp !== undefined) throw usage("--bootstrap and --cp exclude each other");
+  if (file !== undefined) return { ...common, mode: "bootstrap", file };
+  if (cp === undefined) throw usage("--bootstrap FILE or --cp ADDRESS is needed", "weft sidecar --help");
+  const interception = text(options, "interception");
+  if (interception !== "NONE" && interception !== "REDIRECT" && interception !== "TPROXY")
+    throw usage(`--interception "${interception}" is not NONE, REDIRECT or TPROXY`);
+  const gateway = options.gateway === true;
+  const outbound = text(options, "outbound") ?? (gateway ? undefined : "127.0.0.1:15001");
+  return {
+    ...common,
+    mode: "mesh",
+    ...readWorkloadOptions(options),
+    gateway,
+    ip: text(options, "ip") ?? "127.0.0.1",
+    otherIps: interception === "NONE" ? [] : machineAddresses(),
+    outbound: outbound === undefined ? undefined : addressOf("--outbound", outbound),
+    inbound: ((options.inbound ?? []) as readonly string[]).map(inboundOf),
+    admin: addressOf("--admin", text(options, "admin") ?? "127.0.0.1:15000"),
+    clusterId: text(options, "clusterId") ?? "Kubernetes",
+    meshId: text(options, "meshId") ?? "cluster.local",
+    interception,
+  };
+};
+
+/** Throws WF9020 for values that make no sense together. */
+export const parseSidecarFlags = (argv: readonly string[]): SidecarFlags | FlagsExit =>
+  parseOptions(sidecarProgram(), argv, readSidecar);

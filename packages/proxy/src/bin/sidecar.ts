@@ -1,0 +1,258 @@
+/** `weft sidecar`: an Envoy-compatible proxy in the foreground, from a bootstrap file or from flags. */
+import { formatAddress, type SocketAddress } from "@weft/core/address";
+import { formatError, formatPosition, WeftError } from "@weft/core/error";
+import { realClock, setRealTimer } from "@weft/net/clock";
+import { makeFolder, readIfThere, writeAtomic } from "@weft/net/files/files";
+import { watchFile } from "@weft/net/files/watch-file";
+import { createLogger, type LineLogger } from "@weft/net/logger";
+import { findFreePort } from "@weft/net/process/free-port";
+import { giveBackMemory } from "@weft/net/process/give-back-memory";
+import type { SecretJson } from "@weft/xds/gen/envoy/extensions/transport_sockets/tls/v3/secret";
+import type { AdminContext, ServerState } from "../admin/admin.ts";
+import { createStatsPrinter } from "../admin/print-stats.ts";
+import { type Bootstrap, parseBootstrap, readBootstrap } from "../bootstrap/bootstrap.ts";
+import { bootstrapFromFlags } from "../bootstrap/from-flags.ts";
+import { createDiscovery, type Discovery } from "../discovery/discovery.ts";
+import { collectDiscovery, collectServer, xdsClientMetrics } from "../discovery/discovery-stats.ts";
+import type { TextFile } from "../discovery/persistence.ts";
+import { createResourceStore, type ResourceOffer, type ResourceStore } from "../discovery/resource-store.ts";
+import type { ProxyNode } from "../filters/http/filter.ts";
+import { type IdentityMaterial, identitySecrets } from "../identity/identity-material.ts";
+import { createStats, type StatsStore } from "../observe/create-stats.ts";
+import { collectTraffic } from "../observe/traffic-stats.ts";
+import { createDataPlane } from "../runtime/create-data-plane.ts";
+import type { DataPlane, Rejection } from "../runtime/data-plane.ts";
+import { openAdminServer } from "./admin-server.ts";
+import { connectServer } from "./connect-server.ts";
+import { onStopSignal, surviveErrors } from "./process-signals.ts";
+import { parseSidecarFlags, type SidecarFlags } from "./sidecar-flags.ts";
+import { controlPlaneName, startWorkloadIdentity } from "./workload-identity.ts";
+
+const version = "0.1.0";
+
+/** Runs until SIGTERM or SIGINT, drains, and gives the exit code: 0 stopped, 1 could not start, 2 usage. */
+export const runSidecar = async (argv: readonly string[]): Promise<number> => {
+  try {
+    const flags = parseSidecarFlags(argv);
+    if ("exitCode" in flags) return flags.exitCode;
+    return await serve(flags);
+  } catch (error) {
+    process.stderr.write(`${formatError(error)}\n`);
+    return error instanceof WeftError && error.code === "WF9020" ? 2 : 1;
+  }
+};
+
+const memory = () => {
+  const { rss, heapTotal, heapUsed, external } = process.memoryUsage();
+  return { allocated: heapUsed + external, heapSize: heapTotal, physical: rss };
+};
+
+const serve = async (flags: SidecarFlags): Promise<number> => {
+  await using cleanup = new AsyncDisposableStack();
+  const log = createLogger({
+    write: (line) => process.stderr.write(line),
+    format: flags.logFormat,
+    level: flags.logLevel,
+    wallMs: realClock.wallMs,
+  });
+  const stop = cleanup.use(onStopSignal());
+  const startedAtMs = realClock.nowMs();
+  const stats = createStats();
+  let live = false;
+  let state: "starting" | "live" | "draining" = "starting";
+  let healthFailed = false;
+  const uncaught = stats.counter("server.uncaught_errors");
+  cleanup.use(surviveErrors(log, { started: () => live, count: () => uncaught.add(1), nowMs: realClock.nowMs }));
+  const serverState = (): ServerState =>
+    state === "draining" || healthFailed ? "DRAINING" : state === "live" ? "LIVE" : "INITIALIZING";
+
+  let context: AdminContext | undefined;
+  const early = flags.mode === "bootstrap" ? readFile(flags.file) : undefined;
+  const adminAddress = early ? early.admin : flags.mode === "mesh" ? flags.admin : undefined;
+  const admin = adminAddress ? await openAdminServer(adminAddress, () => context, log) : undefined;
+  if (admin) cleanup.defer(() => admin.close());
+  const bootstrap = early ?? (await meshBootstrap(flags, admin?.address));
+  for (const { code, message, where } of bootstrap.warnings)
+    log.warn(message, { code, ...(where ? { where: formatPosition(where) } : {}) });
+  if (flags.concurrency > 1) log.warn("one worker serves: --concurrency above 1 has no effect", { code: "WF3111" });
+
+  const dataPlane = createDataPlane({
+    node: proxyNode(bootstrap),
+    stats,
+    log,
+    clock: realClock,
+    random: Math.random,
+    setTimer: setRealTimer,
+  });
+  cleanup.defer(() => dataPlane.close());
+  const store = createResourceStore({ dataPlane, clock: realClock, log });
+  const discovery = cleanup.use(assemble({ flags, bootstrap, store, stats, log }));
+  collectDiscovery(stats, store, dataPlane);
+  collectTraffic(stats, dataPlane);
+  collectServer(stats, {
+    live: () => serverState() === "LIVE",
+    state: () => ["LIVE", "DRAINING", "PRE_INITIALIZING", "INITIALIZING"].indexOf(serverState()),
+    uptimeSeconds: () => (realClock.nowMs() - startedAtMs) / 1000,
+    memory,
+    concurrency: 1,
+  });
+  const quit = Promise.withResolvers<"quit">();
+  const beginDrain = (): void => {
+    void dataPlane.drain(flags.drainTimeMs);
+  };
+  context = {
+    bootstrap: { json: bootstrap.json, atMs: realClock.wallMs() },
+    store,
+    dataPlane,
+    stats: createStatsPrinter(stats),
+    clock: realClock,
+    startedAtMs,
+    version: `weft/${version}`,
+    options: { concurrency: 1, drainTimeMs: flags.drainTimeMs },
+    state: serverState,
+    memory,
+    waitingFor: () => [...discovery.waitingFor(), ...unboundListeners(store, dataPlane)],
+    log,
+    actions: {
+      drainListeners: beginDrain,
+      failHealthCheck: (failed) => {
+        healthFailed = failed;
+      },
+      quit: () => quit.resolve("quit"),
+    },
+  };
+  if (flags.mode === "mesh") {
+    const onMaterial = (material: IdentityMaterial): void =>
+      discovery.provide("identity", "secret", secretOffers(material));
+    cleanup.use(await startWorkloadIdentity({ flags, dataFolder: flags.dataFolder, log, onMaterial }));
+  }
+  refuseStatic(discovery.start());
+  const stopped = Promise.race([stop.stopped, quit.promise]);
+  const ready = await untilReady(() => context?.waitingFor().length === 0, stopped);
+  if (ready) {
+    refuseFailedListeners(bootstrap, dataPlane);
+    live = true;
+    state = "live";
+    giveBackMemory();
+    process.stdout.write(`${readyLine(flags, admin?.address, dataPlane)}\n`);
+    log.info("ready", { listeners: dataPlane.listeners().length, clusters: dataPlane.clusters().length });
+    const why = await stopped;
+    log.info("stopping", { why, drainMs: flags.drainTimeMs });
+  }
+  state = "draining";
+  await dataPlane.drain(flags.drainTimeMs);
+  return 0;
+};
+
+const proxyNode = ({ node }: Bootstrap): ProxyNode => ({
+  id: node.id ?? "",
+  cluster: node.cluster ?? "",
+  metadata: node.metadata ?? {},
+});
+
+const secretOffers = (material: IdentityMaterial): readonly ResourceOffer[] =>
+  identitySecrets(material).map((json) => ({ name: json.name ?? "", version: material.serial, json }));
+
+const readFile = (file: string): Bootstrap => {
+  const text = readIfThere(file);
+  if (text === undefined) throw new WeftError("WF3104", `there is no file ${file}`);
+  return parseBootstrap(text, file);
+};
+
+const meshBootstrap = async (flags: SidecarFlags, admin: SocketAddress | undefined): Promise<Bootstrap> => {
+  if (flags.mode !== "mesh") throw new TypeError("flags of a bootstrap file");
+  const { outbound } = flags;
+  const port = outbound?.port === 0 ? await findFreePort(outbound.host, 0) : outbound?.port;
+  const json = bootstrapFromFlags({
+    ...flags,
+    type: flags.gateway ? "router" : "sidecar",
+    serverName: flags.serverName ?? controlPlaneName,
+    outbound: outbound && port !== undefined ? { host: outbound.host, port } : undefined,
+    admin: admin ?? flags.admin,
+    version,
+  });
+  return readBootstrap(json, () => undefined);
+};
+
+interface Assembly {
+  readonly flags: SidecarFlags;
+  readonly bootstrap: Bootstrap;
+  readonly store: ResourceStore;
+  readonly stats: StatsStore;
+  readonly log: LineLogger;
+}
+
+const assemble = ({ flags, bootstrap, store, stats, log }: Assembly): Discovery =>
+  createDiscovery({
+    bootstrap,
+    store,
+    connect: (server) => connectServer(server, (name) => secretIn(store, name), log),
+    watchFile,
+    ownSecrets: flags.mode === "mesh" ? new Set(["default", "ROOTCA"]) : new Set(),
+    lastGood: flags.dataFolder === undefined ? undefined : lastGoodIn(flags.dataFolder),
+    clock: realClock,
+    random: Math.random,
+    setTimer: setRealTimer,
+    log,
+    metrics: xdsClientMetrics(stats),
+  });
+
+const secretIn = (store: ResourceStore, name: string): SecretJson | undefined =>
+  store.entries("secret").get(name)?.active?.json as SecretJson | undefined;
+
+const lastGoodIn = (folder: string): TextFile => {
+  makeFolder(folder);
+  const path = `${folder}/last-good-resources`;
+  return { read: () => readIfThere(path), write: (text) => writeAtomic(path, text) };
+};
+
+const refuseStatic = (rejections: readonly Rejection[]): void => {
+  if (rejections.length === 0) return;
+  const lines = rejections.map(({ kind, name, reason }) => `${kind} ${name}: ${reason}`);
+  throw new WeftError("WF3102", lines.join("\n"), { next: "change or remove it in the bootstrap" });
+};
+
+/** Listeners that are in force and have neither an address nor a reason why not. */
+const unboundListeners = (store: ResourceStore, dataPlane: DataPlane): readonly string[] => {
+  const states = new Map(dataPlane.listeners().map((listener) => [listener.name, listener]));
+  return [...store.entries("listener")].flatMap(([name, { active }]) => {
+    const binds = (active?.json as { bindToPort?: boolean } | undefined)?.bindToPort !== false;
+    const listener = states.get(name);
+    const done = listener?.address !== undefined || listener?.state === "failed";
+    return active && binds && !done ? [`listener ${name} to be bound`] : [];
+  });
+};
+
+/** A static listener that cannot have its port is a start that failed; one by xDS is only logged. */
+const refuseFailedListeners = ({ listeners }: Bootstrap, dataPlane: DataPlane): void => {
+  const fixed = new Set(listeners.map(({ name = "" }) => name));
+  const failed = dataPlane.listeners().find(({ name, state }) => state === "failed" && fixed.has(name));
+  if (failed)
+    throw new WeftError("WF3105", `listener ${failed.name}: ${failed.error ?? "cannot be bound"}`, {
+      next: "free the port or choose another",
+    });
+};
+
+const readyPollMs = 10;
+
+/** Polls, because what is waited for ends in many places. False when the process is told to stop first. */
+const untilReady = (ready: () => boolean, stopped: Promise<unknown>): Promise<boolean> =>
+  new Promise((resolve) => {
+    const timer = setInterval(() => {
+      if (!ready()) return;
+      clearInterval(timer);
+      resolve(true);
+    }, readyPollMs);
+    void stopped.then(() => {
+      clearInterval(timer);
+      resolve(false);
+    });
+  });
+
+const readyLine = (flags: SidecarFlags, admin: SocketAddress | undefined, dataPlane: DataPlane): string => {
+  const listeners = dataPlane
+    .listeners()
+    .flatMap(({ name, address }) => (address ? [`${name.replaceAll(/\s/g, "_")}=${formatAddress(address)}`] : []));
+  const name = flags.mode === "mesh" ? ` name=${flags.name}.${flags.namespace}` : "";
+  return `ready admin=${admin ? formatAddress(admin) : "none"}${name} listeners=${listeners.join(",") || "none"}`;
+};

@@ -1,0 +1,131 @@
+/** A ClusterLoadAssignment read into plain values, checked in full before any host is touched. */
+import { formatAddress } from "@weft/core/address";
+import { ConfigError } from "@weft/core/config-error";
+import type { AddressJson } from "@weft/xds/gen/envoy/config/core/v3/address";
+import type { ClusterLoadAssignmentJson } from "@weft/xds/gen/envoy/config/endpoint/v3/endpoint";
+import type {
+  LbEndpointJson,
+  LocalityLbEndpointsJson,
+} from "@weft/xds/gen/envoy/config/endpoint/v3/endpoint_components";
+import { member, oneOf, refuseOthers, required, unsigned } from "../compile/fields.ts";
+import { isIp } from "../matching/cidr.ts";
+import type { Host, HostMetadata, HostTarget, Locality } from "./host.ts";
+
+/** One endpoint as assigned. A name that is to be resolved stands in `name` in place of an address. */
+export interface EndpointSpec {
+  readonly target: HostTarget;
+  readonly unresolved: boolean;
+  readonly weight: number;
+  readonly priority: number;
+  readonly locality: Locality;
+  readonly metadata: HostMetadata;
+  readonly health: Host["health"];
+  readonly hostname: string;
+}
+
+export interface Assignment {
+  readonly endpoints: readonly EndpointSpec[];
+  /** Weight of each locality of each priority; absent where none was given. */
+  readonly localityWeights: ReadonlyMap<string, number>;
+  /** By how much a priority's capacity is taken to exceed its need: 1.4. */
+  readonly overprovisioning: number;
+}
+
+/** Envoy allows priorities 0 to 128. */
+const priorityMax = 128;
+const defaultOverprovisioning = 140;
+
+export const emptyAssignment: Assignment = {
+  endpoints: [],
+  localityWeights: new Map(),
+  overprovisioning: defaultOverprovisioning / 100,
+};
+
+export const localityKey = (priority: number, { region, zone, subZone }: Locality): string =>
+  JSON.stringify([priority, region, zone, subZone]);
+
+export const targetAddress = (target: HostTarget): string =>
+  target.kind === "pipe" ? target.path : formatAddress(target);
+
+const compileTarget = (json: AddressJson | undefined, at: string): HostTarget => {
+  const address = required(json, at);
+  if (address.pipe) return { kind: "pipe", path: required(address.pipe.path, `${at}.pipe.path`) };
+  const socketAt = member(at, "socketAddress");
+  const socket = address.socketAddress;
+  if (!socket) throw new ConfigError(at, "needs socketAddress or pipe");
+  refuseOthers(socket, "SocketAddress", socketAt, ["address", "portValue", "ipv4Compat", "protocol"]);
+  oneOf(socket.protocol, ["TCP"], "TCP", member(socketAt, "protocol"));
+  const port = unsigned(socket.portValue, member(socketAt, "portValue")) ?? 0;
+  if (port > 65_535) throw new ConfigError(member(socketAt, "portValue"), `${port} is not a port`);
+  return { kind: "ip", host: required(socket.address, member(socketAt, "address")), port };
+};
+
+const healthOf = (json: LbEndpointJson, at: string): Host["health"] => {
+  const words = ["UNKNOWN", "HEALTHY", "UNHEALTHY", "DRAINING", "TIMEOUT", "DEGRADED"] as const;
+  switch (oneOf(json.healthStatus, words, "UNKNOWN", member(at, "healthStatus"))) {
+    case "UNKNOWN":
+    case "HEALTHY":
+      return "healthy";
+    case "DEGRADED":
+      return "degraded";
+    default:
+      return "unhealthy";
+  }
+};
+
+const compileEndpoint = (
+  json: LbEndpointJson,
+  at: string,
+  { priority, locality }: { priority: number; locality: Locality },
+): EndpointSpec => {
+  refuseOthers(json, "LbEndpoint", at, ["endpoint", "healthStatus", "metadata", "loadBalancingWeight"]);
+  const endpointAt = member(at, "endpoint");
+  const endpoint = required(json.endpoint, endpointAt);
+  refuseOthers(endpoint, "Endpoint", endpointAt, ["address", "hostname"]);
+  const target = compileTarget(endpoint.address, member(endpointAt, "address"));
+  const weight = unsigned(json.loadBalancingWeight, member(at, "loadBalancingWeight")) ?? 1;
+  if (weight < 1) throw new ConfigError(member(at, "loadBalancingWeight"), "must be at least 1");
+  return {
+    target,
+    unresolved: target.kind === "ip" && !isIp(target.host),
+    weight,
+    priority,
+    locality,
+    metadata: (json.metadata?.filterMetadata ?? {}) as HostMetadata,
+    health: healthOf(json, at),
+    hostname: endpoint.hostname ?? "",
+  };
+};
+
+const compileLocality = (
+  json: LocalityLbEndpointsJson,
+  at: string,
+  into: { readonly endpoints: EndpointSpec[]; readonly weights: Map<string, number> },
+): void => {
+  refuseOthers(json, "LocalityLbEndpoints", at, ["locality", "lbEndpoints", "loadBalancingWeight", "priority"]);
+  const priority = unsigned(json.priority, member(at, "priority")) ?? 0;
+  if (priority > priorityMax) throw new ConfigError(member(at, "priority"), `must not exceed ${priorityMax}`);
+  const { region = "", zone = "", subZone = "" } = json.locality ?? {};
+  const locality: Locality = { region, zone, subZone };
+  const weight = unsigned(json.loadBalancingWeight, member(at, "loadBalancingWeight"));
+  if (weight !== undefined) into.weights.set(localityKey(priority, locality), weight);
+  for (const [index, endpoint] of (json.lbEndpoints ?? []).entries()) {
+    into.endpoints.push(compileEndpoint(endpoint, `${at}.lbEndpoints[${index}]`, { priority, locality }));
+  }
+};
+
+/** Throws ConfigError for an assignment that cannot be taken. */
+export const compileAssignment = (json: ClusterLoadAssignmentJson, at: string): Assignment => {
+  refuseOthers(json, "ClusterLoadAssignment", at, ["clusterName", "endpoints", "policy"]);
+  const policyAt = member(at, "policy");
+  const policy = json.policy ?? {};
+  refuseOthers(policy, "ClusterLoadAssignmentPolicy", policyAt, ["overprovisioningFactor"]);
+  const factor = unsigned(policy.overprovisioningFactor, member(policyAt, "overprovisioningFactor"));
+  if (factor === 0) throw new ConfigError(member(policyAt, "overprovisioningFactor"), "must be greater than 0");
+  const endpoints: EndpointSpec[] = [];
+  const weights = new Map<string, number>();
+  for (const [index, locality] of (json.endpoints ?? []).entries()) {
+    compileLocality(locality, `${member(at, "endpoints")}[${index}]`, { endpoints, weights });
+  }
+  return { endpoints, localityWeights: weights, overprovisioning: (factor ?? defaultOverprovisioning) / 100 };
+};

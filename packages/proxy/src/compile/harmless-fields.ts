@@ -1,0 +1,163 @@
+/**
+ * Every field of Envoy's API that is accepted without effect, by message, and why that does no harm. A field that is
+ * neither used nor listed here is refused.
+ */
+const none: readonly string[] = [];
+
+export const harmlessFields: ReadonlyMap<string, readonly string[]> = new Map([
+  // Whether clusters exist is decided per request (clusterNotFoundResponseCode); the others only name or bound.
+  ["RouteConfiguration", ["validateClusters", "metadata"]],
+  // Virtual clusters only count; rate limit actions are read by a filter that is refused itself.
+  ["VirtualHost", ["metadata", "virtualClusters", "rateLimits"]],
+  // Tracing names and statistics prefixes; nothing of how a request is treated.
+  ["Route", ["decorator", "tracing", "statPrefix"]],
+  ["WeightedCluster", ["runtimeKeyPrefix"]],
+  ["ClusterWeight", none],
+  // Early data never reaches us (no 0-RTT); priority HIGH is refused where it is read.
+  ["RouteAction", ["earlyDataPolicy", "includeVhRateLimits", "rateLimits"]],
+  ["MirrorPolicy", ["traceSampled"]],
+  // There is no runtime layer: the default value always holds.
+  ["RuntimeFractionalPercent", ["runtimeKey"]],
+  ["RuntimeDouble", ["runtimeKey"]],
+  // The engine and program size limits of RE2 are ours.
+  ["RegexMatcher", ["googleRe2"]],
+  [
+    "Cluster",
+    [
+      "waitForWarmOnInit",
+      "trackTimeoutBudgets",
+      "trackClusterStats",
+      "connectionPoolPerDownstreamConnection",
+      "typedDnsResolverConfig",
+      "closeConnectionsOnHostHealthFailure",
+      "ignoreHealthOnHostRemoval",
+    ],
+  ],
+  // Remaining capacity gauges; connection pools are bounded by connections.
+  ["CircuitBreakerThresholds", ["trackRemaining", "maxConnectionPools"]],
+  // Zone aware routing acts only with a local cluster, which a sidecar does not have; merging of updates is a pace.
+  ["CommonLbConfig", ["zoneAwareLbConfig", "updateMergeWindow", "ignoreNewHostsUntilFirstHc", "overrideHostStatus"]],
+  ["LocalityLbConfig", ["zoneAwareLbConfig"]],
+  ["UpstreamConnectionOptions", ["happyEyeballsConfig", "setLocalInterfaceNameOnUpstreamConnections"]],
+  // No active health checks run on connections; jitter only spreads.
+  ["OutlierDetection", ["successfulActiveHealthCheckUnejectHost"]],
+  // Client session caching is off; key usage is checked by OpenSSL.
+  ["UpstreamTlsContext", ["maxSessionKeys", "enforceRsaKeyUsage", "allowRenegotiation"]],
+  // Curves and signature algorithms are OpenSSL's defaults, which contain Istio's.
+  ["TlsParameters", ["ecdhCurves", "signatureAlgorithms"]],
+  ["CertificateValidationContext", ["watchedDirectory", "maxVerifyDepth"]],
+  ["TlsCertificate", ["watchedDirectory"]],
+  // Codec limits of ours hold instead; they bound the same things.
+  [
+    "Http2ProtocolOptions",
+    [
+      "hpackTableSize",
+      "initialStreamWindowSize",
+      "initialConnectionWindowSize",
+      "allowConnect",
+      "maxOutboundFrames",
+      "maxOutboundControlFrames",
+      "maxConsecutiveInboundFramesWithEmptyPayload",
+      "maxInboundPriorityFramesPerStream",
+      "maxInboundWindowUpdateFramesPerDataFrameSent",
+      "streamErrorOnInvalidHttpMessaging",
+      "overrideStreamErrorOnInvalidHttpMessage",
+      "useOghttp2Codec",
+    ],
+  ],
+  [
+    "Http1ProtocolOptions",
+    [
+      "allowAbsoluteUrl",
+      "acceptHttp10",
+      "defaultHostForHttp10",
+      "enableTrailers",
+      "allowChunkedLength",
+      "overrideStreamErrorOnInvalidHttpMessage",
+      "useBalsaParser",
+      "allowCustomMethods",
+    ],
+  ],
+  ["CommonHttpProtocolOptions", ["maxHeadersCount", "headersWithUnderscoresAction"]],
+  ["ClusterLoadAssignment", ["namedEndpoints"]],
+  ["ClusterLoadAssignmentPolicy", ["endpointStaleAfter"]],
+  ["LocalityLbEndpoints", ["metadata", "proximity"]],
+  ["LbEndpoint", none],
+  // Active health checks are not made, so their address is not needed.
+  ["Endpoint", ["healthCheckConfig"]],
+  // What the fault filter reads from Envoy's runtime layer.
+  [
+    "HTTPFault",
+    [
+      "delayPercentRuntime",
+      "abortPercentRuntime",
+      "delayDurationRuntime",
+      "abortHttpStatusRuntime",
+      "maxActiveFaultsRuntime",
+      "responseRateLimitPercentRuntime",
+      "abortGrpcStatusRuntime",
+      "disableDownstreamClusterStats",
+      "filterMetadata",
+    ],
+  ],
+  ["Router", ["dynamicStats", "startChildSpan", "suppressGrpcRequestFailureCodeStats"]],
+  ["CorsPolicy", ["shadowEnabled"]],
+  ["RBAC", ["trackPerRuleStats"]],
+  // A request is decided once, at its first byte, in either mode: the connection's attributes do not change.
+  ["NetworkRBAC", ["enforcementType"]],
+  // Audit loggers observe; none is built in.
+  ["RBACRules", ["auditLoggingOptions"]],
+  ["AccessLog", ["name"]],
+  ["SubstitutionFormatString", ["contentType", "formatters", "jsonFormatOptions"]],
+  // Spans are not made; a listener drains as long as the process lets it; whoever asks for a stricter
+  // reading of malformed messages gets the strictest anyway.
+  [
+    "HttpConnectionManager",
+    [
+      "tracing",
+      "drainTimeout",
+      "requestIdExtension",
+      "accessLogOptions",
+      "addUserAgent",
+      "streamErrorOnInvalidHttpMessage",
+      "proxyStatusConfig",
+    ],
+  ],
+  // Where routes come from is the discovery client's business.
+  ["Rds", ["configSource"]],
+  // Drain type, balancing over threads and socket options tune how, not what; UDP is told apart by its address.
+  [
+    "Listener",
+    [
+      "drainType",
+      "metadata",
+      "connectionBalanceConfig",
+      "reusePort",
+      "enableReusePort",
+      "socketOptions",
+      "tcpFastOpenQueueLength",
+      "tcpBacklogSize",
+      "deprecatedV1",
+      "ignoreGlobalConnLimit",
+      "transparent",
+      "freebind",
+      "enableMptcp",
+      "maxConnectionsToAcceptPerSocketEvent",
+      "bypassOverloadManager",
+    ],
+  ],
+  ["FilterChain", ["metadata"]],
+  // Resumption is off whatever they say.
+  [
+    "DownstreamTlsContext",
+    [
+      "disableStatelessSessionResumption",
+      "disableStatefulSessionResumption",
+      "sessionTimeout",
+      "ocspStaplePolicy",
+      "fullScanCertsOnSniMismatch",
+      "preferClientCiphers",
+    ],
+  ],
+  ["TcpProxy", ["accessLogOptions"]],
+]);

@@ -1,0 +1,306 @@
+/**
+ * Keeps the resource store supplied: static resources, the aggregated stream, files, servers of their own, and the
+ * last good resources from disk when nobody answers. What to ask for follows from what the resources refer to.
+ */
+import type { Clock, Logger, Random, SetTimer } from "@weft/core/world";
+import type { GrpcChannel } from "@weft/net/grpc/client";
+import { adsDeltaPath, adsSotwPath } from "@weft/xds/discovery";
+import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
+import { type ResourceKind, resourceName } from "@weft/xds/resource";
+import type { Bootstrap, DiscoverySource } from "../bootstrap/bootstrap.ts";
+import { serverOfCluster, type XdsServer } from "../bootstrap/xds-server.ts";
+import type { Rejection } from "../runtime/data-plane.ts";
+import { followFile, type WatchFile } from "./file-source.ts";
+import { sourceKey } from "./held-resource.ts";
+import { formatLastGood, parseLastGood, type TextFile } from "./persistence.ts";
+import type { ResourceOffer, ResourceStore, Want } from "./resource-store.ts";
+import { createXdsClient, type XdsClient, type XdsClientMetrics, type XdsClientState } from "./xds-client.ts";
+
+export interface DiscoveryOptions {
+  readonly bootstrap: Bootstrap;
+  readonly store: ResourceStore;
+  readonly connect: (server: XdsServer) => GrpcChannel;
+  readonly watchFile: WatchFile;
+  /** Secrets that the sidecar's own identity provides: nobody else is asked for them. */
+  readonly ownSecrets: ReadonlySet<string>;
+  readonly lastGood: TextFile | undefined;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly setTimer: SetTimer;
+  readonly log: Logger;
+  readonly metrics: XdsClientMetrics;
+}
+
+export interface Discovery extends Disposable {
+  /** Gives the static resources that were refused; the rest is started. */
+  start(): readonly Rejection[];
+  /** Resources that come from within, such as the identity's keys. */
+  provide(source: string, of: ResourceKind, changes: readonly ResourceOffer[]): void;
+  /** Every source has given its first full answer (or the last good one stands in) and nothing warms. */
+  ready(): boolean;
+  /** What `ready` still waits for. */
+  waitingFor(): readonly string[];
+  ads(): XdsClientState | undefined;
+  /** Writes the last good resources now. */
+  save(): void;
+}
+
+const saveDelayMs = 500;
+/** A control plane that accepts connections and says nothing is given up for the resources on disk after so long. */
+const silenceMs = 5_000;
+const referencedKinds: readonly ResourceKind[] = ["endpoints", "route", "secret"];
+
+const methods: { readonly [K in ResourceKind]: readonly [service: string, sotw: string, delta: string] } = {
+  cluster: ["envoy.service.cluster.v3.ClusterDiscoveryService", "StreamClusters", "DeltaClusters"],
+  listener: ["envoy.service.listener.v3.ListenerDiscoveryService", "StreamListeners", "DeltaListeners"],
+  endpoints: ["envoy.service.endpoint.v3.EndpointDiscoveryService", "StreamEndpoints", "DeltaEndpoints"],
+  route: ["envoy.service.route.v3.RouteDiscoveryService", "StreamRoutes", "DeltaRoutes"],
+  secret: ["envoy.service.secret.v3.SecretDiscoveryService", "StreamSecrets", "DeltaSecrets"],
+};
+const methodPath = (of: ResourceKind, form: "delta" | "sotw"): string => {
+  const [service, sotw, delta] = methods[of];
+  return `/${service}/${form === "delta" ? delta : sotw}`;
+};
+
+export const createDiscovery = (options: DiscoveryOptions): Discovery => {
+  const { bootstrap, store, log } = options;
+  const resources = new DisposableStack();
+  const clients = new Map<string, XdsClient>();
+  const files = new Map<string, { wanted: ReadonlySet<string>; readonly refresh: () => void }>();
+  const clusters = new Map(bootstrap.clusters.map((cluster): [string, ClusterJson] => [cluster.name ?? "", cluster]));
+  const nodeId = bootstrap.node.id ?? "";
+  let restored = false;
+  let ads: XdsClient | undefined;
+  let saveTimer: Disposable | undefined;
+  let tickTimer: Disposable | undefined;
+  let fullFiles = 0;
+  let filesRead = 0;
+
+  const client = (source: string, server: XdsServer, path: string): XdsClient =>
+    resources.use(
+      createXdsClient({
+        source,
+        form: server.form,
+        path,
+        node: bootstrap.node,
+        channel: resources.use(options.connect(server)),
+        metadata: () => server.metadata,
+        store,
+        clock: options.clock,
+        random: options.random,
+        setTimer: options.setTimer,
+        log,
+        metrics: options.metrics,
+        onProgress: () => {
+          if (source === "ads") considerLastGood();
+          sync();
+        },
+      }),
+    );
+
+  /** Brings every source up to what is wanted of it now. */
+  const sync = (): void => {
+    const wants = store.wants();
+    if (ads) {
+      for (const of of referencedKinds) {
+        const want = wants.find((one) => one.of === of && one.source.kind === "ads");
+        ads.want(of, withoutOwn(of, want?.names ?? new Set()));
+      }
+    }
+    for (const want of wants) {
+      if (want.source.kind === "path") followNames(want, want.source.path);
+      if (want.source.kind === "api") askServer(want, want.source.cluster);
+    }
+    for (const [key, one] of clients)
+      if (!wants.some((want) => keyOf(want) === key))
+        one.want(key.slice(0, key.indexOf(" ")) as ResourceKind, new Set());
+    schedule();
+  };
+  const keyOf = ({ of, source }: Want): string => `${of} ${sourceKey(source)}`;
+  const withoutOwn = (of: ResourceKind, names: ReadonlySet<string>): ReadonlySet<string> =>
+    of === "secret" ? names.difference(options.ownSecrets) : names;
+
+  const followNames = (want: Want, path: string): void => {
+    const key = keyOf(want);
+    const known = files.get(key);
+    if (known) {
+      const grew = [...want.names].some((name) => !known.wanted.has(name));
+      known.wanted = want.names;
+      if (grew) known.refresh();
+      return;
+    }
+    const made = { wanted: want.names, refresh: (): void => undefined };
+    files.set(key, made);
+    const { of } = want;
+    const { watchFile: watch } = options;
+    const following = followFile({ path, of, names: () => made.wanted, store, watch, log, onApplied: schedule });
+    made.refresh = resources.use(following).refresh;
+  };
+
+  const askServer = (want: Want, clusterName: string): void => {
+    const names = withoutOwn(want.of, want.names);
+    const key = keyOf(want);
+    const known = clients.get(key);
+    if (known) known.want(want.of, names);
+    if (known || names.size === 0) return;
+    const cluster = clusters.get(clusterName);
+    if (!cluster) {
+      log.error("a resource is to come from a cluster that is not static", { code: "WF3303", cluster: clusterName });
+      for (const name of names) store.missing(want.of, name);
+      return;
+    }
+    const server = serverOfCluster(cluster, "sotw");
+    const made = client(sourceKey(want.source), server, methodPath(want.of, server.form));
+    clients.set(key, made);
+    made.want(want.of, names);
+    made.start();
+  };
+
+  const schedule = (): void => {
+    if (options.lastGood && ads?.state.received.size)
+      saveTimer ??= options.setTimer(() => {
+        saveTimer = undefined;
+        save();
+      }, saveDelayMs);
+    tickTimer?.[Symbol.dispose]();
+    const deadline = store.deadlineMs();
+    tickTimer =
+      deadline === undefined
+        ? undefined
+        : options.setTimer(
+            () => {
+              store.tick();
+              sync();
+            },
+            Math.max(1, deadline - options.clock.nowMs()),
+          );
+  };
+
+  const save = (): void => {
+    // Before the first answer there is nothing better than what is on disk.
+    if (!options.lastGood || !ads?.state.received.has("cluster")) return;
+    try {
+      options.lastGood.write(formatLastGood(store, "ads", nodeId));
+    } catch (error) {
+      log.error("last good resources cannot be written", { code: "WF3304", error: String(error) });
+    }
+  };
+
+  const considerLastGood = (): void => {
+    if (ads && !restored && ads.state.received.size === 0 && ads.state.failures > 0) restore();
+  };
+  const restore = (): void => {
+    restored = true;
+    const text = readQuietly(options.lastGood);
+    if (text === undefined || !ads) return;
+    const tell = (why: string): void => log.warn("last good resources are not used", { code: "WF3305", why });
+    const saved = parseLastGood(text, nodeId, tell);
+    if (!saved) return;
+    for (const { of, offers } of saved.resources) store.offer("ads", of, offers);
+    sync();
+    for (const { of } of saved.resources) ads.resume(of, versionsIn(store, of));
+    const count = saved.resources.reduce((sum, { offers }) => sum + offers.length, 0);
+    log.warn("no control plane answers: serving the last good resources", { code: "WF3306", resources: count });
+  };
+
+  const follow = (of: "cluster" | "listener", source: DiscoverySource | undefined): void => {
+    if (source?.kind === "ads") ads?.want(of, "*");
+    if (source?.kind === "path") {
+      fullFiles++;
+      const onApplied = (): void => {
+        filesRead++;
+        sync();
+      };
+      const { path } = source;
+      resources.use(followFile({ path, of, names: () => "*", store, watch: options.watchFile, log, onApplied }));
+    }
+    if (source?.kind === "api") {
+      const own = client(`api:${source.server.name}`, source.server, methodPath(of, source.server.form));
+      own.want(of, "*");
+      own.start();
+    }
+  };
+
+  const offerStatic = (): readonly Rejection[] => {
+    const offer = (of: ResourceKind, jsons: readonly object[]): readonly Rejection[] =>
+      store.offer(
+        "static",
+        of,
+        jsons.map((json) => ({ name: resourceName(of, json as never), version: "", json }) as ResourceOffer),
+      );
+    return [
+      ...offer("secret", bootstrap.secrets),
+      ...offer("cluster", bootstrap.clusters),
+      ...offer("listener", bootstrap.listeners),
+    ];
+  };
+
+  const waitingFor = (): readonly string[] => {
+    const missing: string[] = [];
+    const usesAds = [bootstrap.cds, bootstrap.lds].some((source) => source?.kind === "ads");
+    const fromDisk = store.entries("listener").size > 0 && restored;
+    if (usesAds && ads && !fromDisk)
+      for (const [of, source] of [
+        ["cluster", bootstrap.cds],
+        ["listener", bootstrap.lds],
+      ] as const)
+        if (source?.kind === "ads" && !ads.state.received.has(of))
+          missing.push(`the first ${of}s from the control plane`);
+    if (filesRead < fullFiles) missing.push("configuration files");
+    for (const { of, name, needs } of store.waiting())
+      missing.push(`${of} ${name}${needs.length > 0 ? ` (waits for ${needs.join(", ")})` : ""}`);
+    return missing;
+  };
+
+  return {
+    start: () => {
+      if (bootstrap.ads) {
+        const path = bootstrap.ads.form === "delta" ? adsDeltaPath : adsSotwPath;
+        ads = client("ads", bootstrap.ads, path);
+      }
+      const refused = offerStatic();
+      follow("cluster", bootstrap.cds);
+      follow("listener", bootstrap.lds);
+      sync();
+      ads?.start();
+      resources.use(
+        options.setTimer(() => {
+          if (ads && !restored && ads.state.received.size === 0 && ads.state.connected) ads.restart();
+        }, silenceMs),
+      );
+      return refused;
+    },
+    provide: (source, of, changes) => {
+      for (const { name, reason } of store.offer(source, of, changes))
+        log.error("resource refused", { code: "WF3103", source, kind: of, name, reason });
+      sync();
+    },
+    ready: () => waitingFor().length === 0,
+    waitingFor,
+    ads: () => ads?.state,
+    save,
+    [Symbol.dispose]: () => {
+      save();
+      saveTimer?.[Symbol.dispose]();
+      tickTimer?.[Symbol.dispose]();
+      resources.dispose();
+    },
+  };
+};
+
+const readQuietly = (file: TextFile | undefined): string | undefined => {
+  try {
+    return file?.read();
+  } catch {
+    return undefined;
+  }
+};
+
+const versionsIn = (store: ResourceStore, of: ResourceKind): ReadonlyMap<string, string> => {
+  const versions = new Map<string, string>();
+  for (const { active, warming } of store.entries(of).values()) {
+    const held = warming ?? active;
+    if (held?.source === "ads") versions.set(held.name, held.version);
+  }
+  return versions;
+};

@@ -1,0 +1,210 @@
+/**
+ * Drives one discovery client machine over gRPC: opens the stream, feeds it bytes and time, carries its offers to the
+ * resource store and the verdicts back. It never gives up; what it was given stays in force while it is away.
+ */
+
+import { grpcStatus } from "@weft/core/grpc-status";
+import type { Clock, Logger, Random, SetTimer } from "@weft/core/world";
+import type { GrpcChannel, GrpcStream } from "@weft/net/grpc/client";
+import { GrpcError } from "@weft/net/grpc/status";
+import type { ClientRequest } from "@weft/xds/client-dialect";
+import { type ClientInput, type ClientOutput, createClientStream } from "@weft/xds/client-stream";
+import {
+  decodeDeltaResponse,
+  decodeDiscoveryResponse,
+  encodeDeltaRequest,
+  encodeDiscoveryRequest,
+} from "@weft/xds/discovery";
+import type { NodeJson } from "@weft/xds/gen/envoy/config/core/v3/base";
+import type { ResourceKind } from "@weft/xds/resource";
+import type { Counter, Gauge, Histogram } from "../observe/stats.ts";
+import type { ResourceStore } from "./resource-store.ts";
+
+export interface XdsClientMetrics {
+  readonly connected: Gauge;
+  readonly connectionErrors: Counter;
+  /** From a response's arrival to its answer, seconds. */
+  readonly latencySeconds: Histogram;
+  readonly answered: (of: ResourceKind, rejected: number) => void;
+}
+
+export interface XdsClientOptions {
+  /** The name of this source in the store: `ads`, `api:sds-grpc`. */
+  readonly source: string;
+  readonly form: "delta" | "sotw";
+  readonly path: string;
+  readonly node: NodeJson;
+  /** Called for every stream; the channel's owner decides what is reused. */
+  readonly channel: GrpcChannel;
+  readonly metadata?: () => Readonly<Record<string, string>>;
+  readonly store: ResourceStore;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly setTimer: SetTimer;
+  readonly log: Logger;
+  readonly metrics: XdsClientMetrics;
+  /** After every answered response and every lost stream. */
+  readonly onProgress?: () => void;
+}
+
+export interface XdsClient extends Disposable {
+  /** Says what is wanted of a kind from now on. */
+  want(of: ResourceKind, names: ReadonlySet<string> | "*"): void;
+  /** Takes resources that are in force already as held, so that the server sends only what differs. */
+  resume(of: ResourceKind, versions: ReadonlyMap<string, string>): void;
+  start(): void;
+  /** Gives the present stream up and takes a new one after the usual wait. */
+  restart(): void;
+  readonly state: XdsClientState;
+}
+
+export interface XdsClientState {
+  readonly connected: boolean;
+  /** Streams that ended before a response came, since the last response. */
+  readonly failures: number;
+  /** Kinds a response was answered for. */
+  readonly received: ReadonlySet<ResourceKind>;
+  readonly lastError: string | undefined;
+}
+
+export const createXdsClient = (options: XdsClientOptions): XdsClient => {
+  const { store, clock, log, metrics } = options;
+  const machine = createClientStream({ form: options.form, node: options.node, random: options.random });
+  const received = new Set<ResourceKind>();
+  let stream: GrpcStream | undefined;
+  let timer: Disposable | undefined;
+  let connected = false;
+  let failures = 0;
+  let lastError: string | undefined;
+  let disposed = false;
+  let started = false;
+
+  const feed = (input: ClientInput): void => {
+    for (const output of machine.handle(input, clock.nowMs())) act(output);
+    arm();
+  };
+
+  const arm = (): void => {
+    timer?.[Symbol.dispose]();
+    const deadline = machine.deadlineMs();
+    timer =
+      disposed || !started || deadline === undefined
+        ? undefined
+        : options.setTimer(() => feed({ kind: "tick" }), Math.max(0, deadline - clock.nowMs()));
+  };
+
+  const act = (output: ClientOutput): void => {
+    switch (output.kind) {
+      case "open":
+        open();
+        return;
+      case "send":
+        stream?.send(encode(output.request));
+        return;
+      case "offer": {
+        const startMs = clock.nowMs();
+        const rejections = store.offer(options.source, output.of, output.changes);
+        received.add(output.of);
+        feed({ kind: "verdict", offer: output.offer, rejections });
+        metrics.latencySeconds.record((clock.nowMs() - startMs) / 1000);
+        metrics.answered(output.of, rejections.length);
+        options.onProgress?.();
+        return;
+      }
+      case "missing":
+        log.warn("resource was not given in time", { source: options.source, kind: output.of, name: output.name });
+        store.missing(output.of, output.name);
+        options.onProgress?.();
+        return;
+      default:
+        output satisfies never;
+    }
+  };
+
+  const open = (): void => {
+    if (disposed) return;
+    try {
+      dial();
+    } catch (error) {
+      // Keys or roots that are not there yet: the same as a server that is not there yet.
+      const failure =
+        error instanceof GrpcError ? error : new GrpcError(grpcStatus.unavailable, String(error), { cause: error });
+      queueMicrotask(() => lose(failure));
+    }
+  };
+
+  const dial = (): void => {
+    const metadata = options.metadata?.();
+    const opened: GrpcStream = options.channel.open(
+      { path: options.path, ...(metadata === undefined ? {} : { metadata }) },
+      {
+        onOpen: () => {
+          if (stream !== opened) return;
+          setConnected(true);
+          feed({ kind: "opened" });
+        },
+        onMessage: (bytes) => {
+          if (stream === opened) receive(bytes);
+        },
+        onEnd: (error) => {
+          if (stream === opened) lose(error);
+        },
+      },
+    );
+    stream = opened;
+  };
+
+  const setConnected = (now: boolean): void => {
+    if (connected !== now) metrics.connected.set(now ? 1 : 0);
+    connected = now;
+  };
+
+  const receive = (bytes: Uint8Array): void => {
+    try {
+      const response =
+        options.form === "delta"
+          ? ({ form: "delta", ...decodeDeltaResponse(bytes) } as const)
+          : ({ form: "sotw", ...decodeDiscoveryResponse(bytes) } as const);
+      failures = 0;
+      lastError = undefined;
+      feed({ kind: "response", response });
+    } catch (error) {
+      log.error("discovery response cannot be read", { code: "WF3301", source: options.source, error: String(error) });
+      stream?.cancel();
+    }
+  };
+
+  const lose = (error: GrpcError | undefined): void => {
+    stream = undefined;
+    setConnected(false);
+    failures++;
+    lastError = error?.message ?? "the server ended the stream";
+    metrics.connectionErrors.add(1);
+    if (disposed) return;
+    log.warn("discovery stream ended", { code: "WF3302", source: options.source, error: lastError, attempt: failures });
+    feed({ kind: "closed" });
+    options.onProgress?.();
+  };
+
+  return {
+    want: (of, names) => feed({ kind: "want", of, names }),
+    resume: (of, versions) => feed({ kind: "resume", of, versions }),
+    start: () => {
+      started = true;
+      feed({ kind: "tick" });
+    },
+    restart: () => stream?.cancel(),
+    get state() {
+      return { connected, failures, received, lastError };
+    },
+    [Symbol.dispose]: () => {
+      disposed = true;
+      timer?.[Symbol.dispose]();
+      stream?.cancel();
+      setConnected(false);
+    },
+  };
+};
+
+const encode = (request: ClientRequest): Uint8Array =>
+  request.form === "delta" ? encodeDeltaRequest(request) : encodeDiscoveryRequest(request);

@@ -1,0 +1,49 @@
+/** The same policies for bare connections: what only a request has is absent there, as in Envoy. */
+import { HeaderList } from "@weft/protocols/http/headers";
+import type { RBACJson } from "@weft/xds/gen/envoy/extensions/filters/network/rbac/v3/rbac";
+import { refuseOthers, required } from "../../compile/fields.ts";
+import type { DownstreamInfo } from "../../http/exchange.ts";
+import { compileRbacRules } from "../rbac/rules.ts";
+
+export const networkRbacName = "envoy.filters.network.rbac";
+export const networkRbacType = "envoy.extensions.filters.network.rbac.v3.RBAC";
+
+export interface NetworkRbacTools {
+  readonly counter: (name: string) => { add(n: number): void };
+}
+
+export interface ConnectionVerdict {
+  readonly allowed: boolean;
+  /** The log's CONNECTION_TERMINATION_DETAILS when denied. */
+  readonly details: string;
+}
+
+/** Called once per connection, when its first byte is there (after the TLS handshake). */
+export type AllowConnection = (downstream: DownstreamInfo) => ConnectionVerdict;
+
+const passed: ConnectionVerdict = { allowed: true, details: "" };
+
+/** Compiles the network filter; throws ConfigError for what it would not honour. */
+export const compileNetworkRbac = (json: RBACJson): ((tools: NetworkRbacTools) => AllowConnection) => {
+  refuseOthers(json, "NetworkRBAC", "", ["rules", "shadowRules", "shadowRulesStatPrefix", "statPrefix"]);
+  const prefix = required(json.statPrefix, "statPrefix").replace(/\.$/, "");
+  const rules = json.rules && compileRbacRules(json.rules, "rules");
+  const shadow = json.shadowRules && compileRbacRules(json.shadowRules, "shadowRules");
+  const shadowPrefix = json.shadowRulesStatPrefix ?? "";
+  return ({ counter }) => {
+    const allowed = counter(`${prefix}.rbac.allowed`);
+    const denied = counter(`${prefix}.rbac.denied`);
+    const shadowAllowed = counter(`${prefix}.rbac.${shadowPrefix}shadow_allowed`);
+    const shadowDenied = counter(`${prefix}.rbac.${shadowPrefix}shadow_denied`);
+    const request = { method: "", scheme: "", authority: "", path: "", protocol: "", headers: new HeaderList() };
+    return (downstream) => {
+      const subject = { request, downstream };
+      if (shadow) (shadow.decide(subject).allowed ? shadowAllowed : shadowDenied).add(1);
+      if (!rules) return passed;
+      const verdict = rules.decide(subject);
+      (verdict.allowed ? allowed : denied).add(1);
+      if (verdict.allowed) return passed;
+      return { allowed: false, details: `rbac_access_denied_matched_policy[${verdict.policy.replace(/\s/g, "_")}]` };
+    };
+  };
+};

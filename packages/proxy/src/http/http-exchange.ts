@@ -1,0 +1,397 @@
+import { GrpcMessageCounter } from "@weft/protocols/grpc/message-counter";
+import { encodeGrpcMessage } from "@weft/protocols/grpc/message-text";
+import { grpcStatusOfHttp, parseGrpcStatus } from "@weft/protocols/grpc/status";
+import type { RequestHead, ResponseHead } from "@weft/protocols/http/head";
+import { HeaderList } from "@weft/protocols/http/headers";
+import type { Cluster } from "../clusters/cluster.ts";
+import type { Host } from "../clusters/host.ts";
+import { wait } from "../filters/http/filter.ts";
+import { isGrpcRequest } from "../matching/grpc.ts";
+import { withFlag } from "../observe/response-flags.ts";
+import type { Route } from "../routing/route.ts";
+import { WheelTimer } from "../timers/timer-wheel.ts";
+import type { AlpnOverride, DownstreamInfo, Exchange, LocalReply } from "./exchange.ts";
+import { Forwarder } from "./forwarder.ts";
+import type { HcmSettings, HttpTools } from "./hcm-settings.ts";
+import { maxDuration, noRoute, requestTimeout, streamIdleTimeout, upgradeRefused } from "./local-reply.ts";
+import { type PreparedRequest, prepareRequest } from "./request-headers.ts";
+import { finishResponse, routeReply } from "./response-headers.ts";
+import type { RequestSink, ServerStream, UpstreamIdentities } from "./streams.ts";
+import { takesUpgrade, upgradeOf } from "./upgrades.ts";
+
+/** What a codec knows of a request besides its head. */
+export interface RequestStart {
+  readonly protocol: "HTTP/1.0" | "HTTP/1.1" | "HTTP/2";
+  /** No body follows. */
+  readonly end: boolean;
+}
+
+const idleKind = 0;
+const requestKind = 1;
+const durationKind = 2;
+const direct: LocalReply = { status: 200, flags: "", details: "direct_response", body: "" };
+const noDownstream = {} as DownstreamInfo;
+const noRequest: RequestHead = {
+  method: "",
+  scheme: "",
+  authority: "",
+  path: "",
+  protocol: "",
+  headers: new HeaderList(),
+};
+
+/** The one implementation of an exchange: a request through filters, route and upstream, and its answer back. */
+export class HttpExchange implements Exchange, RequestSink {
+  request: RequestHead = noRequest;
+  response: ResponseHead;
+  downstream: DownstreamInfo = noDownstream;
+  protocol: "HTTP/1.0" | "HTTP/1.1" | "HTTP/2" = "HTTP/1.1";
+  remoteHost: string | undefined = undefined;
+  upstreamLocalAddress: string | undefined = undefined;
+  upstreamTls: UpstreamIdentities | undefined = undefined;
+  upstreamAlpn: AlpnOverride | undefined = undefined;
+  route: Route | undefined = undefined;
+  cluster: Cluster | undefined = undefined;
+  host: Host | undefined = undefined;
+  startMs = 0;
+  flags = "";
+  details = "";
+  attempts = 0;
+  requestBodyBytes = 0;
+  responseBodyBytes = 0;
+  requestMessages = 0;
+  responseMessages = 0;
+  grpcStatus = -1;
+  upstreamMs = -1;
+  upstreamFailure = "";
+  peer: unknown = undefined;
+
+  stream: ServerStream | undefined = undefined;
+  settings: HcmSettings | undefined = undefined;
+  readonly tools: HttpTools;
+  requestEnded = false;
+  /** The final head is on its way to the client. */
+  responseStarted = false;
+  private readonly forwarder: Forwarder;
+  private readonly ownResponse: ResponseHead = { status: 0, headers: new HeaderList() };
+  private readonly prepared: PreparedRequest = { remoteHost: "", reply: undefined };
+  private readonly idleTimer: WheelTimer;
+  private readonly requestTimer: WheelTimer;
+  private readonly durationTimer: WheelTimer;
+  private grpc = false;
+  private readonly requestCounter = new GrpcMessageCounter();
+  private readonly responseCounter = new GrpcMessageCounter();
+  /** The filter to go on with; -1 when none waits. */
+  private waitingAt = -1;
+
+  constructor(tools: HttpTools) {
+    this.tools = tools;
+    this.response = this.ownResponse;
+    this.forwarder = new Forwarder(this, tools);
+    this.idleTimer = new WheelTimer(this, idleKind);
+    this.requestTimer = new WheelTimer(this, requestKind);
+    this.durationTimer = new WheelTimer(this, durationKind);
+  }
+
+  begin(
+    settings: HcmSettings,
+    stream: ServerStream,
+    downstream: DownstreamInfo,
+    head: RequestHead,
+    start: RequestStart,
+  ): void {
+    this.settings = settings;
+    this.stream = stream;
+    this.downstream = downstream;
+    this.request = head;
+    this.protocol = start.protocol;
+    this.requestEnded = start.end;
+    this.startMs = this.tools.wheel.nowMs();
+    this.grpc = isGrpcRequest(head);
+    settings.counters.requests.add(1);
+    settings.counters.requestsActive.add(1);
+    this.armTimers(settings);
+    const { prepared } = this;
+    prepareRequest(settings, head, downstream, prepared);
+    this.remoteHost = prepared.remoteHost;
+    this.route = settings.routes.table?.match(head, downstream);
+    if (prepared.reply !== undefined) this.reply(prepared.reply);
+    else if (!takesUpgrade(upgradeOf(head), this.route, settings)) this.reply(upgradeRefused);
+    else this.runFilters(0);
+  }
+
+  /** Counts and logs a request that was refused before it had a head. */
+  refuse(settings: HcmSettings, stream: ServerStream, downstream: DownstreamInfo, reply: LocalReply): void {
+    this.settings = settings;
+    this.stream = stream;
+    this.downstream = downstream;
+    this.requestEnded = true;
+    this.startMs = this.tools.wheel.nowMs();
+    settings.counters.requests.add(1);
+    settings.counters.requestsActive.add(1);
+    this.flag(reply.flags);
+    this.details = reply.details;
+    this.ownResponse.status = reply.status;
+    this.responseBodyBytes = reply.body.length;
+    settings.counters.byClass[Math.floor(reply.status / 100)]?.add(1);
+    this.finish();
+  }
+
+  resume(reply?: LocalReply): void {
+    const at = this.waitingAt;
+    if (at < 0) return;
+    this.waitingAt = -1;
+    if (reply !== undefined) this.reply(reply);
+    else this.runFilters(at);
+  }
+
+  onRequestData(bytes: Buffer): void {
+    if (this.stream === undefined) return;
+    this.requestBodyBytes += bytes.length;
+    if (this.grpc) {
+      this.requestCounter.receive(bytes);
+      this.requestMessages = this.requestCounter.count;
+    }
+    this.touch();
+    this.forwarder.onRequestData(bytes);
+  }
+  onRequestTrailers(trailers: HeaderList): void {
+    this.forwarder.trailers = trailers;
+  }
+  onRequestEnd(): void {
+    if (this.requestEnded || this.stream === undefined) return;
+    this.requestEnded = true;
+    this.requestTimer.disarm();
+    this.forwarder.onRequestEnd();
+  }
+  onClientWritable(): void {
+    this.forwarder.onClientWritable();
+  }
+  onClientGone(): void {
+    if (this.stream === undefined) return;
+    this.flag("DC");
+    if (this.details === "") this.details = "downstream_remote_disconnect";
+    this.forwarder.cancel();
+    this.finish();
+  }
+
+  onTimer(kind: number): void {
+    if (this.stream === undefined) return;
+    if (kind === idleKind) this.giveUp(streamIdleTimeout(this.requestEnded));
+    else if (kind === requestKind) this.giveUp(requestTimeout);
+    else this.giveUp(maxDuration);
+  }
+
+  /** Answers with `reply`, or cuts the answer that has begun. */
+  giveUp(reply: LocalReply): void {
+    this.forwarder.cancel();
+    if (!this.responseStarted) {
+      this.reply(reply);
+      return;
+    }
+    this.flag(reply.flags);
+    this.details = reply.details;
+    this.abort();
+  }
+
+  flag(flag: string): void {
+    if (flag !== "") this.flags = this.flags === "" ? flag : withFlag(this.flags, flag);
+  }
+
+  /** A head with which no request can go on: an answer of our own. */
+  reply(reply: LocalReply, body?: Uint8Array): void {
+    const { stream, settings } = this;
+    if (stream === undefined || settings === undefined) return;
+    this.flag(reply.flags);
+    this.details = reply.details;
+    const head = this.ownResponse;
+    this.response = head;
+    const { headers } = head;
+    headers.clear();
+    for (const [name, value] of reply.headers ?? []) headers.add(name, value);
+    if (this.grpc) {
+      head.status = 200;
+      headers.set("content-type", "application/grpc");
+      this.grpcStatus = reply.grpcStatus ?? grpcStatusOfHttp(reply.status);
+      headers.set("grpc-status", String(this.grpcStatus));
+      const message = body === undefined ? reply.body : Buffer.from(body).toString();
+      if (message !== "") headers.set("grpc-message", encodeGrpcMessage(message));
+      this.writeHead(head, true);
+      this.finish();
+      return;
+    }
+    head.status = reply.status;
+    const bytes = body ?? Buffer.from(reply.body);
+    this.writeOwn(stream, head, bytes);
+  }
+
+  /** The head goes downstream after the filters' last look at it. */
+  writeHead(head: ResponseHead, end: boolean): void {
+    const { settings, stream } = this;
+    if (settings === undefined || stream === undefined) return;
+    this.response = head;
+    this.responseStarted = true;
+    const { responseFilters } = settings;
+    for (let i = 0; i < responseFilters.length; i++) responseFilters[i]?.onResponse?.(this);
+    finishResponse(settings, head.headers, this.request);
+    settings.counters.byClass[Math.floor(head.status / 100)]?.add(1);
+    stream.writeHead(head, end);
+  }
+
+  /** False: stop the source. */
+  writeData(bytes: Buffer): boolean {
+    const { stream } = this;
+    if (stream === undefined) return true;
+    this.responseBodyBytes += bytes.length;
+    if (this.grpc) {
+      this.responseCounter.receive(bytes);
+      this.responseMessages = this.responseCounter.count;
+    }
+    this.touch();
+    return stream.writeData(bytes);
+  }
+  writeTrailers(trailers: HeaderList): void {
+    const status = trailers.get("grpc-status");
+    if (status !== undefined) this.grpcStatus = parseGrpcStatus(status);
+    this.stream?.writeTrailers(trailers);
+    this.finish();
+  }
+  writeEnd(): void {
+    this.stream?.writeEnd();
+    this.finish();
+  }
+  abort(): void {
+    this.stream?.abort();
+    this.finish();
+  }
+
+  /** Filters' and logs' last word; afterwards the exchange serves another request. */
+  finish(): void {
+    const { settings, stream } = this;
+    if (settings === undefined || stream === undefined) return;
+    this.stream = undefined;
+    this.idleTimer.disarm();
+    this.requestTimer.disarm();
+    this.durationTimer.disarm();
+    this.forwarder.end();
+    const { endFilters, accessLogs } = settings;
+    for (let i = 0; i < endFilters.length; i++) endFilters[i]?.onEnd?.(this);
+    for (let i = 0; i < accessLogs.length; i++) accessLogs[i]?.log(this);
+    settings.counters.requestsActive.add(-1);
+    this.reset();
+    stream.release();
+    this.tools.exchanges.give(this);
+  }
+
+  private runFilters(from: number): void {
+    const filters = this.settings?.requestFilters;
+    if (filters === undefined) return;
+    for (let i = from; i < filters.length; i++) {
+      const verdict = filters[i]?.onRequest?.(this);
+      if (verdict === undefined) continue;
+      if (verdict === wait) {
+        this.waitingAt = i + 1;
+        return;
+      }
+      this.reply(verdict);
+      return;
+    }
+    this.answer();
+  }
+
+  private answer(): void {
+    const { route } = this;
+    if (route === undefined) {
+      this.reply(noRoute);
+      return;
+    }
+    const { action } = route;
+    switch (action.kind) {
+      case "forward":
+        this.forwarder.begin(route, action);
+        return;
+      case "redirect": {
+        const headers = [["location", action.location(this.request)] as const];
+        this.reply(routeReply(this, route, { ...direct, status: action.status, headers }, false));
+        return;
+      }
+      case "direct":
+        this.reply(routeReply(this, route, { ...direct, status: action.status }, action.body.length > 0), action.body);
+    }
+  }
+
+  private writeOwn(stream: ServerStream, head: ResponseHead, bytes: Uint8Array): void {
+    const { headers, status } = head;
+    const bodiless = status < 200 || status === 204 || status === 304;
+    if (bytes.length > 0) {
+      headers.set("content-length", String(bytes.length));
+      if (!headers.has("content-type")) headers.add("content-type", "text/plain");
+    } else if (!bodiless) headers.set("content-length", "0");
+    const empty = bytes.length === 0 || bodiless || this.request.method === "HEAD";
+    this.writeHead(head, empty);
+    if (!empty) {
+      this.responseBodyBytes = bytes.length;
+      stream.writeData(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
+      stream.writeEnd();
+    }
+    this.finish();
+  }
+
+  private armTimers(settings: HcmSettings): void {
+    const { wheel } = this.tools;
+    const now = this.startMs;
+    const idleMs = settings.streamIdleTimeoutMs;
+    if (idleMs > 0) wheel.armAt(this.idleTimer, now + idleMs);
+    if (!this.requestEnded && settings.requestTimeoutMs > 0) {
+      wheel.armAt(this.requestTimer, now + settings.requestTimeoutMs);
+    }
+    if (settings.maxStreamDurationMs > 0) wheel.armAt(this.durationTimer, now + settings.maxStreamDurationMs);
+  }
+  /** A route's own idle timeout replaces the listener's. */
+  setIdleTimeout(idleMs: number): void {
+    this.idleMs = idleMs;
+    if (idleMs > 0) this.tools.wheel.arm(this.idleTimer, idleMs);
+    else this.idleTimer.disarm();
+  }
+  private idleMs = -1;
+  private touch(): void {
+    const idleMs = this.idleMs >= 0 ? this.idleMs : (this.settings?.streamIdleTimeoutMs ?? 0);
+    if (idleMs > 0) this.tools.wheel.arm(this.idleTimer, idleMs);
+  }
+
+  private reset(): void {
+    if (this.grpc) {
+      this.grpc = false;
+      this.requestCounter.reset();
+      this.responseCounter.reset();
+    }
+    this.request = noRequest;
+    this.response = this.ownResponse;
+    this.ownResponse.status = 0;
+    this.ownResponse.headers.clear();
+    this.settings = undefined;
+    this.downstream = noDownstream;
+    this.remoteHost = undefined;
+    this.upstreamLocalAddress = undefined;
+    this.upstreamTls = undefined;
+    this.upstreamAlpn = undefined;
+    this.route = undefined;
+    this.cluster = undefined;
+    this.host = undefined;
+    this.flags = "";
+    this.details = "";
+    this.attempts = 0;
+    this.requestBodyBytes = 0;
+    this.responseBodyBytes = 0;
+    this.requestMessages = 0;
+    this.responseMessages = 0;
+    this.grpcStatus = -1;
+    this.upstreamMs = -1;
+    this.upstreamFailure = "";
+    this.peer = undefined;
+    this.requestEnded = false;
+    this.responseStarted = false;
+    this.waitingAt = -1;
+    this.idleMs = -1;
+  }
+}

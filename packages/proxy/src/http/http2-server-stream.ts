@@ -1,0 +1,121 @@
+import type { RequestHead, ResponseHead } from "@weft/protocols/http/head";
+import { HeaderList } from "@weft/protocols/http/headers";
+import type { Http2Connection } from "@weft/protocols/http2/connection";
+import { H2_ERROR } from "@weft/protocols/http2/protocol";
+import type { HttpExchange } from "./http-exchange.ts";
+import { freeExchangesMax } from "./limits.ts";
+import type { ServerStream } from "./streams.ts";
+
+const noBytes = Buffer.alloc(0);
+
+/**
+ * One request of a client's HTTP/2 connection, with the head it is read into. Used over and over: it goes back to its
+ * pool once both the codec and the exchange are done with it, and does nothing until it is opened again.
+ */
+export class Http2ServerStream implements ServerStream {
+  requestOpen = false;
+  exchange: HttpExchange | undefined = undefined;
+  readonly head: RequestHead = {
+    method: "",
+    scheme: "",
+    authority: "",
+    path: "",
+    protocol: "",
+    headers: new HeaderList(),
+  };
+  private readonly pool: Http2ServerStreams;
+  private codec: Http2Connection | undefined = undefined;
+  private id = 0;
+  private released = false;
+  private ended = false;
+  private paused = false;
+  private owed = 0;
+
+  constructor(pool: Http2ServerStreams) {
+    this.pool = pool;
+  }
+
+  open(codec: Http2Connection, id: number, exchange: HttpExchange, requestOpen: boolean): void {
+    this.codec = codec;
+    this.id = id;
+    this.exchange = exchange;
+    this.requestOpen = requestOpen;
+    this.released = false;
+    this.ended = false;
+    this.paused = false;
+    this.owed = 0;
+  }
+
+  onData(chunk: Buffer, end: boolean): void {
+    const { exchange } = this;
+    if (exchange !== undefined && chunk.length > 0) exchange.onRequestData(chunk);
+    if (this.paused) this.owed += chunk.length;
+    else if (!end) this.codec?.consume(this.id, chunk.length);
+    if (!end) return;
+    this.requestOpen = false;
+    this.exchange?.onRequestEnd();
+  }
+  /** The codec's last word. */
+  onEnd(): void {
+    this.ended = true;
+    if (this.released) this.giveBack();
+  }
+
+  writeInterim(head: ResponseHead): void {
+    this.codec?.respond(this.id, head, false);
+  }
+  writeHead(head: ResponseHead, end: boolean): void {
+    // An upgrade that HTTP/1 answers with 101 is answered with 200 here (RFC 8441 section 5).
+    if (head.status === 101) {
+      head.status = 200;
+      head.headers.remove("upgrade");
+    }
+    this.codec?.respond(this.id, head, end);
+  }
+  writeData(bytes: Buffer): boolean {
+    return this.codec?.data(this.id, bytes, false) ?? true;
+  }
+  writeTrailers(trailers: HeaderList): void {
+    this.codec?.trailers(this.id, trailers);
+  }
+  writeEnd(): void {
+    this.codec?.data(this.id, noBytes, true);
+  }
+  abort(): void {
+    this.codec?.reset(this.id, H2_ERROR.internalError);
+  }
+  pauseBody(): void {
+    this.paused = true;
+  }
+  resumeBody(): void {
+    this.paused = false;
+    if (this.owed === 0) return;
+    const bytes = this.owed;
+    this.owed = 0;
+    this.codec?.consume(this.id, bytes);
+  }
+  release(): void {
+    this.exchange = undefined;
+    this.released = true;
+    if (this.ended) this.giveBack();
+  }
+
+  private giveBack(): void {
+    this.codec = undefined;
+    this.id = 0;
+    this.head.headers.clear();
+    this.pool.give(this);
+  }
+}
+
+/** The streams of one thread's connections. */
+export class Http2ServerStreams {
+  private readonly free: Http2ServerStream[] = [];
+
+  take(): Http2ServerStream {
+    return this.free.pop() ?? new Http2ServerStream(this);
+  }
+  give(stream: Http2ServerStream): void {
+    if (this.free.length < freeExchangesMax) this.free.push(stream);
+  }
+}

@@ -1,0 +1,62 @@
+import type { LocalReply } from "./exchange.ts";
+import type { UpstreamBreak } from "./streams.ts";
+
+const reply = (status: number, flags: string, details: string, body: string): LocalReply => ({
+  status,
+  flags,
+  details,
+  body,
+});
+
+export const noRoute = reply(404, "NR", "route_not_found", "");
+export const noHealthyUpstream = reply(503, "UH", "no_healthy_upstream", "no healthy upstream");
+export const upstreamTimeout = reply(504, "UT", "response_timeout", "upstream request timeout");
+export const perTryTimeout = reply(504, "UT", "upstream_per_try_timeout", "upstream request timeout");
+export const upstreamMaxDuration = reply(
+  504,
+  "UMSDR",
+  "upstream_max_stream_duration_reached",
+  "upstream max stream duration reached",
+);
+export const streamIdleTimeout = (requestComplete: boolean): LocalReply =>
+  reply(requestComplete ? 504 : 408, "SI", "stream_idle_timeout", "stream timeout");
+export const requestTimeout = reply(408, "DPE", "request_overall_timeout", "request timeout");
+export const maxDuration = reply(408, "DT", "max_duration_timeout", "downstream duration timeout");
+export const noCluster = (status: number): LocalReply => reply(status, "NC", "cluster_not_found", "");
+export const badPath = reply(400, "", "path_normalization_failed", "");
+/** `OPTIONS *` asks the server itself: this one has nothing to say of itself, and no route leads there. */
+export const notOriginForm = reply(404, "", "absolute_path_rejected", "");
+export const upgradeRefused = reply(403, "", "upgrade_failed", "");
+export const tooLargeToForward = reply(502, "UPE", "upstream_reset_before_response_started{protocol_error}", "");
+
+const breakTexts: Readonly<Record<UpstreamBreak, readonly [status: number, flags: string, reason: string]>> = {
+  "connect-failure": [503, "UF", "remote connection failure"],
+  "connect-timeout": [503, "UF", "connection timeout"],
+  "connection-termination": [503, "UC", "connection termination"],
+  "remote-reset": [503, "UR", "remote reset"],
+  refused: [503, "UR", "remote refused stream reset"],
+  "protocol-error": [502, "UPE", "protocol error"],
+  overflow: [503, "UO", "overflow"],
+};
+const overloaded: readonly (readonly [string, string])[] = [["x-envoy-overloaded", "true"]];
+
+/** The flag alone, for when a response had begun already. */
+export const breakFlag = (how: UpstreamBreak): string => breakTexts[how][1];
+
+/** What Envoy answers when an attempt broke before its response began. */
+export const upstreamBroken = (how: UpstreamBreak, detail: string, retried: boolean): LocalReply => {
+  const [status, flags, reason] = breakTexts[how];
+  const latest = retried ? "retried and the latest reset reason" : "reset reason";
+  // The reason is for the log: what a transport said about a peer is not the client's to read.
+  const reported = detail === "" || status === 502 ? "" : `|${transportReason(detail)}`;
+  return {
+    status,
+    flags,
+    details: `upstream_reset_before_response_started{${reason.replaceAll(" ", "_")}${reported}}`,
+    body: `upstream connect error or disconnect/reset before headers. ${latest}: ${reason}`,
+    ...(how === "overflow" ? { headers: overloaded } : {}),
+  };
+};
+
+/** As logs show it: one word. */
+export const transportReason = (detail: string): string => detail.replaceAll(" ", "_");

@@ -1,0 +1,59 @@
+import { HeaderList } from "@weft/protocols/http/headers";
+import { encodeResponseHead } from "@weft/protocols/http1/encoder";
+import type { DownstreamInfo, LocalReply } from "./exchange.ts";
+import type { HcmSettings } from "./hcm-settings.ts";
+import type { ServerStream } from "./streams.ts";
+
+const bodies: ReadonlyMap<number, string> = new Map([
+  [400, "Bad Request"],
+  [408, "request timeout"],
+  [426, "Upgrade Required"],
+  [431, "Request Header Fields Too Large"],
+]);
+
+/** Envoy's names for what it has names for; the rest are ours. */
+const detailsOf = (reason: string): string => envoyDetails.get(reason) ?? `http1.${reason}`;
+const envoyDetails: ReadonlyMap<string, string> = new Map([
+  ["head-too-large", "http1.headers_too_large"],
+  ["too-many-headers", "http1.too_many_headers"],
+  ["http10-refused", "low_version"],
+  ["missing-host", "missing_host_header"],
+  ["request_header_timeout", "request_header_timeout"],
+]);
+
+const detached: ServerStream = {
+  requestOpen: false,
+  writeInterim() {},
+  writeHead() {},
+  writeData: () => true,
+  writeTrailers() {},
+  writeEnd() {},
+  abort() {},
+  pauseBody() {},
+  resumeBody() {},
+  release() {},
+};
+
+/** Answers a request of which no valid head came: counted and logged like any other, then the connection closes. */
+export const answerRefused = (
+  settings: HcmSettings,
+  downstream: DownstreamInfo,
+  status: number,
+  reason: string,
+): string => {
+  const body = reason === "missing-host" ? "" : (bodies.get(status) ?? "");
+  const reply: LocalReply = {
+    status,
+    flags: status === 408 || reason === "missing-host" ? "" : "DPE",
+    details: detailsOf(reason),
+    body,
+  };
+  const { exchanges } = settings.tools;
+  exchanges.take(settings.tools).refuse(settings, detached, downstream, reply);
+  const headers = new HeaderList();
+  headers.add("content-length", String(body.length));
+  if (body !== "") headers.add("content-type", "text/plain");
+  headers.add("date", settings.tools.date());
+  if (settings.serverHeader !== "PASS_THROUGH") headers.add("server", settings.serverName);
+  return encodeResponseHead({ status, headers }, body === "" ? "none" : "length", "close") + body;
+};

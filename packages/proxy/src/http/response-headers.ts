@@ -1,0 +1,33 @@
+import type { RequestHead } from "@weft/protocols/http/head";
+import { HeaderList } from "@weft/protocols/http/headers";
+import type { Route } from "../routing/route.ts";
+import type { Exchange, LocalReply } from "./exchange.ts";
+import type { HcmSettings } from "./hcm-settings.ts";
+
+/** The connection manager's last changes to a response's head. */
+export const finishResponse = (settings: HcmSettings, headers: HeaderList, request: RequestHead): void => {
+  if (settings.serverHeader === "OVERWRITE") headers.set("server", settings.serverName);
+  else if (settings.serverHeader === "APPEND_IF_ABSENT" && !headers.has("server")) {
+    headers.add("server", settings.serverName);
+  }
+  if (!headers.has("date")) headers.add("date", settings.tools.date());
+  if (settings.via !== "") {
+    const before = headers.getJoined("via");
+    headers.set("via", before === undefined ? settings.via : `${before}, ${settings.via}`);
+  }
+  if (!settings.requestIdInResponse) return;
+  const id = request.headers.get("x-request-id");
+  if (id !== undefined) headers.set("x-request-id", id);
+};
+
+/** A redirect or direct answer with the header changes its route makes. */
+export const routeReply = (exchange: Exchange, route: Route, reply: LocalReply, hasBody: boolean): LocalReply => {
+  const edited = new HeaderList();
+  for (const [name, value] of reply.headers ?? []) edited.add(name, value);
+  if (hasBody) edited.add("content-type", "text/plain");
+  exchange.response.status = reply.status;
+  route.editResponse(edited, exchange.downstream, exchange.request, exchange);
+  const headers: (readonly [string, string])[] = [];
+  for (let i = 0; i < edited.size; i++) headers.push([edited.nameAt(i), edited.valueAt(i)]);
+  return { ...reply, headers };
+};

@@ -1,0 +1,76 @@
+import type { Connection, ConnectionHandler } from "@weft/net/tcp/connection";
+import { WheelTimer } from "../timers/timer-wheel.ts";
+import type { ServedConnection, ServerStart } from "./server-connection.ts";
+import { Http1Server } from "./server-http1.ts";
+import { Http2Server } from "./server-http2.ts";
+
+const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
+
+/** Starts HTTP on a connection; with codec AUTO the version is ALPN's, else told by the first bytes. */
+export const serveHttp = (start: ServerStart, track: (served: ServedConnection) => void, onGone: () => void): void => {
+  const { slot, connection, downstream } = start;
+  const settings = slot.current;
+  const { counters } = settings;
+  counters.connections.add(1);
+  counters.connectionsActive.add(1);
+  const gone = (): void => {
+    counters.connectionsActive.add(-1);
+    onGone();
+  };
+  const alpn = downstream.tls?.alpn ?? "";
+  if (settings.codec === "http2" || (settings.codec === "auto" && (alpn === "h2" || alpn === "istio-h2"))) {
+    track(new Http2Server(start, gone));
+  } else if (settings.codec === "http1" || alpn.includes("http/1")) {
+    track(new Http1Server(start, gone));
+  } else {
+    track(new Undecided(start, connection, track, gone));
+  }
+};
+
+/** Waits for as many first bytes as tell HTTP/2's preface from a request line: one, nearly always. */
+class Undecided implements ConnectionHandler, ServedConnection {
+  private readonly start: ServerStart;
+  private readonly connection: Connection;
+  private readonly track: (served: ServedConnection) => void;
+  private readonly gone: () => void;
+  private readonly timer: WheelTimer;
+  private held: Buffer = Buffer.alloc(0);
+
+  constructor(start: ServerStart, connection: Connection, track: (served: ServedConnection) => void, gone: () => void) {
+    this.start = start;
+    this.connection = connection;
+    this.track = track;
+    this.gone = gone;
+    this.timer = new WheelTimer({ onTimer: () => connection.end() }, 0);
+    connection.handler = this;
+    const { connectionIdleTimeoutMs, tools } = start.slot.current;
+    if (connectionIdleTimeoutMs > 0) tools.wheel.arm(this.timer, connectionIdleTimeoutMs);
+  }
+  drain(): void {
+    this.connection.end();
+  }
+  close(): void {
+    this.connection.destroy();
+  }
+  onRead(bytes: Buffer): void {
+    const all = this.held.length === 0 ? bytes : Buffer.concat([this.held, bytes]);
+    const compared = Math.min(all.length, preface.length);
+    const isPreface = all.compare(preface, 0, compared, 0, compared) === 0;
+    if (isPreface && compared < preface.length) {
+      this.held = Buffer.from(all);
+      return;
+    }
+    this.timer.disarm();
+    const served = isPreface ? new Http2Server(this.start, this.gone) : new Http1Server(this.start, this.gone);
+    this.track(served);
+    served.onRead(all);
+  }
+  onPeerEnd(): void {
+    this.connection.end();
+  }
+  onDrain(): void {}
+  onClose(): void {
+    this.timer.disarm();
+    this.gone();
+  }
+}

@@ -1,0 +1,18 @@
+import type { Connection } from "@weft/net/tcp/connection";
+import type { DownstreamInfo } from "./exchange.ts";
+import type { HcmSlot } from "./hcm-settings.ts";
+
+/** What a connection that serves HTTP is given once its filter chain is known and TLS, if any, is done. */
+export interface ServerStart {
+  readonly slot: HcmSlot;
+  readonly connection: Connection;
+  readonly downstream: DownstreamInfo;
+}
+
+/** A connection in the hands of a protocol. */
+export interface ServedConnection {
+  /** Tells the client to go elsewhere; closes once nothing is in flight. */
+  drain(): void;
+  /** Closes now. */
+  close(): void;
+}

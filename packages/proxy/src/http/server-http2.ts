@@ -1,0 +1,185 @@
+import type { Connection, ConnectionHandler, OutputSource } from "@weft/net/tcp/connection";
+import type { RequestHead, ResponseHead } from "@weft/protocols/http/head";
+import { HeaderList } from "@weft/protocols/http/headers";
+import { Http2Connection } from "@weft/protocols/http2/connection";
+import { H2_ERROR } from "@weft/protocols/http2/protocol";
+import type { Http2ServerSink } from "@weft/protocols/http2/sink";
+import { WheelTimer } from "../timers/timer-wheel.ts";
+import type { DownstreamInfo } from "./exchange.ts";
+import type { HcmSettings, HcmSlot } from "./hcm-settings.ts";
+import type { Http2ServerStream } from "./http2-server-stream.ts";
+import type { ServedConnection, ServerStart } from "./server-connection.ts";
+
+const idleKind = 0;
+const codecKind = 1;
+const closeKind = 2;
+const durationKind = 3;
+
+/** A client's HTTP/2 connection: an exchange for each stream. */
+export class Http2Server implements ConnectionHandler, Http2ServerSink, OutputSource, ServedConnection {
+  readonly codec: Http2Connection;
+  private readonly slot: HcmSlot;
+  readonly downstream: DownstreamInfo;
+  private readonly connection: Connection;
+  private readonly onGone: () => void;
+  private readonly streams = new Map<number, Http2ServerStream>();
+  private readonly idleTimer: WheelTimer;
+  private readonly codecTimer: WheelTimer;
+  private readonly closeTimer: WheelTimer;
+  private readonly durationTimer: WheelTimer;
+  private requests = 0;
+  /** Whose head the codec fills; `onRequest` follows at once. */
+  private next: Http2ServerStream | undefined = undefined;
+
+  constructor({ slot, connection, downstream }: ServerStart, onGone: () => void) {
+    const settings = slot.current;
+    this.slot = slot;
+    this.connection = connection;
+    this.downstream = downstream;
+    this.onGone = onGone;
+    const { wheel, pools } = settings.tools;
+    this.codec = new Http2Connection({
+      role: "server",
+      sink: this,
+      nowMs: () => wheel.nowMs(),
+      workspace: pools.workspace,
+      limits: {
+        concurrentStreams: settings.concurrentStreamsMax,
+        headerBytes: settings.headBytesMax,
+        headerCount: settings.headersMax,
+      },
+      settings: { connectProtocol: settings.upgrades.size > 0 },
+    });
+    this.idleTimer = new WheelTimer(this, idleKind);
+    this.codecTimer = new WheelTimer(this, codecKind);
+    this.closeTimer = new WheelTimer(this, closeKind);
+    this.durationTimer = new WheelTimer(this, durationKind);
+    connection.handler = this;
+    connection.source = this;
+    this.codec.start();
+    this.armIdle();
+    this.watch();
+    if (settings.maxConnectionDurationMs > 0) wheel.arm(this.durationTimer, settings.maxConnectionDurationMs);
+  }
+
+  get settings(): HcmSettings {
+    return this.slot.current;
+  }
+
+  drain(): void {
+    this.codec.shutdown();
+    this.watch();
+  }
+  close(): void {
+    this.connection.destroy();
+  }
+
+  onTimer(kind: number): void {
+    if (kind === closeKind) this.connection.destroy();
+    else if (kind === codecKind) {
+      this.codec.tick(this.settings.tools.wheel.nowMs());
+      this.watch();
+    } else if (kind === durationKind || this.streams.size === 0) this.drain();
+  }
+
+  takeOutput(): readonly Buffer[] {
+    return this.codec.takeOutput();
+  }
+  outputWritten(): void {
+    this.codec.outputWritten();
+  }
+
+  onRead(bytes: Buffer): void {
+    this.codec.receive(bytes);
+    if (!this.codecTimer.linked) this.watch();
+  }
+  onPeerEnd(): void {
+    this.codec.disconnected("the client ended the connection");
+    this.connection.end();
+    this.settings.tools.wheel.arm(this.closeTimer, this.settings.delayedCloseTimeoutMs);
+  }
+  onDrain(): void {}
+  onClose(): void {
+    this.idleTimer.disarm();
+    this.codecTimer.disarm();
+    this.closeTimer.disarm();
+    this.durationTimer.disarm();
+    this.codec.disconnected("connection closed");
+    this.onGone();
+  }
+
+  onOutput(): void {
+    this.connection.mark();
+  }
+  requestFor(): RequestHead {
+    this.next = this.settings.tools.http2Streams.take();
+    return this.next.head;
+  }
+  onRequest(streamId: number, head: RequestHead, endStream: boolean): void {
+    const stream = this.next;
+    if (stream === undefined) return;
+    this.next = undefined;
+    this.idleTimer.disarm();
+    this.requests++;
+    const { settings, codec } = this;
+    const { tools } = settings;
+    const exchange = tools.exchanges.take(tools);
+    stream.open(codec, streamId, exchange, !endStream);
+    this.streams.set(streamId, stream);
+    const most = settings.maxRequestsPerConnection;
+    if (most > 0 && this.requests >= most) codec.shutdown();
+    if (!endStream && head.headers.get("expect")?.toLowerCase() === "100-continue") {
+      head.headers.remove("expect");
+      codec.respond(streamId, continueHead, false);
+    }
+    // An upgrade is what it is in HTTP/1: a policy on GET must hold for it whatever version it comes by.
+    if (head.protocol !== "") head.method = "GET";
+    exchange.begin(settings, stream, this.downstream, head, { protocol: "HTTP/2", end: endStream });
+  }
+  onData(streamId: number, chunk: Buffer, endStream: boolean): void {
+    this.streams.get(streamId)?.onData(chunk, endStream);
+  }
+  onTrailers(streamId: number, trailers: HeaderList): void {
+    const stream = this.streams.get(streamId);
+    if (stream === undefined) return;
+    stream.requestOpen = false;
+    stream.exchange?.onRequestTrailers(trailers);
+    stream.exchange?.onRequestEnd();
+  }
+  onWritable(streamId: number): void {
+    this.streams.get(streamId)?.exchange?.onClientWritable();
+  }
+  onReset(streamId: number): void {
+    const stream = this.streams.get(streamId);
+    const exchange = stream?.exchange;
+    if (stream === undefined || exchange === undefined) return;
+    stream.exchange = undefined;
+    exchange.onClientGone();
+  }
+  onStreamEnd(streamId: number): void {
+    const stream = this.streams.get(streamId);
+    if (stream === undefined) return;
+    this.streams.delete(streamId);
+    stream.onEnd();
+    if (this.streams.size === 0) this.armIdle();
+  }
+  onSettings(): void {}
+  onGoaway(): void {}
+  onClosed(code: number): void {
+    if (code !== H2_ERROR.noError) this.settings.counters.protocolErrors.add(1);
+    this.connection.end();
+    const { delayedCloseTimeoutMs, tools } = this.settings;
+    tools.wheel.arm(this.closeTimer, Math.max(delayedCloseTimeoutMs, 1));
+  }
+
+  private armIdle(): void {
+    const { connectionIdleTimeoutMs, tools } = this.settings;
+    if (connectionIdleTimeoutMs > 0) tools.wheel.arm(this.idleTimer, connectionIdleTimeoutMs);
+  }
+  private watch(): void {
+    const deadline = this.codec.deadlineMs();
+    if (deadline !== undefined) this.settings.tools.wheel.armAt(this.codecTimer, deadline);
+  }
+}
+
+const continueHead: ResponseHead = { status: 100, headers: new HeaderList() };

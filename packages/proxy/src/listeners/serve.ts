@@ -1,0 +1,147 @@
+import type { Connection, ConnectionHandler } from "@weft/net/tcp/connection";
+import type { TlsPeer } from "@weft/net/tls/peer";
+import { upgradeServer } from "@weft/net/tls/server-tls";
+import { acceptsNames } from "../clusters/tls-context.ts";
+import type { DownstreamInfo, DownstreamTlsInfo } from "../http/exchange.ts";
+import { serveHttp } from "../http/serve-http.ts";
+import type { ServedConnection } from "../http/server-connection.ts";
+import type { BuiltContext, ContextInput } from "../runtime/secrets.ts";
+import { TcpProxy } from "../tcp/tcp-proxy.ts";
+import { type TimerWheel, WheelTimer } from "../timers/timer-wheel.ts";
+import type { FilterChain } from "./compile-listener.ts";
+
+/** What serving a connection needs besides its chain. */
+export interface ServeTools {
+  readonly wheel: TimerWheel;
+  readonly context: (input: ContextInput) => BuiltContext;
+}
+
+export interface Serving {
+  readonly chain: FilterChain;
+  readonly connection: Connection;
+  /** All but its TLS, which is known only later. */
+  readonly info: DownstreamInfo;
+  readonly sni: string;
+  /** What the client offered by ALPN. */
+  readonly offered: readonly string[];
+  /** What was read of the connection already. */
+  readonly firstBytes: Buffer;
+}
+
+const waiting = (onClose: () => void): ConnectionHandler => ({
+  onRead() {},
+  onPeerEnd() {},
+  onDrain() {},
+  onClose,
+});
+
+/** Why the client's certificate does not do; `undefined` when it does. */
+const refuseClient = (chain: FilterChain, verifies: boolean, peer: TlsPeer): string | undefined => {
+  const { tls } = chain;
+  if (tls === undefined) return undefined;
+  if (!peer.hasCertificate) return tls.requireClientCertificate ? "no client certificate" : undefined;
+  if (!verifies) return undefined;
+  if (!peer.verified) return peer.verifyError;
+  if (tls.sans.length === 0) return undefined;
+  return acceptsNames(tls.sans, peer.names) ? undefined : "no name of the client certificate is accepted";
+};
+
+const tlsInfo = (peer: TlsPeer, trusted: boolean, localUris: readonly string[]): DownstreamTlsInfo => ({
+  sni: peer.sni,
+  alpn: peer.alpn,
+  version: peer.version,
+  peerUris: trusted ? peer.names.uris : [],
+  peerDnsNames: trusted ? peer.names.dnsNames : [],
+  peerSubject: trusted ? peer.subject : "",
+  peerFingerprint: trusted ? peer.fingerprint : "",
+  peerPem: trusted ? peer.pem : "",
+  localUris,
+});
+
+/** Hands a connection to its chain: TLS first when the chain has it, then network filters, then what ends the chain. */
+export const serve = (
+  serving: Serving,
+  tools: ServeTools,
+  track: (served: ServedConnection) => void,
+  onGone: () => void,
+): void => {
+  const { chain, connection, info } = serving;
+  if (chain.tls === undefined) {
+    start(serving, info, track, onGone);
+    if (serving.firstBytes.length > 0 && connection.open) connection.handler.onRead(serving.firstBytes);
+    return;
+  }
+  const { tls } = chain;
+  const built = tools.context(tls);
+  if (built.kind === "missing" || (tls.requireSni && serving.sni === "")) {
+    connection.handler = waiting(onGone);
+    connection.destroy();
+    return;
+  }
+  const timer = new WheelTimer({ onTimer: () => connection.destroy() }, 0);
+  tools.wheel.arm(timer, chain.handshakeTimeoutMs > 0 ? chain.handshakeTimeoutMs : handshakeMostMs);
+  connection.handler = waiting(() => {
+    timer.disarm();
+    onGone();
+  });
+  upgradeServer(
+    connection,
+    {
+      context: built.context,
+      alpn: serving.offered.length === 0 ? undefined : tls.alpn.find((name) => serving.offered.includes(name)),
+      requestCertificate: tls.requireClientCertificate || tls.trust !== undefined,
+      sni: serving.sni,
+      firstBytes: serving.firstBytes,
+    },
+    (peer) => {
+      timer.disarm();
+      if (refuseClient(chain, built.verifies, peer) !== undefined) {
+        connection.destroy();
+        return;
+      }
+      const trusted = peer.hasCertificate && built.verifies && peer.verified;
+      start(serving, { ...info, tls: tlsInfo(peer, trusted, built.localUris) }, track, onGone);
+    },
+  );
+};
+
+/** A handshake is never waited for longer than this. */
+const handshakeMostMs = 15_000;
+
+const start = (
+  { chain, connection }: Serving,
+  downstream: DownstreamInfo,
+  track: (served: ServedConnection) => void,
+  onGone: () => void,
+): void => {
+  for (const allow of chain.allow) {
+    if (allow(downstream).allowed) continue;
+    connection.handler = waiting(onGone);
+    connection.destroy();
+    return;
+  }
+  const { terminal } = chain;
+  switch (terminal.kind) {
+    case "http":
+      serveHttp({ slot: terminal.slot, connection, downstream }, track, onGone);
+      return;
+    case "tcp":
+      track(new TcpProxy(terminal.settings, connection, downstream, onGone));
+      return;
+    case "direct":
+      connection.handler = waiting(onGone);
+      connection.write(terminal.body);
+      connection.end();
+      return;
+    case "echo":
+      connection.handler = {
+        onRead: (bytes) => {
+          connection.write(bytes);
+          if (connection.congested) connection.pause();
+        },
+        onPeerEnd: () => connection.end(),
+        onDrain: () => connection.resume(),
+        onClose: onGone,
+      };
+  }
+};

@@ -1,0 +1,53 @@
+/** Times in access logs: Envoy's START_TIME specifiers, which are strftime's and `%Nf` for fractions. */
+import { ConfigError } from "@weft/core/config-error";
+
+type Piece = (date: Date) => string;
+
+const two = (n: number): string => String(n).padStart(2, "0");
+const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const days = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+
+const pieces: ReadonlyMap<string, Piece> = new Map<string, Piece>([
+  ["Y", (d) => String(d.getUTCFullYear())],
+  ["y", (d) => two(d.getUTCFullYear() % 100)],
+  ["m", (d) => two(d.getUTCMonth() + 1)],
+  ["d", (d) => two(d.getUTCDate())],
+  ["e", (d) => String(d.getUTCDate()).padStart(2)],
+  ["H", (d) => two(d.getUTCHours())],
+  ["M", (d) => two(d.getUTCMinutes())],
+  ["S", (d) => two(d.getUTCSeconds())],
+  ["T", (d) => `${two(d.getUTCHours())}:${two(d.getUTCMinutes())}:${two(d.getUTCSeconds())}`],
+  ["F", (d) => `${d.getUTCFullYear()}-${two(d.getUTCMonth() + 1)}-${two(d.getUTCDate())}`],
+  ["b", (d) => months[d.getUTCMonth()] as string],
+  ["a", (d) => days[d.getUTCDay()] as string],
+  ["z", () => "+0000"],
+  ["Z", () => "UTC"],
+  ["s", (d) => String(Math.floor(d.getTime() / 1000))],
+  ["f", (d) => `${String(d.getUTCMilliseconds()).padStart(3, "0")}000000`],
+  ["%", () => "%"],
+]);
+
+/** Compiles a time format; an empty one is ISO 8601 with milliseconds. UTC always. */
+export const compileTimeFormat = (format: string, at: string): ((wallMs: number) => string) => {
+  if (format === "") return (wallMs) => new Date(wallMs).toISOString();
+  const parts: Piece[] = [];
+  for (const match of format.matchAll(/%([1-9])f|%(.)|([^%]+)|%$/g)) {
+    const [, digits, letter, text] = match;
+    if (text !== undefined) {
+      parts.push(() => text);
+    } else if (digits !== undefined) {
+      const count = Number(digits);
+      parts.push((d) => String(d.getUTCMilliseconds()).padStart(3, "0").padEnd(9, "0").slice(0, count));
+    } else {
+      const piece = pieces.get(letter ?? "");
+      if (!piece) throw new ConfigError(at, `time format "${format}": %${letter ?? ""} is not supported`);
+      parts.push(piece);
+    }
+  }
+  return (wallMs) => {
+    const date = new Date(wallMs);
+    let out = "";
+    for (const part of parts) out += part(date);
+    return out;
+  };
+};

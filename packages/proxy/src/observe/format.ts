@@ -1,0 +1,81 @@
+/**
+ * Envoy's substitution format strings (`%REQ(:METHOD)% %DURATION%`), compiled once. Access logs and header
+ * operations share them.
+ */
+import { ConfigError } from "@weft/core/config-error";
+import { compileOperator, type FormatSource, type Operator } from "./format-operators.ts";
+
+type Part = string | Operator;
+
+const operatorPattern = /%([A-Z][A-Z0-9_]*)(?:\(([^)]*)\))?(?::(\d+))?%/y;
+
+/** `%START_TIME(%Y/%m)%` has percent signs and no `)` inside its argument, so one pattern reads all of them. */
+const parse = (format: string, at: string): readonly Part[] => {
+  const parts: Part[] = [];
+  let text = "";
+  for (let i = 0; i < format.length; ) {
+    const percent = format.indexOf("%", i);
+    if (percent < 0) {
+      text += format.slice(i);
+      break;
+    }
+    text += format.slice(i, percent);
+    if (format[percent + 1] === "%") {
+      text += "%";
+      i = percent + 2;
+      continue;
+    }
+    operatorPattern.lastIndex = percent;
+    const match = operatorPattern.exec(format);
+    if (!match) throw new ConfigError(at, `format "${format}" has an operator at ${percent} that is not well formed`);
+    if (text !== "") parts.push(text);
+    text = "";
+    parts.push(compileOperator({ name: match[1] ?? "", argument: match[2], length: match[3] }, at));
+    i = operatorPattern.lastIndex;
+  }
+  if (text !== "") parts.push(text);
+  return parts;
+};
+
+export interface FormatOptions {
+  /** What stands for a value that is not there: `-` in logs, nothing in headers. */
+  readonly missing: string;
+}
+
+/** Compiles to a function that gives the whole text. A format without operators costs nothing per call. */
+export const compileFormat = (
+  format: string,
+  { missing }: FormatOptions,
+  at: string,
+): ((source: FormatSource) => string) => {
+  const parts = parse(format, at);
+  const [only] = parts;
+  if (parts.length === 0) return () => "";
+  if (parts.length === 1 && typeof only === "string") return () => only;
+  return (source) => {
+    let out = "";
+    for (const part of parts) {
+      if (typeof part === "string") {
+        out += part;
+      } else {
+        const value = part(source);
+        out += value === undefined || value === "" ? missing : value;
+      }
+    }
+    return out;
+  };
+};
+
+/** True when the format is plain text that never changes. */
+export const isConstantFormat = (format: string): boolean => !format.includes("%");
+
+/** Compiles to the typed value when the format is one operator alone; otherwise to text. For JSON logs. */
+export const compileTypedFormat = (
+  format: string,
+  at: string,
+): ((source: FormatSource) => string | number | undefined) => {
+  const parts = parse(format, at);
+  const [only] = parts;
+  if (parts.length === 1 && typeof only === "function") return only;
+  return compileFormat(format, { missing: "-" }, at);
+};

@@ -1,0 +1,133 @@
+import type { Cluster, UpstreamTransport } from "../clusters/cluster.ts";
+import type { Host } from "../clusters/host.ts";
+import { AutoPool } from "./auto-pool.ts";
+import { Http1Pool } from "./http1-pool.ts";
+import { Http2Pool } from "./http2-pool.ts";
+import type { UpstreamTarget } from "./open-upstream.ts";
+import type { PoolTools } from "./pool-tools.ts";
+import type { StreamPool } from "./pool-waiter.ts";
+import { TunnelPool } from "./tunnel-pool.ts";
+
+/** `auto`: whichever ALPN agrees on. */
+export type UpstreamProtocol = "http1" | "http2" | "auto";
+
+const plaintextKey = "plaintext";
+const noAlpn: readonly string[] = [];
+
+/** All pools of one host, one for each way to reach it. Kept in `host.pool`, so they go when the host goes. */
+export class HostPools implements Disposable {
+  private readonly tools: PoolTools;
+  private readonly pools = new Map<string, StreamPool>();
+  private readonly transportKeys = new WeakMap<UpstreamTransport, string>();
+  /** What was asked last, and its answer: nearly every request asks the same. */
+  private lastCluster: Cluster | undefined;
+  private lastProtocol: UpstreamProtocol = "http1";
+  private lastAlpn: readonly string[] | undefined;
+  private lastTransport: UpstreamTransport | undefined;
+  private last: StreamPool | undefined;
+
+  constructor(tools: PoolTools) {
+    this.tools = tools;
+  }
+
+  get connections(): number {
+    let sum = 0;
+    for (const pool of this.pools.values()) sum += pool.connections;
+    return sum;
+  }
+
+  poolFor(cluster: Cluster, host: Host, protocol: UpstreamProtocol, alpn: readonly string[] | undefined): StreamPool {
+    const transport = cluster.transportOf(host);
+    if (
+      this.last !== undefined &&
+      this.lastCluster === cluster &&
+      this.lastTransport === transport &&
+      this.lastProtocol === protocol &&
+      this.lastAlpn === alpn
+    ) {
+      return this.last;
+    }
+    const offered = transport.kind === "plaintext" ? noAlpn : (alpn ?? defaultAlpn(transport.alpn, protocol));
+    const key = `${protocol} ${offered.join(",")} ${this.keyOf(transport)}`;
+    const target = { cluster, host, transport, alpn: offered };
+    let pool = this.pools.get(key);
+    if (pool === undefined) {
+      pool = this.make(protocol, target);
+      this.pools.set(key, pool);
+    } else if (this.lastCluster !== cluster) {
+      pool.retarget(target);
+      this.drainOthers(cluster, host);
+    }
+    this.last = pool;
+    this.lastCluster = cluster;
+    this.lastTransport = transport;
+    this.lastProtocol = protocol;
+    this.lastAlpn = alpn;
+    return pool;
+  }
+
+  private make(protocol: UpstreamProtocol, target: UpstreamTarget): StreamPool {
+    if (protocol === "http2") return new Http2Pool(this.tools, target);
+    // Without TLS there is no ALPN that could decide.
+    const decided = protocol === "http1" || target.transport.kind === "plaintext";
+    return decided ? new Http1Pool(this.tools, target) : new AutoPool(this.tools, target);
+  }
+
+  /** Bare connections, one for each CONNECT. */
+  tunnelTo(cluster: Cluster, host: Host): StreamPool {
+    const transport = cluster.transportOf(host);
+    const key = `tunnel ${this.keyOf(transport)}`;
+    const target = { cluster, host, transport, alpn: transport.kind === "tls" ? transport.alpn : noAlpn };
+    let pool = this.pools.get(key);
+    if (pool === undefined) {
+      pool = new TunnelPool(this.tools, target);
+      this.pools.set(key, pool);
+    } else pool.retarget(target);
+    return pool;
+  }
+
+  /** Idle connections close at once, busy ones after their request. */
+  drain(): void {
+    for (const pool of this.pools.values()) pool.drain();
+    this.pools.clear();
+    this.last = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.drain();
+  }
+
+  /** After a change of the cluster: pools whose transport it no longer has are given up. */
+  private drainOthers(cluster: Cluster, host: Host): void {
+    const current = this.keyOf(cluster.transportOf(host));
+    for (const [key, pool] of this.pools) {
+      if (key.endsWith(` ${current}`)) continue;
+      this.pools.delete(key);
+      pool.drain();
+    }
+  }
+
+  private keyOf(transport: UpstreamTransport): string {
+    if (transport.kind === "plaintext") return plaintextKey;
+    let key = this.transportKeys.get(transport);
+    if (key === undefined) {
+      key = JSON.stringify(transport);
+      this.transportKeys.set(transport, key);
+    }
+    return key;
+  }
+}
+
+const defaultAlpn = (configured: readonly string[], protocol: UpstreamProtocol): readonly string[] => {
+  if (configured.length > 0) return configured;
+  if (protocol === "http1") return noAlpn;
+  return protocol === "http2" ? ["h2"] : ["h2", "http/1.1"];
+};
+
+/** The pools of a host, made at first use. */
+export const poolsOf = (host: Host, tools: PoolTools): HostPools => {
+  if (host.pool instanceof HostPools) return host.pool;
+  const pools = new HostPools(tools);
+  host.pool = pools;
+  return pools;
+};

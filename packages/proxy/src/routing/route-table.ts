@@ -1,0 +1,189 @@
+import { ConfigError } from "@weft/core/config-error";
+import type { RequestHead } from "@weft/protocols/http/head";
+import type { RouteConfigurationJson } from "@weft/xds/gen/envoy/config/route/v3/route";
+import type { VirtualHostJson } from "@weft/xds/gen/envoy/config/route/v3/route_components";
+import { member, oneOf, refuseOthers, required, unsigned } from "../compile/fields.ts";
+import type { CompileTools } from "../compile/tools.ts";
+import { corsFilterName, legacyCors } from "../filters/http/cors.ts";
+import type { HttpFilterKind } from "../filters/http/filter.ts";
+import { httpFilters } from "../filters/http/index.ts";
+import { compileFilterConfig, type FilterConfig } from "./filter-config.ts";
+import { compileMirrors } from "./forward.ts";
+import { compileHeaderEdits } from "./header-edits.ts";
+import { httpsRedirect } from "./redirect.ts";
+import { compileRetry } from "./retry-policy.ts";
+import type { ForwardAction, Route, RouteTable } from "./route.ts";
+import { compileRoute, type RouteContext } from "./route-builder.ts";
+import { type FindRoute, indexRoutes } from "./route-index.ts";
+import { compileDomains, type DomainEntry } from "./virtual-hosts.ts";
+
+/** Envoy's bound on the body of a direct response when the table sets none. */
+const defaultDirectBodyBytesMax = 4096;
+
+export interface RouteTools extends CompileTools {
+  /** The filters whose per-route settings are understood; all built in ones when absent. */
+  readonly filters?: readonly HttpFilterKind[];
+}
+
+interface VirtualHost {
+  readonly find: FindRoute;
+}
+
+const needsTls = (requirement: "ALL" | "EXTERNAL_ONLY", request: RequestHead): boolean => {
+  if (requirement === "EXTERNAL_ONLY" && request.headers.get("x-envoy-internal") === "true") return false;
+  return (request.headers.get("x-forwarded-proto") ?? request.scheme) !== "https";
+};
+
+/** A virtual host that requires TLS answers plaintext with a redirect before any of its routes is tried. */
+const requireTls = (json: VirtualHostJson, at: string, find: FindRoute, redirect: Route): FindRoute => {
+  const requirement = oneOf(json.requireTls, ["NONE", "ALL", "EXTERNAL_ONLY"], "NONE", member(at, "requireTls"));
+  if (requirement === "NONE") return find;
+  return (request, downstream) => (needsTls(requirement, request) ? redirect : find(request, downstream));
+};
+
+const edits = (
+  json: Pick<
+    VirtualHostJson,
+    "requestHeadersToAdd" | "requestHeadersToRemove" | "responseHeadersToAdd" | "responseHeadersToRemove"
+  >,
+  at: string,
+  { clock }: CompileTools,
+) => ({
+  request: compileHeaderEdits({
+    add: json.requestHeadersToAdd,
+    remove: json.requestHeadersToRemove,
+    direction: "request",
+    clock,
+    at,
+  }),
+  response: compileHeaderEdits({
+    add: json.responseHeadersToAdd,
+    remove: json.responseHeadersToRemove,
+    direction: "response",
+    clock,
+    at,
+  }),
+});
+
+/** What the table gives its virtual hosts. */
+interface TableContext {
+  readonly json: RouteConfigurationJson;
+  readonly tools: CompileTools;
+  readonly kinds: readonly HttpFilterKind[];
+  readonly filterConfig: FilterConfig;
+  readonly tableEdits: ReturnType<typeof edits>;
+  readonly mirrors: ForwardAction["mirrors"];
+  readonly directBodyBytesMax: number;
+  readonly addClusters: (names: readonly string[]) => void;
+}
+
+const routeContext = (json: VirtualHostJson, at: string, table: TableContext): RouteContext => {
+  const { tools, kinds, tableEdits } = table;
+  const own = edits(json, at, tools);
+  let { filterConfig } = table;
+  if (json.cors) filterConfig = new Map(filterConfig).set(corsFilterName, legacyCors(json.cors, member(at, "cors")));
+  return {
+    tools,
+    kinds,
+    virtualHost: json.name ?? "",
+    inherited: {
+      retry: compileRetry(json.retryPolicy, member(at, "retryPolicy")),
+      mirrors: compileMirrors(json.requestMirrorPolicies, member(at, "requestMirrorPolicies")) ?? table.mirrors,
+    },
+    filterConfig: compileFilterConfig(json.typedPerFilterConfig, at, { wider: filterConfig, kinds }),
+    attemptCount: {
+      inRequest: json.includeRequestAttemptCount === true,
+      inResponse: json.includeAttemptCountInResponse === true,
+    },
+    editRequest: [own.request, tableEdits.request],
+    editResponse: [own.response, tableEdits.response],
+    specificLast: table.json.mostSpecificHeaderMutationsWins === true,
+    directBodyBytesMax: table.directBodyBytesMax,
+    addClusters: table.addClusters,
+  };
+};
+
+const compileVirtualHost = (json: VirtualHostJson, at: string, table: TableContext): VirtualHost => {
+  refuseOthers(json, "VirtualHost", at, [
+    "name",
+    "domains",
+    "routes",
+    "requireTls",
+    "requestHeadersToAdd",
+    "requestHeadersToRemove",
+    "responseHeadersToAdd",
+    "responseHeadersToRemove",
+    "cors",
+    "typedPerFilterConfig",
+    "includeRequestAttemptCount",
+    "includeAttemptCountInResponse",
+    "retryPolicy",
+    "requestMirrorPolicies",
+  ]);
+  required(json.name, member(at, "name"));
+  const context = routeContext(json, at, table);
+  const routes = (json.routes ?? []).map((route, index) => compileRoute(route, `${at}.routes[${index}]`, context));
+  const nothing = () => {};
+  const redirect: Route = {
+    name: "",
+    virtualHost: context.virtualHost,
+    action: httpsRedirect,
+    editRequest: nothing,
+    editResponse: nothing,
+    filterConfig: context.filterConfig,
+    metadata: {},
+    attemptCount: context.attemptCount,
+  };
+  return { find: requireTls(json, at, indexRoutes(routes), redirect) };
+};
+
+/** Compiles a RouteConfiguration. Throws ConfigError for anything in it that would not be honoured. */
+export const compileRouteTable = (json: RouteConfigurationJson, tools: RouteTools): RouteTable => {
+  refuseOthers(json, "RouteConfiguration", "", [
+    "name",
+    "virtualHosts",
+    "requestHeadersToAdd",
+    "requestHeadersToRemove",
+    "responseHeadersToAdd",
+    "responseHeadersToRemove",
+    "mostSpecificHeaderMutationsWins",
+    "requestMirrorPolicies",
+    "ignorePortInHostMatching",
+    "typedPerFilterConfig",
+    "maxDirectResponseBodySizeBytes",
+    "internalOnlyHeaders",
+  ]);
+  if ((json.internalOnlyHeaders ?? []).length > 0) throw new ConfigError("internalOnlyHeaders", "is not supported");
+  const clusterNames = new Set<string>();
+  const kinds = tools.filters ?? httpFilters;
+  const table: TableContext = {
+    json,
+    tools,
+    kinds,
+    filterConfig: compileFilterConfig(json.typedPerFilterConfig, "", { wider: new Map(), kinds }),
+    tableEdits: edits(json, "", tools),
+    mirrors: compileMirrors(json.requestMirrorPolicies, "requestMirrorPolicies") ?? [],
+    directBodyBytesMax:
+      unsigned(json.maxDirectResponseBodySizeBytes, "maxDirectResponseBodySizeBytes") ?? defaultDirectBodyBytesMax,
+    addClusters: (names) => {
+      for (const name of names) clusterNames.add(name);
+    },
+  };
+  const domains: DomainEntry<VirtualHost>[] = [];
+  const names = new Set<string>();
+  for (const [index, host] of (json.virtualHosts ?? []).entries()) {
+    const at = `virtualHosts[${index}]`;
+    const value = compileVirtualHost(host, at, table);
+    if (names.has(host.name ?? "")) throw new ConfigError(`${at}.name`, `"${host.name}" is given twice`);
+    names.add(host.name ?? "");
+    if ((host.domains ?? []).length === 0) throw new ConfigError(`${at}.domains`, "is required");
+    for (const [d, domain] of (host.domains ?? []).entries())
+      domains.push({ domain, at: `${at}.domains[${d}]`, value });
+  }
+  const findHost = compileDomains(domains, { ignorePort: json.ignorePortInHostMatching === true });
+  return {
+    name: json.name ?? "",
+    match: (request, downstream) => findHost(request.authority)?.find(request, downstream),
+    clusterNames,
+  };
+};

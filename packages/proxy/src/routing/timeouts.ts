@@ -1,0 +1,71 @@
+/** How long a request may take: the route's timeout, or what the client asks for where the route lets it. */
+import type { RequestHead } from "@weft/protocols/http/head";
+import type { RouteActionJson } from "@weft/xds/gen/envoy/config/route/v3/route_components";
+import { durationMs, member, refuseOthers } from "../compile/fields.ts";
+import { isGrpcRequest } from "../matching/grpc.ts";
+import { hasControlHeaders, unsignedHeader } from "./control-headers.ts";
+
+/** Envoy's route timeout when none is given. */
+export const defaultTimeoutMs = 15_000;
+
+const grpcUnits: ReadonlyMap<string, number> = new Map([
+  ["H", 3_600_000],
+  ["M", 60_000],
+  ["S", 1000],
+  ["m", 1],
+  ["u", 1e-3],
+  ["n", 1e-6],
+]);
+
+/** The `grpc-timeout` header: up to eight digits and a unit. `undefined` when it is not one. */
+export const parseGrpcTimeout = (value: string): number | undefined => {
+  const match = /^(\d{1,8})([HMSmun])$/.exec(value);
+  const unit = grpcUnits.get(match?.[2] ?? "");
+  return match && unit !== undefined ? Math.ceil(Number(match[1]) * unit) : undefined;
+};
+
+interface Timeouts {
+  readonly timeoutMs: number;
+  readonly idleTimeoutMs: number | undefined;
+  readonly maxStreamDurationMs: number | undefined;
+  readonly timeoutFor: (request: RequestHead) => number;
+}
+
+/** A gRPC deadline, shortened by the offset and capped; a cap of 0 is none, and so is a deadline of 0. */
+const grpcDeadline = (request: RequestHead, capMs: number, offsetMs: number): number => {
+  const header = request.headers.get("grpc-timeout");
+  let wanted = (header === undefined ? undefined : parseGrpcTimeout(header)) ?? 0;
+  if (wanted > offsetMs) wanted -= offsetMs;
+  return capMs !== 0 && (wanted === 0 || wanted > capMs) ? capMs : wanted;
+};
+
+export const compileTimeouts = (json: RouteActionJson, at: string): Timeouts => {
+  const timeoutMs = durationMs(json.timeout, member(at, "timeout")) ?? defaultTimeoutMs;
+  const stream = json.maxStreamDuration;
+  const streamAt = member(at, "maxStreamDuration");
+  if (stream) {
+    refuseOthers(stream, "MaxStreamDuration", streamAt, [
+      "maxStreamDuration",
+      "grpcTimeoutHeaderMax",
+      "grpcTimeoutHeaderOffset",
+    ]);
+  }
+  const grpcCapMs =
+    durationMs(stream?.grpcTimeoutHeaderMax, member(streamAt, "grpcTimeoutHeaderMax")) ??
+    durationMs(json.maxGrpcTimeout, member(at, "maxGrpcTimeout"));
+  const grpcOffsetMs =
+    durationMs(stream?.grpcTimeoutHeaderOffset, member(streamAt, "grpcTimeoutHeaderOffset")) ??
+    durationMs(json.grpcTimeoutOffset, member(at, "grpcTimeoutOffset")) ??
+    0;
+  return {
+    timeoutMs,
+    idleTimeoutMs: durationMs(json.idleTimeout, member(at, "idleTimeout")),
+    maxStreamDurationMs: durationMs(stream?.maxStreamDuration, member(streamAt, "maxStreamDuration")),
+    timeoutFor: (request) => {
+      const base =
+        grpcCapMs !== undefined && isGrpcRequest(request) ? grpcDeadline(request, grpcCapMs, grpcOffsetMs) : timeoutMs;
+      if (!hasControlHeaders(request.headers)) return base;
+      return unsignedHeader(request.headers, "x-envoy-upstream-rq-timeout-ms") ?? base;
+    },
+  };
+};

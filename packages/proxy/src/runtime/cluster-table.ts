@@ -1,0 +1,171 @@
+import { formatAddress } from "@weft/core/address";
+import type { Logger } from "@weft/core/world";
+import type { ResolveName } from "@weft/net/dns";
+import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
+import type { ClusterLoadAssignmentJson } from "@weft/xds/gen/envoy/config/endpoint/v3/endpoint";
+import { type CompiledCluster, compileCluster } from "../clusters/compile-cluster.ts";
+import { compileAssignment } from "../clusters/endpoints.ts";
+import type { Host } from "../clusters/host.ts";
+import type { CompileTools } from "../compile/tools.ts";
+import { type TimerWheel, WheelTimer } from "../timers/timer-wheel.ts";
+
+export interface ClusterTableTools extends CompileTools {
+  readonly wheel: TimerWheel;
+  readonly resolve: ResolveName;
+  readonly log: Logger;
+}
+
+/** Time's work of one cluster and its names. */
+interface Upkeep {
+  readonly timer: WheelTimer;
+  readonly names: readonly WheelTimer[];
+}
+
+/** The clusters of now by name, their endpoints, and what keeps them true: EDS, DNS, outlier sweeps. */
+export class ClusterTable {
+  private readonly tools: ClusterTableTools;
+  private readonly clusters = new Map<string, CompiledCluster>();
+  /** By EDS service name; kept also before a cluster asks for it. */
+  private readonly assignments = new Map<string, ClusterLoadAssignmentJson>();
+  /** Names of the clusters that take an assignment, by its name. */
+  private readonly takers = new Map<string, Set<string>>();
+  private readonly upkeep = new Map<string, Upkeep>();
+
+  constructor(tools: ClusterTableTools) {
+    this.tools = tools;
+  }
+
+  get(name: string): CompiledCluster | undefined {
+    return this.clusters.get(name);
+  }
+  list(): readonly CompiledCluster[] {
+    return [...this.clusters.values()];
+  }
+
+  /** Throws ConfigError for one that cannot be taken; touches nothing. */
+  check(json: ClusterJson): void {
+    compileCluster(json, undefined, this.tools);
+  }
+  checkEndpoints(json: ClusterLoadAssignmentJson): void {
+    compileAssignment(json, "");
+  }
+
+  set(name: string, json: ClusterJson): void {
+    const previous = this.clusters.get(name);
+    const cluster = compileCluster(json, previous, this.tools);
+    this.stopUpkeep(name);
+    if (previous !== undefined) this.dropTaker(serviceName(previous), name);
+    this.clusters.set(name, cluster);
+    if (cluster.discovery.kind === "eds") this.addTaker(serviceName(cluster), name);
+    drainHosts(cluster.replaced);
+    const assignment = this.assignments.get(serviceName(cluster));
+    if (cluster.discovery.kind === "eds" && assignment !== undefined)
+      drainHosts(cluster.setEndpoints(assignment).removed);
+    this.startUpkeep(name, cluster);
+  }
+
+  delete(name: string): void {
+    const cluster = this.clusters.get(name);
+    if (cluster === undefined) return;
+    this.stopUpkeep(name);
+    this.clusters.delete(name);
+    this.dropTaker(serviceName(cluster), name);
+    for (const host of cluster.hosts()) host.removed = true;
+    drainHosts(cluster.hosts());
+  }
+
+  setEndpoints(name: string, json: ClusterLoadAssignmentJson | undefined): void {
+    if (json === undefined) this.assignments.delete(name);
+    else this.assignments.set(name, json);
+    const endpoints = json ?? { clusterName: name, endpoints: [] };
+    for (const taker of this.takers.get(name) ?? []) {
+      const cluster = this.clusters.get(taker);
+      if (cluster === undefined) continue;
+      drainHosts(cluster.setEndpoints(endpoints).removed);
+      this.rearm(cluster);
+    }
+  }
+
+  /** A report of an outcome may have made upkeep due sooner. */
+  rearm(cluster: CompiledCluster): void {
+    const upkeep = this.upkeep.get(cluster.name);
+    const deadline = cluster.deadlineMs();
+    if (upkeep !== undefined && deadline !== undefined) this.tools.wheel.armAt(upkeep.timer, deadline);
+  }
+
+  close(): void {
+    for (const name of [...this.upkeep.keys()]) this.stopUpkeep(name);
+    for (const cluster of this.clusters.values()) drainHosts(cluster.hosts());
+  }
+
+  private addTaker(service: string, name: string): void {
+    const takers = this.takers.get(service);
+    if (takers === undefined) this.takers.set(service, new Set([name]));
+    else takers.add(name);
+  }
+
+  private dropTaker(service: string, name: string): void {
+    const takers = this.takers.get(service);
+    takers?.delete(name);
+    if (takers?.size === 0) this.takers.delete(service);
+  }
+
+  private startUpkeep(name: string, cluster: CompiledCluster): void {
+    const { wheel } = this.tools;
+    const timer: WheelTimer = new WheelTimer(
+      {
+        onTimer: () => {
+          drainHosts(cluster.tick(wheel.nowMs()));
+          wheel.armAt(timer, Math.min(cluster.deadlineMs() ?? Number.POSITIVE_INFINITY, wheel.nowMs() + upkeepMs));
+        },
+      },
+      0,
+    );
+    const { discovery } = cluster;
+    const dns = discovery.kind === "strictDns" || discovery.kind === "logicalDns";
+    const names = dns ? discovery.names.map((each) => this.keepResolved(cluster, each)) : [];
+    this.upkeep.set(name, { timer, names });
+    wheel.arm(timer, upkeepMs);
+  }
+
+  private keepResolved(cluster: CompiledCluster, name: { readonly host: string; readonly port: number }): WheelTimer {
+    const { wheel, resolve, log } = this.tools;
+    const { discovery } = cluster;
+    const dns = discovery.kind === "strictDns" || discovery.kind === "logicalDns" ? discovery : undefined;
+    const current = (): boolean => this.clusters.get(cluster.name) === cluster;
+    const ask = async (): Promise<void> => {
+      if (dns === undefined) return;
+      let next = dns.refreshMs;
+      try {
+        const addresses = await resolve(name.host, dns.family);
+        if (current()) drainHosts(cluster.setResolved(name, addresses).removed);
+      } catch (error) {
+        // Hosts that were found stay: a resolver that is away for a while must not take a service with it.
+        next = dns.failureRefreshMs;
+        log.debug("name not resolved", { cluster: cluster.name, name: formatAddress(name), error: String(error) });
+      }
+      if (current()) wheel.arm(timer, next);
+    };
+    const timer = new WheelTimer({ onTimer: () => void ask() }, 0);
+    void ask();
+    return timer;
+  }
+
+  private stopUpkeep(name: string): void {
+    const upkeep = this.upkeep.get(name);
+    if (upkeep === undefined) return;
+    upkeep.timer.disarm();
+    for (const timer of upkeep.names) timer.disarm();
+    this.upkeep.delete(name);
+  }
+}
+
+/** Outlier sweeps become due by outcomes nobody tells the table of, so each cluster is looked at this often. */
+const upkeepMs = 1000;
+
+const serviceName = (cluster: CompiledCluster): string =>
+  cluster.discovery.kind === "eds" ? cluster.discovery.serviceName || cluster.name : "";
+
+const drainHosts = (hosts: readonly Host[]): void => {
+  for (const host of hosts) host.pool?.[Symbol.dispose]();
+};

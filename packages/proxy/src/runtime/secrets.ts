@@ -1,0 +1,154 @@
+import { ConfigError } from "@weft/core/config-error";
+import { certificateUris } from "@weft/net/tls/peer";
+import { createTlsContext, type TlsContext, type TlsMaterial } from "@weft/net/tls/tls-material";
+import type { SecretJson } from "@weft/xds/gen/envoy/extensions/transport_sockets/tls/v3/secret";
+import type { SecretSource } from "../clusters/cluster.ts";
+import { compileCertificate, compileValidation } from "../clusters/tls-context.ts";
+import { refuseOthers, required } from "../compile/fields.ts";
+
+/** What a TLS context of either side is made of. */
+export interface ContextInput {
+  readonly certificate: SecretSource | undefined;
+  readonly trust: SecretSource | undefined;
+  readonly minVersion: TlsMaterial["minVersion"];
+  readonly maxVersion: TlsMaterial["maxVersion"];
+  readonly ciphers: readonly string[];
+}
+
+export type BuiltContext =
+  | {
+      readonly kind: "ready";
+      readonly context: TlsContext;
+      /** There are roots, so the peer's certificate means something. */
+      readonly verifies: boolean;
+      /** URI names of our own certificate. */
+      readonly localUris: readonly string[];
+    }
+  | { readonly kind: "missing"; readonly reason: string };
+
+interface Secret {
+  readonly certificatePem?: string | undefined;
+  readonly keyPem?: string | undefined;
+  readonly rootsPem?: string | undefined;
+}
+
+export interface SecretTools {
+  /** Reads a PEM file a configuration names. Throws when it cannot. */
+  readonly readText: (path: string) => string;
+  /** PEM of the system's roots. */
+  readonly systemRoots: () => string;
+}
+
+/**
+ * Named key material and the contexts made of it. A changed secret makes a new context for the handshakes after it;
+ * connections that stand keep theirs.
+ */
+export class Secrets {
+  private readonly tools: SecretTools;
+  private named = new Map<string, Secret>();
+  private contexts = new WeakMap<ContextInput, BuiltContext>();
+
+  constructor(tools: SecretTools) {
+    this.tools = tools;
+  }
+
+  /** Compiles a Secret resource; throws ConfigError for one that no context could be made of. */
+  compile(json: SecretJson): Secret {
+    refuseOthers(json, "Secret", "", ["name", "tlsCertificate", "validationContext"]);
+    if (json.tlsCertificate) {
+      const secret = this.read(compileCertificate(json.tlsCertificate, "tlsCertificate"));
+      this.prove(secret, "tlsCertificate");
+      return secret;
+    }
+    const context = required(json.validationContext, "validationContext");
+    const { trust, sans } = compileValidation(context, "validationContext");
+    if (sans.length > 0)
+      throw new ConfigError("validationContext", "names to accept are read from TLS contexts, not from secrets");
+    const secret = this.read(required(trust, "validationContext.trustedCa"));
+    this.prove(secret, "validationContext.trustedCa");
+    return secret;
+  }
+
+  set(name: string, secret: Secret | undefined): void {
+    if (secret === undefined) this.named.delete(name);
+    else this.named.set(name, secret);
+    this.contexts = new WeakMap();
+  }
+
+  /** The context of now for that side; kept until a secret changes. */
+  context(input: ContextInput): BuiltContext {
+    const known = this.contexts.get(input);
+    if (known !== undefined) return known;
+    const built = this.build(input);
+    if (built.kind === "ready") this.contexts.set(input, built);
+    return built;
+  }
+
+  private build(input: ContextInput): BuiltContext {
+    const certificate = this.find(input.certificate);
+    if (typeof certificate === "string") return { kind: "missing", reason: certificate };
+    const trust = this.find(input.trust);
+    if (typeof trust === "string") return { kind: "missing", reason: trust };
+    // Without its part of the material a secret would switch the check off that it is there for.
+    if (input.certificate && !(certificate?.certificatePem && certificate.keyPem))
+      return { kind: "missing", reason: "the secret named for our certificate has no certificate and key" };
+    if (input.trust && !trust?.rootsPem) return { kind: "missing", reason: "the secret named for roots has no roots" };
+    const { minVersion, maxVersion, ciphers } = input;
+    const material: TlsMaterial = {
+      certificatePem: certificate?.certificatePem,
+      keyPem: certificate?.keyPem,
+      rootsPem: trust?.rootsPem,
+      minVersion,
+      maxVersion,
+      ciphers,
+    };
+    try {
+      return {
+        kind: "ready",
+        context: createTlsContext(material),
+        verifies: material.rootsPem !== undefined,
+        localUris: material.certificatePem === undefined ? [] : certificateUris(material.certificatePem),
+      };
+    } catch (error) {
+      return { kind: "missing", reason: (error as Error).message };
+    }
+  }
+
+  /** The material, `undefined` when none is configured, or why it is not there. */
+  private find(source: SecretSource | undefined): Secret | undefined | string {
+    if (source === undefined) return undefined;
+    try {
+      if (source.kind === "named" && !isRead(source.name)) {
+        return this.named.get(source.name) ?? `secret ${source.name} is not there yet`;
+      }
+      return this.read(source);
+    } catch (error) {
+      return (error as Error).message;
+    }
+  }
+
+  private read(source: SecretSource): Secret {
+    if (source.kind === "inline") return source;
+    if (source.name === "system") return { rootsPem: this.tools.systemRoots() };
+    const [first = "", key] = source.name.slice("file:".length).split(",");
+    if (key === undefined) return { rootsPem: this.tools.readText(first) };
+    return { certificatePem: this.tools.readText(first), keyPem: this.tools.readText(key) };
+  }
+
+  private prove({ certificatePem, keyPem, rootsPem }: Secret, at: string): void {
+    try {
+      createTlsContext({
+        certificatePem,
+        keyPem,
+        rootsPem,
+        minVersion: "TLSv1.2",
+        maxVersion: "TLSv1.3",
+        ciphers: [],
+      });
+    } catch (error) {
+      throw new ConfigError(at, (error as Error).message);
+    }
+  }
+}
+
+const isRead = (name: string): boolean => name === "system" || name.startsWith("file:");
