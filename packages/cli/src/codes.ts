@@ -1,0 +1,271 @@
+/** What the codes outside configuration mean; those of configuration are in `@weft/config/analyze/explain`. */
+
+export interface CodeMeaning {
+  readonly code: string;
+  readonly title: string;
+  /** What happens because of it, and what to do. */
+  readonly explain: string;
+}
+
+/** By area: a line with code and title, then an indented line that says what to do. */
+const table = `
+WF1530 a redirect's status code cannot be sent
+  Envoy redirects with 301, 302, 303, 307 or 308 only; 301 is sent. Write one of them as redirectCode.
+WF1531 a delegate has no effect
+  The rule with the delegate is left out. Write the delegate's routes into the VirtualService itself.
+WF1540 warmup has no effect in weft's sidecar
+  New endpoints get their full share at once. A stock Envoy under the same control plane warms them up.
+
+WF2001 the demo's control plane did not start
+  Its last lines are in the message. Run \`weft cp\` alone to see all of them.
+WF2002 the data folder cannot be used
+  Give a folder this user may write to with --data.
+WF2003 there is no readable configuration at the path
+  Give a folder or file that exists with --config, or leave the flag out and configure over the API.
+WF2010 the control plane cannot listen on an address
+  Stop what listens there, or choose another with the flag that the message names; port 0 takes a free one.
+WF2030 the registry's database cannot be opened
+  Check the folder's permissions. A damaged file may be moved away: the registry then begins empty.
+WF2031 another control plane has the data folder
+  Two would issue certificates and answer from one registry without knowing of each other. Stop one, or give each its own --data.
+WF2500 an answer of the HTTP API failed
+  It is a fault in weft; the server's log has the details. Report it with them.
+
+WF3001 a proxy's node id cannot be read
+  Write it as TYPE~IP~WORKLOAD.NAMESPACE~DOMAIN, with sidecar or router as type. gRPC clients may use any id.
+WF3002 a proxy's node metadata has the wrong shape
+  Correct the member that the message names; the proxy is refused until then.
+WF3011 a gRPC client cannot redirect or answer by itself
+  The route is left out for proxyless gRPC. Proxies have it.
+WF3012 a gRPC client lacks the load balancing asked for
+  It uses ROUND_ROBIN instead. Proxies have what the DestinationRule says.
+WF3013 a gRPC client does not count consecutive errors
+  outlierDetection has no effect on proxyless gRPC. Proxies eject as configured.
+WF3014 a gRPC client cannot do the TLS asked for
+  It connects in plaintext. Put a sidecar beside the client where the server demands TLS.
+WF3100 a bootstrap or resource file is not YAML
+  Correct it at the place in the message.
+WF3101 a bootstrap cannot be followed
+  A field is unknown, has the wrong type, or asks for what weft does not have. Correct it at the place in the message.
+WF3102 a static resource of the bootstrap is refused
+  The sidecar does not start with part of what was asked. Change or remove what the message names.
+WF3103 a resource is refused
+  It stays as it was, and its sender is told (NACK). weft proxy-status shows which proxy refused what.
+WF3104 there is no such bootstrap file
+  Check the path given with --bootstrap.
+WF3105 a static listener cannot be bound
+  Free the port or choose another in the bootstrap.
+WF3110 a part of the bootstrap is ignored
+  The message says why. Nothing needs doing unless the part matters to you.
+WF3111 --concurrency has no effect above 1
+  One worker serves. Run more sidecars where one core is too little.
+WF3120 a file of resources does not fit
+  The last good content stays in force. Correct the file at the place in the message.
+WF3121 a file of resources cannot be read
+  The last good content stays in force. Check the path and who may read it.
+WF3301 a discovery response cannot be read
+  The stream is ended and opened anew. Check that the address is an xDS server of API v3.
+WF3302 a discovery stream ended
+  What was received stays in force; the sidecar connects again with growing pauses. Check the control plane.
+WF3303 a resource is to come from a cluster that is not static
+  Name a cluster of the bootstrap in its config source, or use ads.
+WF3304 the last good resources cannot be written
+  The sidecar runs on, but would have nothing after a restart without control plane. Check --data.
+WF3305 the last good resources are not used
+  The file is of another node or damaged; the message says which. The sidecar waits for its control plane.
+WF3306 no control plane answers, so the last good resources serve
+  Traffic goes on with the configuration of before. Check the control plane.
+WF3310 a request to the admin interface is refused
+  Use an address or localhost as host: a name could be made to resolve here by somebody else's page.
+
+WF4001 a proxy's certificate is missing or does not fit its node
+  The node's NAMESPACE and SERVICE_ACCOUNT must be those of its certificate, in this trust domain.
+WF4010 a condition of an AuthorizationPolicy is not known
+  The rule never holds, so an ALLOW allows nothing by it and a DENY denies nothing. Correct the key.
+WF4011 a CUSTOM policy has no provider
+  Requests it selects are denied. Write it as ALLOW or DENY.
+WF4012 AUDIT policies are not recorded yet
+  The policy has no effect.
+
+WF5001 a listener's port is in use
+  Stop what listens there or choose another port.
+WF5002 a listener's address is not this machine's
+  Choose 0.0.0.0, 127.0.0.1 or an address that an interface has.
+WF5003 a listener's port needs a privilege
+  Choose a port above 1023, or give the process CAP_NET_BIND_SERVICE.
+WF5004 a listener cannot be bound
+  The system's reason is in the message.
+WF5010 no service declares the gRPC service that was called
+  Set the instance metadata grpc-services (weft run --grpc-services), or send the service's name as authority.
+WF5011 several services declare the gRPC service that was called
+  Dial one of them by name, or route it with a VirtualService.
+WF5012 the request's Host names the sidecar, not a service
+  Send the name of a service as Host: curl -H 'Host: catalog' …
+WF5013 the mesh knows no service of the request's name
+  Declare the host with a ServiceEntry, or call it without the proxy.
+WF5020 a resource could not be compiled for a reason weft did not foresee
+  The resource is refused and the rest stands. It is a fault in weft: report it with the log line.
+WF5900 an error nobody caught
+  The process goes on unless it happens often. It is a fault in weft: report it with the log line.
+
+WF6001 a value of the interception is not valid
+  weft intercept plan --help says what each flag takes.
+WF6002 a list of the interception is too long
+  Use ranges or fewer entries.
+WF6003 the tables of the kernel cannot be read
+  Install iptables; run as root or with CAP_NET_ADMIN; pass --no-ipv6 where the kernel has none.
+WF6004 the kernel refused the rules
+  Nothing was changed. weft intercept plan shows what was to be done; run as root.
+WF6005 a rule in place is not the planned one
+  weft intercept apply with the same flags puts it right.
+
+WF7001 a workload has no certificate yet
+  The sidecar keeps asking; the message says why it got none. Check the control plane's address and the join token.
+WF7002 a certificate has expired or soon will
+  Renewal fails; the message says why. Check the control plane, the clocks and, after a long pause, the join token.
+WF7003 the stored certificate cannot be used or stored
+  The sidecar asks for a new one. Check the folder given with --data.
+WF7004 the certificate that the CA gave cannot be used
+  It does not fit the key or the identity asked for. Check that --root-cert is of this control plane.
+WF7005 key files cannot be written
+  Check the folder given with --cert-dir.
+WF7006 a proxy rejected its certificate
+  Envoy's reason is in the message. Check its version and the clock of the machine.
+WF7010 STRICT cannot be kept for a proxy without keys
+  Its ports take plaintext. Run weft agent beside it and name the SDS cluster in node metadata WEFT_SDS.
+WF7011 a gateway's credentialName has no secret to read
+  The server is left out. Name files with serverCertificate and privateKey.
+WF7101 a request for a certificate shows no workload
+  Give a join token (--token-file), or a certificate of this mesh that names a workload.
+WF7110 the join token is not taken
+  It is unknown, expired or used up. Make another with weft token.
+WF7111 the identity asked for is not allowed
+  A token or certificate allows only its own namespace, service account and trust domain. Ask for those.
+WF7112 a request for a certificate names no single identity
+  Name one SPIFFE identity, spiffe://DOMAIN/ns/NAMESPACE/sa/NAME, in it or in the join token.
+WF7113 a certificate request cannot be read
+  Send a PKCS #10 request with a key on P-256 or P-384, or an RSA key of 2048 to 4096 bits.
+WF7114 too many certificates are being asked for
+  The asker tries again by itself. Look for a workload that restarts over and over.
+WF7115 a join token's life or uses are out of range
+  Give a life of up to 366 days and at least one use.
+WF7116 there are too many join tokens
+  Revoke some (DELETE /v1/tokens/ID), or let them expire.
+WF7120 the CA's folder cannot be read
+  Restore it from a copy. A new root would lock out every running sidecar.
+WF7121 the mesh's root certificate has expired
+  Remove its key and certificate for a new root, and restart every sidecar with the new root-cert.pem.
+
+WF8001 an instance's field is not valid
+  Correct the field in the message.
+WF8002 the registry is full or an instance has too much
+  Take out instances that are gone, or send less.
+WF8003 the instance is not registered
+  Its life ran out, or it was taken out. Register it again with PUT.
+WF8004 the instance has changed meanwhile
+  Read it again, then send its version as If-Match.
+WF8005 the changes asked for are not kept any more
+  Watch again without since; the answer begins with all there is.
+WF8020 two registries differ about a service
+  The message says in what and which one holds. Make them agree, or rename one service.
+WF8400 a request to the HTTP API cannot be understood
+  The message says which part. docs/reference.md lists what each path takes.
+WF8401 the admin token is missing or wrong
+  Send Authorization: Bearer with the text of the file admin-token in the control plane's data folder.
+WF8403 the request is for another host or from another page
+  Use 127.0.0.1 or localhost, or name the host with weft cp --http-host.
+WF8404 there is nothing at the path
+  Check the name; docs/reference.md lists the paths.
+WF8405 the path does not take the method
+  The answer's Allow header lists those it takes.
+WF8409 a name means several services
+  Add ?namespace=.
+WF8413 the request's body is too large
+  Send it in parts.
+
+WF9001 npm is not there
+  Install Node.js 20 or later, which brings it.
+WF9002 npm ci failed
+  Its output is above. Check the network and the disk, then run the command again.
+WF9003 no Node.js that weft runs on
+  None comes from npm for this platform. Install Node.js 24 or later.
+WF9010 there is no such test suite
+  There are unit and system.
+WF9011 no test file matches
+  The words narrow the run by path; leave them out to run all.
+WF9012 the tests were ended by a signal
+  Run them again; memory may have run out.
+WF9013 the check failed
+  The lines above say where.
+WF9020 a flag or value is not one the command takes
+  Add --help to see what it takes.
+WF9021 the admin token cannot be read
+  Give --token-file with the control plane's DATA/admin-token.
+WF9022 an argument is missing or not valid
+  The message says what is wanted.
+WF9023 there is no object of that kind and name
+  weft get KIND lists those there are.
+WF9024 nothing is known of the code
+  weft explain lists every code.
+WF9025 no connected proxy has that name
+  weft proxy-status lists those there are.
+WF9026 a name means several proxies
+  Name one in full, as weft proxy-status shows it.
+WF9027 the proxy has no admin interface
+  Leave --admin out, or start the proxy with one.
+WF9028 the proxy's admin interface does not answer
+  Run the command on the proxy's machine, or leave --admin out.
+WF9029 a file cannot be read
+  Check the path.
+WF9030 the control plane does not answer
+  Start one with npm start or weft cp, or name it with --cp H:P.
+WF9031 the control plane refused without a reason
+  Check that --cp is a weft control plane's HTTP address.
+WF9032 the control plane's answer is too large
+  Ask for less: one kind, one namespace, one service.
+WF9033 the control plane did not answer in time
+  It has the connection but says nothing. Look at its log and load, or restart it.
+WF9034 no configuration object is in what was given
+  Check the path; a folder's .yaml, .yml and .json files are read.
+WF9040 the sidecar was not ready in time
+  Its last lines are in the message; weft check looks at the mesh.
+WF9041 the sidecar ended before it was ready
+  Its last lines are in the message; weft check looks at the mesh.
+WF9042 no mesh runs on this machine
+  Start one with npm start or weft cp, or give --secure, --root-cert and --join-token-file.
+WF9043 the sidecar ended while the program runs
+  Another is started in its place; until it is ready the program has no way into the mesh.
+WF9044 the program cannot be started
+  Check its path and who may run it.
+WF9045 the program's port is taken
+  Stop what listens there, or give --port another port.
+WF9046 a file for the first certificate cannot be read
+  Give --root-cert and --join-token-file with files of the control plane's data folder.
+WF9050 programs for the system tests are missing
+  Run as root so that they can be installed, or install them by hand.
+WF9051 Envoy could not be installed
+  Check that python3 with venv is there.
+WF9060 there is no such bench
+  The message lists those there are.
+WF9061 a number of the bench is out of range
+  Give one from 1 to 600.
+WF9062 a load generator failed
+  Its output is in the message.
+WF9063 a peer of the bench could not be built
+  Install Go 1.24 or later.
+`;
+
+/** Every code outside configuration, in order. */
+export const otherCodes: readonly CodeMeaning[] = table
+  .trim()
+  .split(/\n+(?=WF)/)
+  .map((entry) => {
+    const [head = "", ...lines] = entry.split("\n");
+    return { code: head.slice(0, 6), title: head.slice(7), explain: lines.map((line) => line.trim()).join(" ") };
+  });
+
+/** Markdown about a code; `undefined` for one that is not here. */
+export const explainOther = (code: string): string | undefined => {
+  const found = otherCodes.find((meaning) => meaning.code === code.trim().toUpperCase());
+  return found && `## ${found.code} ${found.title}\n\n${found.explain}\n`;
+};

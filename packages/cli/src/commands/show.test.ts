@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { test } from "node:test";
+import { run, startApi } from "../testing/command-line.ts";
+
+test("registry lists services, and one service's endpoints with their identity and labels", async () => {
+  const service = { name: "web", namespace: "a", hostname: "web.a.svc.cluster.local", endpoints: 2, healthy: 1 };
+  const endpoint = {
+    ...{ address: "::1", port: 9000, servicePort: 80, workload: "web-v1", namespace: "a", serviceAccount: "web" },
+    ...{ health: "healthy", weight: 1, locality: "", tls: true, source: "Registry", labels: { version: "v1" } },
+  };
+  await using api = await startApi({
+    "/v1/registry": { items: [{ ...service, ports: [{ number: 80, protocol: "http" }], sources: ["Registry"] }] },
+    "/v1/registry/web/endpoints": { items: [endpoint] },
+    "/v1/registry/none/endpoints": { items: [] },
+  });
+  const cp = ["--cp", api.address];
+  assert.match(
+    (await run(["registry", ...cp])).out,
+    /\nweb +a +web\.a\.svc\.cluster\.local +80\/http +2 +1 +Registry\n$/,
+  );
+  const { out } = await run(["registry", "web", "-n", "a", ...cp]);
+  assert.match(out, /\n\[::1\]:9000 +80 +web-v1\.a +ns\/a\/sa\/web +version=v1 +healthy +1 +- +yes +Registry\n$/);
+  assert.equal(api.asked.at(-1)?.line, "GET /v1/registry/web/endpoints?namespace=a");
+  assert.equal((await run(["registry", "none", ...cp])).out, "It has no endpoints.\n");
+});
+
+test("a token is printed alone, or as a list's one item", async () => {
+  await using api = await startApi({ "/v1/tokens": { token: "weft.a.b" } });
+  const argv = ["token", "--cp", api.address];
+  assert.equal((await run(argv)).out, "weft.a.b\n");
+  const { kind, items } = JSON.parse((await run([...argv, "--ttl", "5m", "--uses", "1", "-o", "json"])).out);
+  assert.deepEqual([kind, items], ["TokenList", [{ token: "weft.a.b", ttl: "5m", uses: 1 }]]);
+});
+
+test("explain tells a code as a page or as data, by the codes of others too", async () => {
+  assert.match((await run(["explain", "wf9030"])).out, /^## WF9030 the control plane does not answer\n/);
+  const { items } = JSON.parse((await run(["explain", "KIA1101", "-o", "json"])).out) as { items: { code: string }[] };
+  assert.deepEqual(
+    items.map(({ code }) => code),
+    ["WF1101"],
+  );
+  const unknown = await run(["explain", "WF0000"]);
+  assert.deepEqual([unknown.code, unknown.out], [1, ""]);
+  assert.match((await run(["explain"])).out, /^WF1001 {2}.*\n(WF\d{4} {2}.*\n)+$/);
+});
+
+test("run refuses values before anything starts", async () => {
+  const cases = [
+    ["--name", "Bad Name"],
+    ["--name", "a", "--protocol", "htpp"],
+    ["--name", "a", "--labels", "version"],
+    ["--name", "a", "--outbound", "nowhere"],
+    ["--name", "a", "--service-port", "0"],
+    ["--name", "a", "--port", "99999"],
+  ];
+  for (const flags of cases) {
+    const { code, err } = await run(["run", ...flags, "--", "true"]);
+    assert.equal(code, 2, flags.join(" "));
+    assert.match(err, /^WF9022 /);
+  }
+});
+
+test("a watch shows the service asked for, and says when the control plane ends it", async () => {
+  const event = (service: string, namespace: string) => ({ type: "ADDED", object: { service, namespace } });
+  const lines = [event("web", "a"), event("web", "b"), event("pay", "a")].map((each) => `${JSON.stringify(each)}\n`);
+  const server = createServer((_request, response) => response.end(lines.join(""))).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const argv = ["registry", "--watch", "--cp", `127.0.0.1:${(server.address() as AddressInfo).port}`];
+  const all = await run(argv);
+  assert.deepEqual([all.code, all.out], [4, lines.join("")]);
+  assert.match(all.err, /^WF9030 the control plane at \S+ ended the watch\. Next: /);
+  assert.equal((await run([...argv, "web", "-n", "b"])).out, lines[1]);
+  assert.equal((await run([...argv, "pay.a"])).out, lines[2]);
+  server.close();
+});
