@@ -1,0 +1,22 @@
+/** `npm run bench -- http1|http2|push|storm [--rounds N] [--seconds N] [--json]`: weft beside real peers, alternating, CPU from /proc. */
+import { installPeers } from "../e2e/install-peers.ts";
+import { parseOptions } from "./options.ts";
+
+const benches = {
+  http1: async () => (await import("./http1.ts")).benchHttp1,
+  http2: async () => (await import("./http2.ts")).benchHttp2,
+  push: async () => (await import("./push.ts")).benchPush,
+  storm: async () => (await import("./storm.ts")).benchStorm,
+} as const;
+
+const [name = "", ...flags] = process.argv.slice(2);
+if (!Object.hasOwn(benches, name)) {
+  process.stderr.write(
+    `WF9060 no bench is called "${name}". Next: npm run bench -- ${Object.keys(benches).join("|")}\n`,
+  );
+  process.exit(2);
+}
+installPeers();
+const run = await benches[name as keyof typeof benches]();
+await run(parseOptions(flags));
+process.exit(0);
