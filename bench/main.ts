@@ -1,10 +1,16 @@
-/** `npm run bench -- http1|http2|push|storm [--rounds N] [--seconds N] [--json]`: weft beside real peers, alternating, CPU from /proc. */
+/** `npm run bench -- NAME [--rounds N] [--seconds N] [--json]`: weft beside real peers, alternating, CPU from /proc. */
 import { installPeers } from "../e2e/install-peers.ts";
 import { parseOptions } from "./options.ts";
 
 const benches = {
   http1: async () => (await import("./http1.ts")).benchHttp1,
+  telemetry: async () => (await import("./telemetry.ts")).benchTelemetry,
   http2: async () => (await import("./http2.ts")).benchHttp2,
+  pair: async () => (await import("./pair.ts")).benchPair,
+  streams: async () => (await import("./streams.ts")).benchStreams,
+  bulk: async () => (await import("./bulk.ts")).benchBulk,
+  memory: async () => (await import("./memory.ts")).benchMemory,
+  scale: async () => (await import("./scale.ts")).benchScale,
   push: async () => (await import("./push.ts")).benchPush,
   storm: async () => (await import("./storm.ts")).benchStorm,
 } as const;

@@ -5,9 +5,8 @@ import { join } from "node:path";
 import { findFreePort } from "@weft/net/process/free-port";
 import { eventually } from "@weft/testkit/eventually";
 import { callHttp } from "@weft/testkit/http-call";
-import { type Program, startProgram, weftEntry } from "@weft/testkit/processes";
-import { envoyPath } from "../e2e/install-peers.ts";
-import { loadCore, pin, type System, systemCore } from "./measure.ts";
+import { type Program, startProgram } from "@weft/testkit/processes";
+import { loadCore, pin } from "./process-usage.ts";
 
 export interface Workshop extends AsyncDisposable {
   readonly folder: string;
@@ -31,12 +30,12 @@ export const openWorkshop = (): Workshop => {
   };
 };
 
-const answers = (address: string): Promise<unknown> =>
+export const answers = (address: string): Promise<unknown> =>
   eventually(`an answer from ${address}`, async () =>
     (await callHttp(address, { host: "bench" })).status === 200 ? true : undefined,
   );
 
-const startNginx = async (workshop: Workshop, name: string, body: string, core: string): Promise<Program> => {
+export const startNginx = async (workshop: Workshop, name: string, body: string, core: string): Promise<Program> => {
   const folder = join(workshop.folder, name);
   mkdirSync(folder);
   const file = join(folder, "nginx.conf");
@@ -54,62 +53,34 @@ http { access_log off; keepalive_requests 100000000; ${paths} ${body} }\n`,
   return program;
 };
 
-/** Answers every request with 13 bytes. `http2` serves prior-knowledge HTTP/2. */
+/** Answers every request with 13 bytes, but `/big` with 1 MB. `http2` serves prior-knowledge HTTP/2. */
 export const startUpstream = async (workshop: Workshop, protocol: "http1" | "http2"): Promise<number> => {
   const port = await findFreePort("127.0.0.1", 0);
   const listen = `listen 127.0.0.1:${port}${protocol === "http2" ? " http2" : ""};`;
+  const folder = join(workshop.folder, "files");
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, "big"), Buffer.alloc(1024 * 1024, "x"));
   await startNginx(
     workshop,
     `upstream-${port}`,
-    `server { ${listen} location / { return 200 "Hello, mesh!\n"; } }`,
+    `server { ${listen} location = /big { root ${folder}; } location / { return 200 "Hello, mesh!\n"; } }`,
     loadCore,
   );
   if (protocol === "http1") await answers(`127.0.0.1:${port}`);
   return port;
 };
 
-/** nginx as a proxy of the same upstreams. */
-export const startNginxProxy = async (workshop: Workshop, upstreams: readonly number[]): Promise<System> => {
-  const port = await findFreePort("127.0.0.1", 0);
-  const servers = upstreams.map((upstream) => `server 127.0.0.1:${upstream};`).join(" ");
-  const program = await startNginx(
-    workshop,
-    "nginx-proxy",
-    `upstream up { least_conn; ${servers} keepalive 256; keepalive_requests 100000000; }
-server { listen 127.0.0.1:${port}; location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; } }`,
-    systemCore,
-  );
-  await answers(`127.0.0.1:${port}`);
-  return { name: "nginx", pid: program.pid, address: `127.0.0.1:${port}` };
-};
+/** Three upstreams of one protocol. */
+export const startUpstreams = async (workshop: Workshop, protocol: "http1" | "http2"): Promise<readonly number[]> => [
+  await startUpstream(workshop, protocol),
+  await startUpstream(workshop, protocol),
+  await startUpstream(workshop, protocol),
+];
 
-/** Runs both proxies on the same bootstrap but for the listener's port. */
-export const startProxies = async (
-  workshop: Workshop,
-  bootstrap: (listenPort: number, adminPort: number) => object,
-  check: (address: string) => Promise<unknown> = answers,
-): Promise<readonly System[]> => {
-  const systems: System[] = [];
-  for (const name of ["weft", "envoy"] as const) {
-    const port = await findFreePort("127.0.0.1", 0);
-    const file = join(workshop.folder, `${name}.json`);
-    writeFileSync(file, JSON.stringify(bootstrap(port, await findFreePort("127.0.0.1", 0))));
-    const program = workshop.own(
-      name === "weft"
-        ? startProgram(process.execPath, [
-            "--disable-warning=ExperimentalWarning",
-            "--max-semi-space-size=4",
-            weftEntry,
-            "sidecar",
-            "--bootstrap",
-            file,
-          ])
-        : startProgram(envoyPath, ["-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "error"]),
-    );
-    const address = `127.0.0.1:${port}`;
-    await check(address);
-    pin(program.pid, systemCore);
-    systems.push({ name, pid: program.pid, address });
-  }
-  return systems;
+/** A program of ours in `upstreams/`; it prints `port N` when it serves. */
+export const startOwnUpstream = async (workshop: Workshop, program: string): Promise<number> => {
+  const started = workshop.own(startProgram(process.execPath, [join(import.meta.dirname, "upstreams", program)]));
+  const [, port] = await started.waitFor(/^port (\d+)/);
+  pin(started.pid, loadCore);
+  return Number(port);
 };

@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { startControlPlane } from "@weft/testkit/control-plane";
 import { eventually } from "@weft/testkit/eventually";
 import { startProgram } from "@weft/testkit/processes";
-import { cpuMicrosOf, loadCore, pin, rssMbOf, systemCore } from "./measure.ts";
 import type { BenchOptions } from "./options.ts";
 import { openWorkshop, type Workshop } from "./peers.ts";
+import { cpuMicrosOf, loadCore, pin, rssMbOf, systemCore } from "./process-usage.ts";
 import { openSubscribers, type Subscribers } from "./subscribers.ts";
 
 /** A control plane with one service of ten endpoints that can be told to change one of them. */

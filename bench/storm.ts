@@ -1,7 +1,7 @@
 import { startControlPlane } from "@weft/testkit/control-plane";
-import { cpuMicrosOf, loadCore, pin, rssMbOf, systemCore } from "./measure.ts";
 import type { BenchOptions } from "./options.ts";
 import { openWorkshop, type Workshop } from "./peers.ts";
+import { cpuMicrosOf, loadCore, pin, rssMbOf, systemCore } from "./process-usage.ts";
 import { median, startLinearCache } from "./push.ts";
 import { connectStorm } from "./subscribers.ts";
 

@@ -18,6 +18,8 @@ const debianPackages: ReadonlyMap<string, string> = new Map([
   ["nginx-light", "nginx"],
   ["wrk", "wrk"],
   ["nghttp2-client", "h2load"],
+  ["haproxy", "haproxy"],
+  ["caddy", "caddy"],
   ["iptables", "iptables-restore"],
   ["iproute2", "ip"],
   ["curl", "curl"],
