@@ -7,6 +7,7 @@ import { kindReference } from "@weft/config/docs/kind-reference";
 import { fieldsWithoutEffect } from "@weft/config/effects";
 import { kinds } from "@weft/config/kinds/index";
 import { adminPaths } from "@weft/proxy/admin/admin";
+import { limitsPath, printLimits } from "./print-limits.ts";
 import { apiTable } from "./reference-api.ts";
 import { commandSections } from "./reference-commands.ts";
 
@@ -226,4 +227,7 @@ All others: 2xxx control plane, 3xxx xDS, 4xxx authorization, 5xxx data path, 6x
 ${codeTable()}
 `;
 
-if (import.meta.main) writeFileSync(referencePath, printReference());
+if (import.meta.main) {
+  writeFileSync(referencePath, printReference());
+  writeFileSync(limitsPath, printLimits());
+}

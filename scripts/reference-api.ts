@@ -1,6 +1,7 @@
 /** The HTTP API in the reference: the paths are the control plane's own route tables, their meanings stand here. */
 import { aboutRoutes } from "@weft/control/api/about-routes";
 import { configRoutes } from "@weft/control/api/config-routes";
+import { loadRoutes } from "@weft/control/api/load-routes";
 import { meshRoutes } from "@weft/control/api/mesh-routes";
 import { proxyRoutes } from "@weft/control/api/proxy-routes";
 import { registryRoutes } from "@weft/control/api/registry-routes";
@@ -17,6 +18,7 @@ const routes: readonly Route[] = [
   ...proxyRoutes(unused),
   ...tokenRoutes(unused, unused),
   ...meshRoutes(unused),
+  ...loadRoutes(unused),
 ];
 
 /** `METHOD /path` of every route the control plane serves, in the order of its tables. */
@@ -44,11 +46,14 @@ export const pathMeanings: ReadonlyMap<string, string> = new Map([
   ["GET /v1/config", "configuration objects with their sources; `?kind=`, `?namespace=`"],
   ["GET /v1/config/{kind}/{namespace}/{name}", "one object; the kind by name or plural in any case"],
   ["PUT /v1/config/{kind}/{namespace}/{name}", "creates or replaces that object (YAML or JSON); `?dryRun=true`"],
-  ["DELETE /v1/config/{kind}/{namespace}/{name}", "deletes it; `?dryRun=true`"],
+  [
+    "DELETE /v1/config/{kind}/{namespace}/{name}",
+    "deletes it; `?dryRun=true`; a warning WF8010 in `findings` when a file still has it",
+  ],
   [
     "POST /v1/config/apply",
     "creates or replaces the objects of the body, several YAML documents or JSON, all or none; `?dryRun=true`, " +
-      "`?file=NAME` for the places in findings; 422 with the findings when there are errors",
+      "`?file=NAME` for the places in findings; 422 with the findings when there are errors, 507 when it cannot be stored",
   ],
   ["POST /v1/config/delete", "deletes the objects the body names; `?dryRun=true`"],
   ["GET /v1/analyze", "the findings about the configuration in force"],
@@ -56,7 +61,8 @@ export const pathMeanings: ReadonlyMap<string, string> = new Map([
   ["GET /v1/tokens", "join tokens, without their secrets"],
   [
     "POST /v1/tokens",
-    "makes one: `{ttlSeconds?, uses?, namespace?, serviceAccount?}`; the answer's `token` is shown only now",
+    "makes one: `{ttlSeconds?, uses?, namespace?, serviceAccount?}`, good for 1 hour and 1 certificate unless said " +
+      '(`uses: "unlimited"`); the answer\'s `token` is shown only now',
   ],
   ["DELETE /v1/tokens/{id}", "revokes one"],
   ["GET /debug/syncz", "sent and acknowledged versions, in the shape `istioctl proxy-status` reads"],
@@ -65,6 +71,7 @@ export const pathMeanings: ReadonlyMap<string, string> = new Map([
   ["GET /debug/registryz", "the services of the model"],
   ["GET /debug/endpointz", "the endpoints of the model; `?service=HOSTNAME`"],
   ["GET /debug/configz", "objects, findings, resources held back, and what could not be generated as asked"],
+  ["GET /debug/loadz", "load as clients report it over LRS: per client and cluster, sums since the client came"],
   ["GET /debug/graph", "how often each derived collection was computed"],
 ]);
 

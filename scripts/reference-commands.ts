@@ -44,24 +44,24 @@ const usage = (path: string, program: Command): string => {
 
 const aliasText = (program: Command): string => program.aliases().join("`, `");
 
-/** A command whose parts take the same flags is one section, with the parts as a table. */
+/** The parts of a command that take the same flags as its first are one section, a table; others have their own. */
 const section = (path: string, program: Command): readonly string[] => {
   const also = aliasText(program) === "" ? "" : ` Also: \`${aliasText(program)}\`.`;
-  const [part, ...others] = program.commands;
+  const [part] = program.commands;
   const told = sentence(program.description()) + also;
   if (part === undefined) {
     const body = ["", usage(path, program), "", told, ...argumentLines(program), ...optionTable(program)];
     return ["", `### ${path}`, ...body];
   }
   const flags = optionTable(part).join();
-  if (others.some((other) => optionTable(other).join() !== flags)) {
-    throw new TypeError(`the parts of ${path} take different flags: give each a section of its own`);
-  }
-  const rows = program.commands.map((one) => {
+  const alike = program.commands.filter((one) => optionTable(one).join() === flags);
+  const own = program.commands.filter((one) => !alike.includes(one));
+  const rows = alike.map((one) => {
     const aliases = aliasText(one) === "" ? "" : ` (also \`${aliasText(one)}\`)`;
     return `| ${usage(`${path} ${one.name()}`, one)}${aliases} | ${cell(one.description())} |`;
   });
-  return ["", `### ${path}`, "", told, "", "| Command | Meaning |", "|---|---|", ...rows, ...optionTable(part)];
+  const table = ["", "| Command | Meaning |", "|---|---|", ...rows, ...optionTable(part)];
+  return ["", `### ${path}`, "", told, ...table, ...own.flatMap((one) => section(`${path} ${one.name()}`, one))];
 };
 
 const argumentLines = (program: Command): readonly string[] => {

@@ -47,7 +47,14 @@ const original = (name: string, rest: object = {}): object => ({
   ...rest,
 });
 
-export const interceptBootstrap = ({ admin, tcpPort }: { admin: number; tcpPort: number }): object => ({
+export interface InterceptBootstrap {
+  readonly admin: number;
+  readonly tcpPort: number;
+  /** The inbound listener takes connections as they were sent. */
+  readonly transparent?: boolean;
+}
+
+export const interceptBootstrap = ({ admin, tcpPort, transparent = false }: InterceptBootstrap): object => ({
   node: { id: "intercepted", cluster: "intercepted" },
   admin: { address: at("127.0.0.1", admin) },
   staticResources: {
@@ -80,6 +87,7 @@ export const interceptBootstrap = ({ admin, tcpPort }: { admin: number; tcpPort:
           markedBy("inbound", "inbound"),
         ]),
         trafficDirection: "INBOUND",
+        transparent,
       },
     ],
     clusters: [

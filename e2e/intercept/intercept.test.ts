@@ -105,16 +105,20 @@ test("rules are applied in one step, verified, harmless to apply again, and remo
     const verified = await weft("intercept", "verify");
     assert.equal(verified.code, 0, verified.stdout + verified.stderr);
     const rules = await natRules();
-    assert.match(rules, /-A OUTPUT -p tcp -j WEFT_OUTPUT/);
-    assert.match(await natRules("ip6tables-save"), /-A OUTPUT -p tcp -j WEFT_OUTPUT/);
+    const hook = /-A OUTPUT -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j WEFT_OUTPUT/;
+    assert.match(rules, hook);
+    assert.match(await natRules("ip6tables-save"), hook);
     assert.equal((await weft("intercept", "apply")).code, 0);
     const withoutCounters = (text: string): string => text.replace(/^[#:].*$/gm, "");
     assert.equal(withoutCounters(await natRules()), withoutCounters(rules));
 
-    await net.run("iptables", ["-t", "nat", "-D", "OUTPUT", "-p", "tcp", "-j", "WEFT_OUTPUT"]);
+    await net.run("iptables", ["-t", "nat", "-D", "OUTPUT", "-p", "tcp", "--syn", "-j", "WEFT_OUTPUT"]);
     const broken = await weft("intercept", "verify");
     assert.equal(broken.code, 3);
-    assert.match(broken.stdout, /^WF6005 ipv4 OUTPUT: wanted "-A OUTPUT -p tcp -j WEFT_OUTPUT", found "nothing"/m);
+    assert.match(
+      broken.stdout,
+      /^WF6005 ipv4 OUTPUT: wanted "-A OUTPUT -p tcp --syn -j WEFT_OUTPUT", found "nothing"/m,
+    );
     assert.equal((await weft("intercept", "apply")).code, 0);
     assert.equal((await weft("intercept", "verify")).code, 0);
   }

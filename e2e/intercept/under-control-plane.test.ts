@@ -80,10 +80,7 @@ test("unaware programs call and are called through a sidecar that the control pl
     ...{ serviceAccount: "app", ttlSeconds: 600, metadata: { "security.istio.io/tlsMode": "istio" } },
   });
 
-  // Rules first: connections that are there before the kernel tracks any can be taken for new ones.
   const weft = (...args: string[]) => net.run(process.execPath, [weftEntry, ...args]);
-  const { code, stderr } = await weft("intercept", "apply");
-  assert.equal(code, 0, stderr);
   const sidecar = stack.use(
     net.start("setpriv", [
       ...["--reuid", String(proxyId), "--regid", String(proxyId), "--clear-groups"],
@@ -94,6 +91,9 @@ test("unaware programs call and are called through a sidecar that the control pl
     ]),
   );
   await sidecar.waitFor(/\bready\b.*admin=/);
+  // The sidecar's connection to the control plane is there already, and outlives this.
+  const { code, stderr } = await weft("intercept", "apply");
+  assert.equal(code, 0, stderr);
 
   // Outbound: by the service entry's address and port; what no configuration names goes where it was going.
   const curl = async (...args: string[]): Promise<{ name: string; headers: Record<string, string> }> => {

@@ -43,6 +43,10 @@ WF3013 a gRPC client does not count consecutive errors
   outlierDetection has no effect on proxyless gRPC. Proxies eject as configured.
 WF3014 a gRPC client cannot do the TLS asked for
   It connects in plaintext. Put a sidecar beside the client where the server demands TLS.
+WF3020 configuration is larger than its client takes in one message
+  The client keeps what it last took. Show it less (fewer hosts, smaller routes), or let it use the incremental protocol.
+WF3021 a stream says nothing
+  A discovery or load reporting stream must begin with a request that names its node within 15 s.
 WF3100 a bootstrap or resource file is not YAML
   Correct it at the place in the message.
 WF3101 a bootstrap cannot be followed
@@ -57,8 +61,8 @@ WF3105 a static listener cannot be bound
   Free the port or choose another in the bootstrap.
 WF3110 a part of the bootstrap is ignored
   The message says why. Nothing needs doing unless the part matters to you.
-WF3111 --concurrency has no effect above 1
-  One worker serves. Run more sidecars where one core is too little.
+WF3111 fewer workers serve than --concurrency asks for
+  Several workers need Linux, where threads can share a port; more than 64 are not started.
 WF3120 a file of resources does not fit
   The last good content stays in force. Correct the file at the place in the message.
 WF3121 a file of resources cannot be read
@@ -75,11 +79,17 @@ WF3305 the last good resources are not used
   The file is of another node or damaged; the message says which. The sidecar waits for its control plane.
 WF3306 no control plane answers, so the last good resources serve
   Traffic goes on with the configuration of before. Check the control plane.
+WF3307 resources were not renewed in time
+  Their lifetime, given by the control plane, ended; they are treated as removed. Check that the control plane is there.
+WF3308 a load reporting server's answer cannot be read
+  The stream is ended and opened again. Check that the server speaks the load reporting service, version 3.
 WF3310 a request to the admin interface is refused
   Use an address or localhost as host: a name could be made to resolve here by somebody else's page.
 
 WF4001 a proxy's certificate is missing or does not fit its node
   The node's NAMESPACE and SERVICE_ACCOUNT must be those of its certificate, in this trust domain.
+WF4002 the status of proxies is not for this client
+  Ask from the control plane's machine, with a certificate of this mesh, or with the admin token over TLS.
 WF4010 a condition of an AuthorizationPolicy is not known
   The rule never holds, so an ALLOW allows nothing by it and a DENY denies nothing. Correct the key.
 WF4011 a CUSTOM policy has no provider
@@ -95,6 +105,10 @@ WF5003 a listener's port needs a privilege
   Choose a port above 1023, or give the process CAP_NET_BIND_SERVICE.
 WF5004 a listener cannot be bound
   The system's reason is in the message.
+WF5005 a listener may not take connections to other addresses
+  Give the sidecar CAP_NET_ADMIN, or intercept with --mode redirect.
+WF5006 listening sockets could not be passed from one process to another
+  The reason is in the message. Both processes must be of one user and version, on Linux.
 WF5010 no service declares the gRPC service that was called
   Set the instance metadata grpc-services (weft run --grpc-services), or send the service's name as authority.
 WF5011 several services declare the gRPC service that was called
@@ -103,8 +117,22 @@ WF5012 the request's Host names the sidecar, not a service
   Send the name of a service as Host: curl -H 'Host: catalog' …
 WF5013 the mesh knows no service of the request's name
   Declare the host with a ServiceEntry, or call it without the proxy.
+WF5014 the request names a service with a port that it does not have
+  Leave the port out of the Host, or look the service's ports up with weft registry.
 WF5020 a resource could not be compiled for a reason weft did not foresee
   The resource is refused and the rest stands. It is a fault in weft: report it with the log line.
+WF5021 a worker refused a resource that the main thread had taken
+  No worker uses it; the former one serves. It is a fault in weft, or a file it names changed: send it again.
+WF5022 a worker thread died, its connections with it
+  Another takes its place. Look at the detail: memory that ran out wants a higher limit, anything else is a fault in weft.
+WF5023 a worker thread died too often
+  The sidecar ends with exit code 1, for whoever started it to start it anew. Report the detail in the log line.
+WF5024 there are more clusters or hosts than workers can count together
+  Limits and ejections of the further ones hold for each worker by itself. Run with --concurrency 1 if that is too loose.
+WF5030 connections were lent to requests and never given back
+  They are taken back and counted (upstream_cx_lease_lost). It is a fault in weft: report it with the log line.
+WF5031 connections have been lent for an hour without carrying a byte
+  They are left alone and counted (upstream_cx_lease_quiet). Set a stream idle timeout if they should end.
 WF5900 an error nobody caught
   The process goes on unless it happens often. It is a fault in weft: report it with the log line.
 
@@ -118,6 +146,8 @@ WF6004 the kernel refused the rules
   Nothing was changed. weft intercept plan shows what was to be done; run as root.
 WF6005 a rule in place is not the planned one
   weft intercept apply with the same flags puts it right.
+WF6006 a route, rule or address of the interception cannot be set
+  Run as root with iproute2 installed; pass --no-ipv6 where the kernel has none.
 
 WF7001 a workload has no certificate yet
   The sidecar keeps asking; the message says why it got none. Check the control plane's address and the join token.
@@ -151,6 +181,8 @@ WF7115 a join token's life or uses are out of range
   Give a life of up to 366 days and at least one use.
 WF7116 there are too many join tokens
   Revoke some (DELETE /v1/tokens/ID), or let them expire.
+WF7117 a join token is not made for the system's own identity
+  Identities of the root namespace and of the service account istiod need a token that names the namespace and the service account.
 WF7120 the CA's folder cannot be read
   Restore it from a copy. A new root would lock out every running sidecar.
 WF7121 the mesh's root certificate has expired
@@ -166,6 +198,8 @@ WF8004 the instance has changed meanwhile
   Read it again, then send its version as If-Match.
 WF8005 the changes asked for are not kept any more
   Watch again without since; the answer begins with all there is.
+WF8010 an object is deleted that a file still has
+  It is hidden, and comes back when its text in the file changes. Take it out of the file too.
 WF8020 two registries differ about a service
   The message says in what and which one holds. Make them agree, or rename one service.
 WF8400 a request to the HTTP API cannot be understood
@@ -182,6 +216,10 @@ WF8409 a name means several services
   Add ?namespace=.
 WF8413 the request's body is too large
   Send it in parts.
+WF8507 a change to configuration cannot be stored
+  Nothing of it was taken. Make room in the control plane's data folder, or make it writable, and try again.
+WF8508 a change that does not hold any more is still stored
+  It could not be removed from the data folder, and would be read again after a restart. Check the folder, then apply anew.
 
 WF9001 npm is not there
   Install Node.js 20 or later, which brings it.
@@ -227,6 +265,8 @@ WF9033 the control plane did not answer in time
   It has the connection but says nothing. Look at its log and load, or restart it.
 WF9034 no configuration object is in what was given
   Check the path; a folder's .yaml, .yml and .json files are read.
+WF9035 the proxy refused what its admin interface was asked
+  Its words say why. weft proxy-config log PROXY lists its loggers; weft sidecar --help names the levels.
 WF9040 the sidecar was not ready in time
   Its last lines are in the message; weft check looks at the mesh.
 WF9041 the sidecar ended before it was ready

@@ -5,16 +5,20 @@ import type { Clock, Logger, Random, SetTimer } from "@weft/core/world";
 import { isReadable, makeFolder } from "@weft/net/files/files";
 import { type FolderWatch, watchFolder } from "@weft/net/files/watch";
 import { openGrpcServer } from "@weft/net/grpc/server";
-import { accessGuard } from "@weft/net/http/access";
+import { accessGuard, sameSecret } from "@weft/net/http/access";
 import { type Routes, route } from "@weft/net/http/routes";
 import { openHttpServer } from "@weft/net/http/server";
 import { openKeyValueStore } from "@weft/net/sqlite/key-value-store";
+import { resourceType } from "@weft/xds/resource";
 import { aboutRoutes } from "./api/about-routes.ts";
 import { configRoutes } from "./api/config-routes.ts";
+import { loadRoutes } from "./api/load-routes.ts";
 import { meshRoutes } from "./api/mesh-routes.ts";
 import { proxyRoutes } from "./api/proxy-routes.ts";
 import { registryFacts, registryRoutes } from "./api/registry-routes.ts";
 import { tokenRoutes } from "./api/token-routes.ts";
+import { loadHandlers } from "./loads/load-service.ts";
+import { createLoadTable } from "./loads/load-table.ts";
 import { openMeshIdentity } from "./mesh-identity.ts";
 import { createMeshState, type MeshState } from "./mesh-state.ts";
 import { createMetrics } from "./metrics/metrics.ts";
@@ -22,6 +26,8 @@ import { addProcessMetrics } from "./metrics/process-metrics.ts";
 import { createAds } from "./push/ads.ts";
 import { createPushMetrics } from "./push/push-metrics.ts";
 import { createEmbeddedRegistry, type EmbeddedRegistry } from "./registries/embedded/registry.ts";
+import { csdsHandlers } from "./status/csds.ts";
+import { createDebugAnswers } from "./status/debug-types.ts";
 import { folderChanges } from "./store/folder-changes.ts";
 import { secretInFile } from "./store/secret-file.ts";
 
@@ -77,11 +83,27 @@ export const openControlPlane = async (options: ControlPlaneOptions): Promise<Co
   opened.use(state);
   opened.use(expireInstances(registry, options));
   opened.use(watchConfig(options.configFolder, state, log));
-  const ads = createAds({ publisher: state.publisher, trustDomain, clock, setTimer, log, metrics: pushMetrics });
+  const adminToken = secretInFile(`${dataFolder}/admin-token`);
+  const visibility = {
+    trustDomain,
+    rootNamespace: options.rootNamespace,
+    isAdminToken: (token: string) => sameSecret(token, adminToken),
+  };
+  const ads = createAds({
+    publisher: state.publisher,
+    answerDebug: createDebugAnswers({ ...visibility, clock }),
+    ...{ trustDomain, clock, setTimer, log, metrics: pushMetrics },
+  });
+  const loads = createLoadTable(metrics);
+  const loadReports = loadHandlers({
+    ...{ table: loads, trustDomain, clock, setTimer, log },
+    clustersOf: (proxy) => [...(state.publisher.snapshotOf(proxy).types.get(clusterUrl)?.entries.keys() ?? [])],
+  });
+  const statusHandlers = csdsHandlers({ ...visibility, proxies: ads.proxies, clock });
 
   const identity = openMeshIdentity({ ...options, metrics, hosts: [...options.hosts, options.secure.host] });
   const guard = accessGuard({
-    token: secretInFile(`${dataFolder}/admin-token`),
+    token: adminToken,
     hosts: options.hosts,
     openPaths: ["/ready"],
   });
@@ -92,6 +114,7 @@ export const openControlPlane = async (options: ControlPlaneOptions): Promise<Co
     ...registryRoutes({ registry, model: state.model, commit: state.commit }),
     ...proxyRoutes({ proxies: ads.proxies, clock }),
     ...meshRoutes(state),
+    ...loadRoutes(loads),
     ...tokenRoutes(identity.tokens, clock),
   ];
   const print = route("GET", "/metrics", () => ({
@@ -107,11 +130,12 @@ export const openControlPlane = async (options: ControlPlaneOptions): Promise<Co
   }
   const { connectionAgeMaxMs } = options;
   const age = connectionAgeMaxMs === undefined ? {} : { connectionAgeMaxMs };
+  const handlers = new Map([...ads.handlers, ...statusHandlers, ...loadReports]);
   const xds = await listening("--xds-address", () =>
-    openGrpcServer({ address: options.xds, handlers: ads.handlers, log, random, ...age }),
+    openGrpcServer({ address: options.xds, handlers, log, random, ...age }),
   );
   opened.defer(() => xds.close());
-  const secureHandlers = new Map([...ads.handlers, ...identity.handlers]);
+  const secureHandlers = new Map([...handlers, ...identity.handlers]);
   const secure = await listening("--secure-address", () =>
     openGrpcServer({
       address: options.secure,
@@ -176,6 +200,7 @@ const expireInstances = (
   };
 };
 
+const clusterUrl = resourceType("cluster").typeUrl;
 const configEndings = ["yaml", "yml", "json"];
 
 const watchConfig = (folder: string | undefined, state: MeshState, log: Logger): FolderWatch => {

@@ -8,6 +8,7 @@ import { type Authority, openAuthority } from "./ca/authority.ts";
 import { caLimits } from "./ca/ca-limits.ts";
 import { caHandlers, createCertificatePath } from "./ca/ca-service.ts";
 import type { CaStore } from "./ca/ca-store.ts";
+import { systemServiceAccount } from "./ca/create-certificate.ts";
 import { createIssueBudget } from "./ca/issue-budget.ts";
 import { type JoinTokens, openJoinTokens } from "./ca/join-tokens.ts";
 import type { Metrics } from "./metrics/metrics.ts";
@@ -50,7 +51,7 @@ export const openMeshIdentity = (options: MeshIdentityOptions): MeshIdentity => 
   keepJoinToken(`${dataFolder}/join-token`, tokens, clock.wallMs());
 
   const issue = (): GrpcTls => {
-    const identity = { trustDomain, namespace: options.rootNamespace, serviceAccount: "istiod" };
+    const identity = { trustDomain, namespace: options.rootNamespace, serviceAccount: systemServiceAccount };
     const hosts = [...new Set(["localhost", "127.0.0.1", "::1", istiodName, ...options.hosts])];
     const { chain, keyPem } = authority.issueServer({ identity, hosts }, serverTtlMs, clock.wallMs());
     return { key: keyPem, cert: chain.join(""), ca: authority.rootPem };
@@ -58,7 +59,10 @@ export const openMeshIdentity = (options: MeshIdentityOptions): MeshIdentity => 
   let tls = issue();
 
   const budget = createIssueBudget(caLimits.issuedPerSecond, caLimits.issuedBurst);
-  const handlers = caHandlers({ authority, tokens, budget, log, clock });
+  const handlers = caHandlers({
+    ...{ authority, tokens, budget, log, clock },
+    systemNamespace: options.rootNamespace,
+  });
   return {
     authority,
     tokens,
@@ -85,7 +89,7 @@ const folderStore = (folder: string): CaStore => {
   };
 };
 
-/** A token for whoever can read the data folder, good for any identity. */
+/** A token for whoever can read the data folder, good for any identity but the system's own. */
 const keepJoinToken = (path: string, tokens: JoinTokens, nowMs: number): void => {
   const known = readIfThere(path)?.trim();
   const info = known === undefined ? undefined : tokens.check(known, nowMs);

@@ -21,6 +21,19 @@ export interface Logger {
 }
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
 
+/** Parts of a process whose logging is set apart. */
+export const logScopes = ["main", "admin", "config", "dns", "http", "pool", "secret", "tls", "xds"] as const;
+export type LogScope = (typeof logScopes)[number];
+
+/** A logger that makes loggers for the parts of a process; it is itself that of `main`. */
+export interface ScopedLogger extends Logger {
+  readonly scope: (name: LogScope) => Logger;
+}
+
+/** The logger of that part where the logger has parts; else itself. */
+export const scopedLog = (log: Logger, name: LogScope): Logger =>
+  "scope" in log ? (log as ScopedLogger).scope(name) : log;
+
 export const silentLogger: Logger = { trace() {}, debug() {}, info() {}, warn() {}, error() {} };
 
 /** Arms one callback; disposing disarms it. */

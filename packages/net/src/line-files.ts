@@ -1,78 +1,206 @@
-import { appendFile, closeSync, openSync, writeSync } from "node:fs";
+import { close, closeSync, constants, open, openSync, write, writeSync } from "node:fs";
 
-/** Lines waiting to be written to one file; more are dropped and counted rather than held. */
+/** Bytes waiting to be written to one file; further lines are dropped and counted rather than held. */
 const heldBytesMax = 4 * 1024 * 1024;
+/** Lines are written when so many bytes wait, or so long after the first of them. */
+const flushBytes = 64 * 1024;
+const flushMs = 100;
 
-interface OpenFile {
-  lines: string[];
-  bytes: number;
-  writing: boolean;
+/** Not to wait for a reader where the path is a pipe: nothing of the process may hang on a log. */
+const openFlags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
+
+interface Count {
+  add(n: number): void;
+  readonly value: number;
+}
+/** How the writing of lines goes. */
+export interface LineCounts {
+  /** Lines handed over, and those that were lost: the file did not take them fast enough, or at all. */
+  readonly lines: Count;
+  readonly dropped: Count;
+  readonly writes: Count;
+  readonly failedWrites: Count;
+  readonly failedReopens: Count;
 }
 
-/** Appends lines to files and standard streams, gathered over a turn; order within a file is kept. */
+const count = (): Count => {
+  let value = 0;
+  return {
+    add: (n) => {
+      value += n;
+    },
+    get value() {
+      return value;
+    },
+  };
+};
+const ownCounts = (): LineCounts => ({
+  lines: count(),
+  dropped: count(),
+  writes: count(),
+  failedWrites: count(),
+  failedReopens: count(),
+});
+
+interface LineFile {
+  readonly path: string;
+  fd: number | undefined;
+  /** It was open before: that it cannot be opened again is another failure than that it never was. */
+  opened: boolean;
+  held: string;
+  heldLines: number;
+  writing: boolean;
+  reopening: boolean;
+  timer: NodeJS.Timeout | undefined;
+}
+
+type Done = (error: NodeJS.ErrnoException | null) => void;
+
+/**
+ * Appends lines to files and standard streams without ever waiting for them: lines are gathered and written by other
+ * threads, at most one write at a time for each file. Order within a file is kept.
+ */
 export class LineFiles {
-  /** Lines that were dropped because a file did not take them fast enough, or at all. */
-  dropped = 0;
-  private readonly files = new Map<string, OpenFile>();
+  readonly counts: LineCounts;
+  private readonly files = new Map<string, LineFile>();
+
+  constructor(counts: LineCounts = ownCounts()) {
+    this.counts = counts;
+  }
 
   readonly write = (path: string, line: string): void => {
-    let file = this.files.get(path);
-    if (file === undefined) {
-      file = { lines: [], bytes: 0, writing: false };
-      this.files.set(path, file);
-    }
-    if (file.bytes + line.length > heldBytesMax) {
-      this.dropped++;
+    const file = this.files.get(path) ?? this.add(path);
+    this.counts.lines.add(1);
+    if (file.held.length + line.length > heldBytesMax) {
+      this.counts.dropped.add(1);
       return;
     }
-    file.lines.push(line);
-    file.bytes += line.length;
-    if (!file.writing) this.schedule(path, file);
+    file.held += line;
+    file.heldLines++;
+    if (file.writing) return;
+    if (file.held.length >= flushBytes) this.send(file);
+    else file.timer ??= setTimeout(() => this.send(file), flushMs).unref();
   };
 
-  /** Writes what is held, at once: for the end of the process. */
+  get heldBytes(): number {
+    let bytes = 0;
+    for (const { held } of this.files.values()) bytes += held.length;
+    return bytes;
+  }
+
+  /** Files are opened by their paths again with the next line: what was moved away is left alone from then on. */
+  reopen(): void {
+    for (const file of this.files.values()) file.reopening = true;
+  }
+
+  /** Writes what is held, at once: for the end of the process. Keeps no file open. */
   flush(): void {
-    for (const [path, file] of this.files) {
-      if (file.lines.length === 0) continue;
-      const text = take(file);
-      try {
-        const standard = standardStream(path);
-        if (standard !== undefined) writeSync(standard, text);
-        else {
-          const fd = openSync(path, "a");
-          writeSync(fd, text);
-          closeSync(fd);
-        }
-      } catch {
-        this.dropped++;
-      }
+    for (const file of this.files.values()) {
+      clearTimeout(file.timer);
+      file.timer = undefined;
+      if (file.held !== "") this.writeNow(file);
+      if (file.writing || file.fd === undefined || isStandard(file.fd)) continue;
+      closeSync(file.fd);
+      file.fd = undefined;
     }
   }
 
-  private schedule(path: string, file: OpenFile): void {
+  private writeNow(file: LineFile): void {
+    const count = file.heldLines;
+    const bytes = take(file);
+    try {
+      const fd = file.fd ?? openSync(file.path, openFlags, 0o644);
+      for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+      if (file.fd === undefined) closeSync(fd);
+      this.counts.writes.add(1);
+    } catch {
+      this.failed(count);
+    }
+  }
+
+  private add(path: string): LineFile {
+    const fd = path === "/dev/stdout" ? 1 : path === "/dev/stderr" ? 2 : undefined;
+    const file = {
+      path,
+      fd,
+      opened: false,
+      held: "",
+      heldLines: 0,
+      writing: false,
+      reopening: false,
+      timer: undefined,
+    };
+    this.files.set(path, file);
+    return file;
+  }
+
+  private send(file: LineFile): void {
+    clearTimeout(file.timer);
+    file.timer = undefined;
+    if (file.held === "" || file.writing) return;
     file.writing = true;
-    setImmediate(() => {
-      const count = file.lines.length;
-      const text = take(file);
-      const done = (error?: Error | null): void => {
-        if (error) this.dropped += count;
-        file.writing = false;
-        if (file.lines.length > 0) this.schedule(path, file);
-      };
-      if (text === "") done();
-      else if (path === "/dev/stdout") process.stdout.write(text, done);
-      else if (path === "/dev/stderr") process.stderr.write(text, done);
-      else appendFile(path, text, done);
+    const count = file.heldLines;
+    const bytes = take(file);
+    const done: Done = (error) => {
+      file.writing = false;
+      if (error) this.failed(count);
+      else this.counts.writes.add(1);
+      if (file.held.length >= flushBytes) this.send(file);
+      else if (file.held !== "") file.timer ??= setTimeout(() => this.send(file), flushMs).unref();
+    };
+    this.ready(file, (error, fd) => {
+      if (error || fd === undefined) done(error);
+      else writeAll(fd, bytes, 0, done);
     });
+  }
+
+  /** The file's descriptor, opened where there is none or another one is asked for. */
+  private ready(file: LineFile, then: (error: NodeJS.ErrnoException | null, fd?: number) => void): void {
+    const { fd } = file;
+    if (fd !== undefined && (!file.reopening || isStandard(fd))) {
+      then(null, fd);
+      return;
+    }
+    file.reopening = false;
+    file.fd = undefined;
+    if (fd !== undefined) close(fd, () => undefined);
+    open(file.path, openFlags, 0o644, (error, opened) => {
+      if (error) {
+        if (file.opened) this.counts.failedReopens.add(1);
+        then(error);
+        return;
+      }
+      file.opened = true;
+      file.fd = opened;
+      then(null, opened);
+    });
+  }
+
+  private failed(count: number): void {
+    this.counts.failedWrites.add(1);
+    this.counts.dropped.add(count);
   }
 }
 
-const take = (file: OpenFile): string => {
-  const text = file.lines.join("");
-  file.lines = [];
-  file.bytes = 0;
-  return text;
+const isStandard = (fd: number): boolean => fd <= 2;
+
+const take = (file: LineFile): Buffer => {
+  const bytes = Buffer.from(file.held);
+  file.held = "";
+  file.heldLines = 0;
+  return bytes;
 };
 
-const standardStream = (path: string): number | undefined =>
-  path === "/dev/stdout" ? 1 : path === "/dev/stderr" ? 2 : undefined;
+/** A pipe whose reader lags is asked again after so long, so often. */
+const retryMs = 20;
+const retriesMax = 50;
+
+const writeAll = (fd: number, bytes: Buffer, at: number, done: Done, tries = 0): void => {
+  write(fd, bytes, at, bytes.length - at, null, (error, written) => {
+    if (error?.code === "EAGAIN" && tries < retriesMax) {
+      setTimeout(() => writeAll(fd, bytes, at, done, tries + 1), retryMs).unref();
+    } else if (error) done(error);
+    else if (at + written < bytes.length) writeAll(fd, bytes, at + written, done);
+    else done(null);
+  });
+};

@@ -36,3 +36,15 @@ test("JSON lines carry fields as members", () => {
     port: 80,
   });
 });
+
+test("each scope has a level of its own, and says its name", () => {
+  const { lines, log } = collect("text");
+  log.setLevel("xds", "debug");
+  log.scope("xds").debug("connecting", { to: "a:1" });
+  log.scope("dns").debug("unseen");
+  log.debug("unseen");
+  log.level = "error";
+  log.scope("xds").info("unseen");
+  assert.deepEqual(lines, ["1970-01-01T00:00:00.000Z DEBUG connecting scope=xds to=a:1\n"]);
+  assert.equal(log.levels().get("xds"), "error");
+});

@@ -1,8 +1,18 @@
-/** Writes log lines, as text or JSON, from a level that can be changed while running. */
-import type { LogFields, Logger, LogLevel } from "@weft/core/world";
+/** Writes log lines, as text or JSON, from levels that can be changed while running. */
+import {
+  type LogFields,
+  type Logger,
+  type LogLevel,
+  type LogScope,
+  logScopes,
+  type ScopedLogger,
+} from "@weft/core/world";
 
-export interface LineLogger extends Logger {
+export interface LineLogger extends ScopedLogger {
+  /** That of `main`; setting it sets every scope's. */
   level: LogLevel;
+  readonly levels: () => ReadonlyMap<LogScope, LogLevel>;
+  readonly setLevel: (scope: LogScope, level: LogLevel) => void;
 }
 
 export const logLevels: readonly LogLevel[] = ["trace", "debug", "info", "warn", "error", "off"];
@@ -17,27 +27,36 @@ export interface LoggerOptions {
 /** One line per call and never more: line ends within messages and values are escaped. */
 export const createLogger = (options: LoggerOptions): LineLogger => {
   const line = options.format === "json" ? jsonLine : textLine;
-  let level = options.level;
-  let rank = logLevels.indexOf(level);
-  const at = (name: LogLevel) => {
-    const own = logLevels.indexOf(name);
-    return (message: string, fields?: LogFields): void => {
-      if (own >= rank)
-        options.write(`${line(new Date(options.wallMs()).toISOString(), name, message, fields ?? {})}\n`);
-    };
+  const levels = new Map<LogScope, LogLevel>(logScopes.map((scope) => [scope, options.level]));
+  const ranks = new Map<LogScope, number>();
+  const setLevel = (scope: LogScope, level: LogLevel): void => {
+    levels.set(scope, level);
+    ranks.set(scope, logLevels.indexOf(level));
   };
+  for (const scope of logScopes) setLevel(scope, options.level);
+  const loggerOf = (scope: LogScope): Logger => {
+    const named = scope === "main" ? {} : { scope };
+    const at = (name: LogLevel) => {
+      const own = logLevels.indexOf(name);
+      return (message: string, fields?: LogFields): void => {
+        if (own >= (ranks.get(scope) ?? 0))
+          options.write(`${line(new Date(options.wallMs()).toISOString(), name, message, { ...named, ...fields })}\n`);
+      };
+    };
+    return { trace: at("trace"), debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+  };
+  const scopes = new Map<LogScope, Logger>(logScopes.map((scope) => [scope, loggerOf(scope)]));
+  const main = scopes.get("main") as Logger;
   return {
-    trace: at("trace"),
-    debug: at("debug"),
-    info: at("info"),
-    warn: at("warn"),
-    error: at("error"),
+    ...main,
+    scope: (name) => scopes.get(name) as Logger,
+    levels: () => levels,
+    setLevel,
     get level() {
-      return level;
+      return levels.get("main") as LogLevel;
     },
     set level(next) {
-      level = next;
-      rank = logLevels.indexOf(next);
+      for (const scope of logScopes) setLevel(scope, next);
     },
   };
 };

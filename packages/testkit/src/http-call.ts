@@ -19,7 +19,8 @@ export interface HttpCall {
 /** One HTTP/1.1 request to H:P on a connection of its own. Rejects where no answer came. */
 export const callHttp = (address: string, call: HttpCall = {}): Promise<HttpAnswer> =>
   new Promise((resolve, reject) => {
-    const [hostname, port] = [address.slice(0, address.lastIndexOf(":")), address.slice(address.lastIndexOf(":") + 1)];
+    const at = address.lastIndexOf(":");
+    const [hostname, port] = [address.slice(0, at).replace(/^\[|\]$/g, ""), address.slice(at + 1)];
     const sent = request(
       {
         hostname,

@@ -13,6 +13,9 @@ export interface NetworkNamespace extends Disposable {
   start(command: string, args: readonly string[]): Program;
 }
 
+const perProcess = 8;
+let made = 0;
+
 const must = (args: readonly string[]): void => {
   const { status, stderr } = spawnSync("ip", [...args], { encoding: "utf8" });
   if (status !== 0) {
@@ -24,10 +27,11 @@ const must = (args: readonly string[]): void => {
 
 /** Makes one. Its addresses are made from this process's id, so that two test runs do not meet. */
 export const createNetworkNamespace = (): NetworkNamespace => {
-  const name = `weft-${process.pid}`;
-  const [here, there] = [`wv${process.pid}h`, `wv${process.pid}n`];
-  const net = `10.${200 + (process.pid % 50)}.${Math.floor(process.pid / 50) % 250}`;
-  const net6 = `fd77:${(process.pid & 0xffff).toString(16)}::`;
+  const id = process.pid * perProcess + (made++ % perProcess);
+  const name = `weft-${id}`;
+  const [here, there] = [`wv${id}h`, `wv${id}n`];
+  const net = `10.${200 + (id % 50)}.${Math.floor(id / 50) % 250}`;
+  const net6 = `fd77:${((id >> 16) & 0xffff).toString(16)}:${(id & 0xffff).toString(16)}::`;
   const inside = { ipv4: `${net}.2`, ipv6: `${net6}2` };
   const outside = { ipv4: [`${net}.1`, `${net}.9`] as const, ipv6: `${net6}1` };
   must(["netns", "add", name]);
@@ -57,4 +61,16 @@ export const createNetworkNamespace = (): NetworkNamespace => {
     start: (command, args) => startProgram("ip", ["netns", "exec", name, command, ...args]),
     [Symbol.dispose]: remove,
   };
+};
+
+/** Lays a cable between two namespaces, and gives the address of each at its end of it. */
+export const joinNamespaces = (one: NetworkNamespace, two: NetworkNamespace): readonly [string, string] => {
+  const cable = `wj${made++}`;
+  must(["-n", one.name, "link", "add", cable, "type", "veth", "peer", "name", cable, "netns", two.name]);
+  const addresses = ["fd78::1", "fd78::2"] as const;
+  for (const [index, { name }] of [one, two].entries()) {
+    must(["-n", name, "addr", "add", `${addresses[index]}/64`, "dev", cable, "nodad"]);
+    must(["-n", name, "link", "set", cable, "up"]);
+  }
+  return addresses;
 };

@@ -8,6 +8,8 @@ export interface Interest {
   readonly wanted: Set<string>;
   /** Accepted resources: name → version. Survives the stream; what nobody wants any more is not in it. */
   readonly held: Map<string, string>;
+  /** Held resources with a lifetime → when it ends. It runs on without a stream. */
+  readonly expires: Map<string, number>;
   /** SotW: the version of the last response that was accepted whole. */
   version: string;
   /** Part of a later response was accepted: what is held is not what any version stands for. */
@@ -33,6 +35,7 @@ export const createInterests = (): ReadonlyMap<string, Interest> =>
         wildcard: false,
         wanted: new Set(),
         held: new Map(),
+        expires: new Map(),
         version: "",
         mixed: false,
         nonce: "",
@@ -55,12 +58,18 @@ export const endStream = (interest: Interest): void => {
   interest.unjudged = 0;
 };
 
+/** The resource is held no more. */
+export const drop = (interest: Interest, name: string): void => {
+  interest.held.delete(name);
+  interest.expires.delete(name);
+};
+
 /** Replaces what is wanted; resources that no longer are stop being held, and so are not claimed on reconnect. */
 export const changeInterest = (interest: Interest, names: ReadonlySet<string> | "*"): void => {
   interest.wildcard = names === "*";
   interest.wanted.clear();
   if (names !== "*") for (const name of names) interest.wanted.add(name);
-  for (const name of interest.held.keys()) if (!isWanted(interest, name)) interest.held.delete(name);
+  for (const name of interest.held.keys()) if (!isWanted(interest, name)) drop(interest, name);
   for (const name of interest.waiting.keys()) if (!isWanted(interest, name)) interest.waiting.delete(name);
 };
 

@@ -17,9 +17,16 @@ export interface Refusal {
   readonly reason: string;
 }
 
+/** How long a resource lives from now on; without end where it does not say. */
+export type Lifetime = Pick<EncodedResource, "name" | "ttlMs">;
+
 export interface Reading {
   readonly changes: readonly OfferedChange[];
   readonly refusals: readonly Refusal[];
+  /** Of the resources in `changes` that come with a body. */
+  readonly lifetimes: readonly Lifetime[];
+  /** Heartbeats of what is held in that very version: they need no verdict. */
+  readonly heartbeats: readonly Lifetime[];
 }
 
 /** Decodes what is wanted of a response; each resource stands or falls alone. */
@@ -27,27 +34,40 @@ export const readResponse = (interest: Interest, response: ClientResponse): Read
   const changes = new Map<string, OfferedChange>();
   const refusals: Refusal[] = [];
   const repeated = new Set<string>();
+  const lifetimes = new Map<string, Lifetime>();
+  const silent = response.resources.filter(({ value }) => value === undefined);
   for (const resource of response.resources) {
     const read = readResource(interest, resource);
     if (!read) continue;
     if ("reason" in read) refusals.push(read);
     else if (!isWanted(interest, read.name)) continue;
     else if (changes.has(read.name)) repeated.add(read.name);
-    else changes.set(read.name, read);
+    else {
+      changes.set(read.name, read);
+      lifetimes.set(read.name, { ...resource, name: read.name });
+    }
   }
   for (const name of repeated) {
     changes.delete(name);
     refusals.push({ name, reason: "comes twice in one response" });
   }
   const refused = new Set(refusals.map(({ name }) => name));
-  for (const name of removedNames(interest, response, changes, refused))
+  // A response of nothing but heartbeats is no full set.
+  const isPulse = silent.length > 0 && silent.length === response.resources.length && response.form === "sotw";
+  const present = new Set([...changes.keys(), ...silent.map(({ name }) => name)]);
+  for (const name of isPulse ? [] : removedNames(interest, response, present, refused))
     if (!changes.has(name) && !refused.has(name)) changes.set(name, { name, version: "", json: undefined });
-  return { changes: [...changes.values()], refusals };
+  const isCurrent = ({ name, version }: EncodedResource): boolean => {
+    const held = interest.held.get(name);
+    return held !== undefined && (held === version || (response.form === "sotw" && interest.version === version));
+  };
+  const heartbeats = silent.filter((resource) => !changes.has(resource.name) && isCurrent(resource));
+  return { changes: [...changes.values()], refusals, lifetimes: [...lifetimes.values()], heartbeats };
 };
 
 const readResource = (interest: Interest, resource: EncodedResource): OfferedChange | Refusal | undefined => {
   const { kind, typeUrl } = interest.type;
-  // A heartbeat repeats a name without a body: nothing changed.
+  // A heartbeat repeats a name without a body: nothing of it changed but how long it lives.
   if (resource.value === undefined) return undefined;
   if (resource.typeUrl !== typeUrl) return { name: resource.name, reason: `is a ${resource.typeUrl}, not ${typeUrl}` };
   try {
@@ -66,7 +86,7 @@ const readResource = (interest: Interest, resource: EncodedResource): OfferedCha
 const removedNames = (
   interest: Interest,
   response: ClientResponse,
-  present: ReadonlyMap<string, unknown>,
+  present: ReadonlySet<string>,
   refused: ReadonlySet<string>,
 ): readonly string[] => {
   if (response.form === "delta") return response.removed.filter((name) => isWanted(interest, name));

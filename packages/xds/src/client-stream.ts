@@ -9,12 +9,13 @@ import { type ClientRequest, type ClientResponse, deltaDialect, sotwDialect } fr
 import {
   changeInterest,
   createInterests,
+  drop,
   endStream,
   type Interest,
   isWanted,
   startWaiting,
 } from "./client-interest.ts";
-import { type OfferedChange, type Refusal, readResponse } from "./client-offer.ts";
+import { type Lifetime, type OfferedChange, type Refusal, readResponse } from "./client-offer.ts";
 import { type ResourceKind, resourceType } from "./resource.ts";
 
 export type ClientInput =
@@ -40,7 +41,9 @@ export type ClientOutput =
       readonly changes: readonly OfferedChange[];
     }
   /** Asked for on a connected stream and not given in time: waiting for it makes no sense any more. */
-  | { readonly kind: "missing"; readonly of: ResourceKind; readonly name: string };
+  | { readonly kind: "missing"; readonly of: ResourceKind; readonly name: string }
+  /** Their lifetime ended without a refresh: they are to be taken for removed. */
+  | { readonly kind: "expired"; readonly of: ResourceKind; readonly names: readonly string[] };
 
 export interface ClientStream {
   handle(input: ClientInput, nowMs: number): readonly ClientOutput[];
@@ -71,7 +74,14 @@ interface Offer {
   readonly version: string;
   readonly changes: readonly OfferedChange[];
   readonly refusals: readonly Refusal[];
+  /** Name → when its lifetime ends, counted from the arrival. */
+  readonly ends: ReadonlyMap<string, number | undefined>;
 }
+
+const setEnd = (interest: Interest, name: string, atMs: number | undefined): void => {
+  if (atMs === undefined) interest.expires.delete(name);
+  else interest.expires.set(name, atMs);
+};
 
 const nackText = (refusals: readonly Refusal[]): string => {
   const text = refusals.map(({ name, reason }) => `${name === "" ? "(unnamed)" : name}: ${reason}`).join("; ");
@@ -124,17 +134,20 @@ export const createClientStream = (options: ClientStreamOptions): ClientStream =
     return [];
   };
 
-  const respond = (response: ClientResponse): readonly ClientOutput[] => {
+  const respond = (response: ClientResponse, nowMs: number): readonly ClientOutput[] => {
     backoff.reset();
     const interest = interests.get(response.typeUrl);
     // Never asked for on this stream: an answer would be read as a subscription.
     if (!interest?.requested) return [];
     interest.nonce = response.nonce;
     interest.unjudged++;
-    const { changes, refusals } = readResponse(interest, response);
+    const { changes, refusals, lifetimes, heartbeats } = readResponse(interest, response);
+    const endOf = ({ ttlMs }: Lifetime): number | undefined => (ttlMs === undefined ? undefined : nowMs + ttlMs);
+    for (const beat of heartbeats) setEnd(interest, beat.name, endOf(beat));
+    const ends = new Map(lifetimes.map((one) => [one.name, endOf(one)]));
     for (const { name } of changes) interest.waiting.delete(name);
     const version = response.form === "sotw" ? response.versionInfo : "";
-    const offer: Offer = { id: ++offerCount, interest, nonce: response.nonce, version, changes, refusals };
+    const offer: Offer = { id: ++offerCount, interest, nonce: response.nonce, version, changes, refusals, ends };
     offers.set(offer.id, offer);
     return [{ kind: "offer", offer: offer.id, of: interest.type.kind, changes }];
   };
@@ -148,8 +161,11 @@ export const createClientStream = (options: ClientStreamOptions): ClientStream =
     const rejected = new Set(rejections.map(({ name }) => name));
     for (const { name, version, json } of offer.changes) {
       if (rejected.has(name)) continue;
-      if (json === undefined) interest.held.delete(name);
-      else if (isWanted(interest, name)) interest.held.set(name, version);
+      if (json === undefined) drop(interest, name);
+      else if (isWanted(interest, name)) {
+        interest.held.set(name, version);
+        setEnd(interest, name, offer.ends.get(name));
+      }
     }
     const refusals = [...offer.refusals, ...rejections];
     if (refusals.length > 0) interest.mixed ||= offer.changes.some(({ name }) => !rejected.has(name));
@@ -175,8 +191,17 @@ export const createClientStream = (options: ClientStreamOptions): ClientStream =
         interest.waiting.delete(name);
         outputs.push({ kind: "missing", of: interest.type.kind, name });
       }
-    return outputs;
+    return [...outputs, ...expire(nowMs)];
   };
+
+  const expire = (nowMs: number): readonly ClientOutput[] =>
+    [...interests.values()].flatMap((interest): ClientOutput[] => {
+      const names = [...interest.expires].flatMap(([name, atMs]) => (nowMs >= atMs ? [name] : []));
+      if (names.length === 0) return [];
+      for (const name of names) drop(interest, name);
+      interest.mixed = true;
+      return [{ kind: "expired", of: interest.type.kind, names }];
+    });
 
   return {
     handle: (input, nowMs) => {
@@ -184,7 +209,7 @@ export const createClientStream = (options: ClientStreamOptions): ClientStream =
         case "opened":
           return state === "opening" ? opened(nowMs) : [];
         case "response":
-          return state === "open" ? respond(input.response) : [];
+          return state === "open" ? respond(input.response, nowMs) : [];
         case "verdict":
           return judge(input.offer, input.rejections, nowMs);
         case "want": {
@@ -205,8 +230,9 @@ export const createClientStream = (options: ClientStreamOptions): ClientStream =
     },
     deadlineMs: () => {
       let first = state === "idle" ? openAtMs : undefined;
-      for (const { waiting } of interests.values())
-        for (const untilMs of waiting.values()) if (first === undefined || untilMs < first) first = untilMs;
+      for (const { waiting, expires } of interests.values())
+        for (const times of [waiting, expires])
+          for (const atMs of times.values()) if (first === undefined || atMs < first) first = atMs;
       return first;
     },
     held: (kind) => interestOf(kind).held,

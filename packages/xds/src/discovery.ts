@@ -1,6 +1,6 @@
 /** The messages of the discovery service as plain values, and their bytes. */
 import { create, fromBinary, type JsonValue, toBinary } from "@bufbuild/protobuf";
-import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
+import { type Any, AnySchema, type Duration, DurationSchema } from "@bufbuild/protobuf/wkt";
 import { type NodeJson, NodeSchema } from "@weft/xds/gen/envoy/config/core/v3/base";
 import {
   DeltaDiscoveryRequestSchema,
@@ -33,6 +33,8 @@ export interface EncodedResource {
   readonly typeUrl: string;
   /** Absent in a TTL heartbeat, which repeats name and version only. */
   readonly value: Uint8Array | undefined;
+  /** Gone after so long unless it comes again or a heartbeat does. Absent: it stays. */
+  readonly ttlMs?: number;
 }
 
 export interface DiscoveryResponse {
@@ -40,6 +42,8 @@ export interface DiscoveryResponse {
   readonly resources: readonly EncodedResource[];
   readonly typeUrl: string;
   readonly nonce: string;
+  /** Who answers; only written, never read. */
+  readonly controlPlaneId?: string;
 }
 
 export interface DeltaRequest {
@@ -58,6 +62,7 @@ export interface DeltaResponse {
   readonly typeUrl: string;
   readonly removed: readonly string[];
   readonly nonce: string;
+  readonly controlPlaneId?: string;
 }
 
 export const adsService = "envoy.service.discovery.v3.AggregatedDiscoveryService";
@@ -98,11 +103,37 @@ export const decodeDiscoveryRequest = (bytes: Uint8Array): DiscoveryRequest => {
 const encodeAny = ({ typeUrl, value }: EncodedResource): Any =>
   create(AnySchema, { typeUrl, value: value ?? new Uint8Array(0) });
 
-/** Resources go out bare, without their envelope: the form every client understands. */
+const controlPlane = ({ controlPlaneId: identifier }: { readonly controlPlaneId?: string }) =>
+  identifier === undefined ? {} : { controlPlane: { identifier } };
+
+/** Nanoseconds below a millisecond are lost. A time that is not positive is none. */
+const ttlOf = (ttl: Duration | undefined): Pick<EncodedResource, "ttlMs"> => {
+  const ttlMs = ttl === undefined ? 0 : Number(ttl.seconds) * 1000 + Math.trunc(ttl.nanos / 1e6);
+  return ttlMs > 0 ? { ttlMs } : {};
+};
+
+const envelopeOf = (resource: EncodedResource) => {
+  const { name, version, value, ttlMs } = resource;
+  const ttl =
+    ttlMs === undefined
+      ? {}
+      : { ttl: create(DurationSchema, { seconds: BigInt(Math.floor(ttlMs / 1000)), nanos: (ttlMs % 1000) * 1e6 }) };
+  return create(ResourceSchema, { name, version, ...ttl, ...(value ? { resource: encodeAny(resource) } : {}) });
+};
+
+/** Resources go out bare, the form every client understands, unless only an envelope can say what they say. */
 export const encodeDiscoveryResponse = (response: DiscoveryResponse): Uint8Array =>
   toBinary(
     DiscoveryResponseSchema,
-    create(DiscoveryResponseSchema, { ...response, resources: response.resources.map(encodeAny) }),
+    create(DiscoveryResponseSchema, {
+      ...response,
+      ...controlPlane(response),
+      resources: response.resources.map((resource) =>
+        resource.value && resource.ttlMs === undefined
+          ? encodeAny(resource)
+          : create(AnySchema, { typeUrl: envelopeUrl, value: toBinary(ResourceSchema, envelopeOf(resource)) }),
+      ),
+    }),
   );
 
 const envelopeUrl = `type.googleapis.com/${ResourceSchema.typeName}`;
@@ -116,6 +147,7 @@ const decodeAny = ({ typeUrl, value }: Any, version: string): EncodedResource =>
     version: envelope.version === "" ? version : envelope.version,
     typeUrl: inner?.typeUrl ?? "",
     value: inner?.value,
+    ...ttlOf(envelope.ttl),
   };
 };
 
@@ -158,22 +190,20 @@ export const encodeDeltaResponse = (response: DeltaResponse): Uint8Array =>
       systemVersionInfo: response.systemVersion,
       typeUrl: response.typeUrl,
       nonce: response.nonce,
+      ...controlPlane(response),
       removedResources: [...response.removed],
-      resources: response.resources.map((resource) => ({
-        name: resource.name,
-        version: resource.version,
-        ...(resource.value === undefined ? {} : { resource: encodeAny(resource) }),
-      })),
+      resources: response.resources.map(envelopeOf),
     }),
   );
 
 export const decodeDeltaResponse = (bytes: Uint8Array): DeltaResponse => {
   const message = fromBinary(DeltaDiscoveryResponseSchema, bytes);
-  const resources = message.resources.map(({ name, version, resource }) => ({
+  const resources = message.resources.map(({ name, version, resource, ttl }) => ({
     name,
     version,
     typeUrl: resource?.typeUrl ?? message.typeUrl,
     value: resource?.value,
+    ...ttlOf(ttl),
   }));
   const { systemVersionInfo: systemVersion, typeUrl, removedResources: removed, nonce } = message;
   return { systemVersion, resources, typeUrl, removed, nonce };

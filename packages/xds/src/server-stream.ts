@@ -7,7 +7,8 @@ import type { Differ, Versioned } from "./diff.ts";
 import { resourceType, resourceTypes } from "./resource.ts";
 import { emptyType, type Snapshot, type SnapshotEntry, type TypeSnapshot, versionOf } from "./snapshot.ts";
 import type { StreamInput, StreamMode, StreamOutput, StreamRequest, TypeSync } from "./stream-messages.ts";
-import { overlay, type Plan, planDelta, planSotw, split } from "./stream-plan.ts";
+import { overlay, type Plan, planDelta, planSotw } from "./stream-plan.ts";
+import { fit, split } from "./stream-size.ts";
 import { namesMax, TypeState } from "./type-state.ts";
 
 export interface ServerStreamOptions {
@@ -17,7 +18,10 @@ export interface ServerStreamOptions {
   readonly nextEpoch: () => number;
   /** How long an order of sending waits for a client that does not answer. */
   readonly ackTimeoutMs?: number;
+  /** Where a response can be cut, its parts stay under this. */
   readonly responseBytesMax?: number;
+  /** What the client takes in one message. What is larger and cannot be cut is not sent. */
+  readonly messageBytesMax?: () => number;
   /**
    * Whether endpoints that a returning client already holds are skipped. Only for clients that never ask while a cluster
    * of theirs warms: Envoy does, and then waits for endpoints it has the version of.
@@ -116,6 +120,10 @@ export class ServerStream {
   /** Per type the client asked for, in push order. */
   syncz(): readonly TypeSync[] {
     return this.#ordered.map((state) => state.sync(this.#isBehind(state)));
+  }
+
+  isSubscribed(typeUrl: string, name: string): boolean {
+    return this.#types.get(typeUrl)?.covers(name) === true;
   }
 
   #stateOf(typeUrl: string): TypeState {
@@ -340,7 +348,10 @@ export class ServerStream {
     const epoch = snapshotEpoch > state.lastEpoch ? snapshotEpoch : this.#options.nextEpoch();
     const sotw = this.#options.mode === "sotw";
     const whole = sotw && state.fullState;
-    const parts = whole ? [plan.entries] : split(plan.entries, this.#options.responseBytesMax ?? responseBytesDefault);
+    const { fitting, errors } = fit(state, plan, this.#options.mode, this.#options.messageBytesMax?.());
+    for (const error of errors) out.push({ kind: "tooLarge", typeUrl: state.typeUrl, error });
+    if (!fitting) return;
+    const parts = whole ? [fitting] : split(fitting, this.#options.responseBytesMax ?? responseBytesDefault);
     parts.forEach((entries, part) => {
       const removed = part === parts.length - 1 ? plan.removed : [];
       const response = {

@@ -52,10 +52,13 @@ export type StreamOutput =
   | { readonly kind: "send"; readonly response: StreamResponse }
   | { readonly kind: "acked"; readonly typeUrl: string; readonly sentAtMs: number; readonly epoch: number }
   | { readonly kind: "nacked"; readonly typeUrl: string; readonly error: string; readonly names: readonly string[] }
+  /** What is larger than one message to this client may be is not sent; the client keeps what it has. */
+  | { readonly kind: "tooLarge"; readonly typeUrl: string; readonly error: string }
   /** The peer broke the protocol: end the stream with this gRPC status. */
   | { readonly kind: "close"; readonly status: number; readonly message: string };
 
-export type SyncStatus = "SYNCED" | "STALE" | "NOT SENT" | "NACK";
+/** `ERROR`: something could not be sent to this client at all. */
+export type SyncStatus = "SYNCED" | "STALE" | "NOT SENT" | "NACK" | "ERROR";
 
 /** Per type, what `syncz` shows. Times are the stream's clock. */
 export interface TypeSync {
@@ -68,6 +71,8 @@ export interface TypeSync {
   readonly sentAtMs: number | undefined;
   readonly ackedAtMs: number | undefined;
   readonly error: string | undefined;
+  /** Names that the error speaks of; none where it does not say. */
+  readonly rejected: ReadonlySet<string>;
   readonly wildcard: boolean;
   readonly names: number;
 }

@@ -64,26 +64,3 @@ export const overlay = (
   for (const name of removed) next.delete(name);
   return next;
 };
-
-/** What a resource costs in a response beside its bytes. */
-const entryOverheadBytes = 96;
-
-/** Cuts a response so that each part stays under the limit; one resource alone may still be over it. */
-export const split = (entries: readonly SnapshotEntry[], bytesMax: number): readonly (readonly SnapshotEntry[])[] => {
-  const costOf = ({ bytes, name }: SnapshotEntry): number => bytes.length + name.length * 3 + entryOverheadBytes;
-  let total = 0;
-  for (const entry of entries) total += costOf(entry);
-  if (total <= bytesMax) return [entries];
-  const parts: SnapshotEntry[][] = [[]];
-  let size = 0;
-  for (const entry of entries) {
-    const cost = costOf(entry);
-    if (size > 0 && size + cost > bytesMax) {
-      parts.push([]);
-      size = 0;
-    }
-    size += cost;
-    parts.at(-1)?.push(entry);
-  }
-  return parts;
-};

@@ -18,8 +18,14 @@ export interface Sent {
 const unansweredMax = 64;
 /** Names one client may subscribe to per type. */
 export const namesMax = 200_000;
+/** Resources remembered as too large per type. */
+const tooLargeMax = 64;
 const backoffStepMs = 1_000;
 const backoffMaxMs = 5_000;
+
+/** The name that all of a type goes by. */
+export const wholeSetName = "";
+const wholeSet: ReadonlySet<string> = new Set([wholeSetName]);
 
 const nothing: ReadonlyMap<string, Versioned> = new Map();
 const shortName = /[^./]+$/;
@@ -67,6 +73,8 @@ export class TypeState {
   #error: string | undefined;
   #errorAtMs = 0;
   readonly #rejected = new Set<string>();
+  /** What was too large to be sent, by name. */
+  readonly #tooLarge = new Map<string, string>();
   #nacksInRow = 0;
 
   constructor(typeUrl: string) {
@@ -132,6 +140,7 @@ export class TypeState {
     }
     this.names.delete(name);
     this.#rejected.delete(name);
+    this.#tooLarge.delete(name);
     if (this.wildcard) {
       this.owed.add(name);
     } else {
@@ -197,6 +206,20 @@ export class TypeState {
     if (this.#rejected.size === 0) this.#error = undefined;
   }
 
+  /** Gives the error's text when it is not known yet. */
+  keepBack(name: string, bytes: number, bytesMax: number): string | undefined {
+    const what = name === wholeSetName ? "the whole set" : name;
+    const error = `WF3020 ${what} has ${bytes} bytes, and this client takes ${bytesMax} in one message`;
+    if (this.#tooLarge.get(name) === error || this.#tooLarge.size >= tooLargeMax) return undefined;
+    this.#tooLarge.set(name, error);
+    return error;
+  }
+
+  /** These could be sent, or are no more. */
+  forgetTooLarge(names: Iterable<string>): void {
+    if (this.#tooLarge.size > 0) for (const name of names) this.#tooLarge.delete(name);
+  }
+
   sync(behind: boolean): TypeSync {
     return {
       typeUrl: this.typeUrl,
@@ -206,7 +229,8 @@ export class TypeState {
       nonce: this.lastNonce,
       sentAtMs: this.#lastSentAtMs,
       ackedAtMs: this.#ackedAtMs,
-      error: this.#error,
+      error: this.#error ?? this.#tooLarge.values().next().value,
+      rejected: this.#error === undefined ? new Set(this.#tooLarge.keys()).difference(wholeSet) : this.#rejected,
       wildcard: this.wildcard,
       names: this.names.size,
     };
@@ -214,6 +238,7 @@ export class TypeState {
 
   #status(behind: boolean): SyncStatus {
     if (this.#error !== undefined) return "NACK";
+    if (this.#tooLarge.size > 0) return "ERROR";
     if (this.#lastSentAtMs === undefined && !this.resumedEqual) return "NOT SENT";
     return behind || this.sent.length > 0 ? "STALE" : "SYNCED";
   }

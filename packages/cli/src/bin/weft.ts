@@ -2,7 +2,10 @@
 import { enableCompileCache } from "node:module";
 import { join } from "node:path";
 
-enableCompileCache(join(import.meta.dirname, "../../../../node_modules/.cache/weft"));
+const cache = join(import.meta.dirname, "../../../../node_modules/.cache/weft");
+enableCompileCache(cache);
+// Ours alone: what a user's program compiles is not to be found there.
+delete process.env.NODE_COMPILE_CACHE;
 
 const { main } = await import("../main.ts");
 const { exitWithParent } = await import("@weft/net/process/child");

@@ -16,7 +16,7 @@ export interface ChangeItem {
   readonly name: string;
   readonly result: string;
 }
-interface ChangeAnswer {
+export interface ChangeAnswer {
   readonly items: readonly ChangeItem[];
   readonly findings?: readonly {
     level: string;
@@ -44,10 +44,8 @@ export const sendFiles = async (context: Context, verb: "apply" | "delete", flag
       contentType: "application/yaml",
     });
     items.push(...answer.items);
-    for (const { level, code, message, file: at, line, column } of answer.findings ?? []) {
-      context.printError(`${level} ${code} ${at}:${line}:${column} ${message}\n`);
-      failed ||= level === "error";
-    }
+    printFindings(context, answer.findings);
+    failed ||= answer.findings?.some(({ level }) => level === "error") ?? false;
   }
   printChanges(context, format, { items, dryRun: flags.dryRun ?? false });
   if (items.length === 0 && !failed) {
@@ -55,6 +53,12 @@ export const sendFiles = async (context: Context, verb: "apply" | "delete", flag
     throw new WeftError("WF9034", `there is no configuration object in ${where}`, { next: "check the path" });
   }
   return failed ? exitCodes.failed : exitCodes.ok;
+};
+
+/** Says what there is to say about a change, beside its result. */
+export const printFindings = (context: Context, findings: ChangeAnswer["findings"] = []): void => {
+  for (const { level, code, message, file, line, column } of findings)
+    context.printError(`${level} ${code} ${file}:${line}:${column} ${message}\n`);
 };
 
 /** Says what became of each object. */

@@ -4,7 +4,7 @@ import { askApi, findApi } from "../mesh/api.ts";
 import { action, withApiFlags, withOutputFlag } from "../mesh/flags.ts";
 import { objectNamed } from "../mesh/kinds.ts";
 import { parseOutputFormat } from "../output/print.ts";
-import { collect, type FileFlags, printChanges, sendFiles } from "./apply.ts";
+import { type ChangeAnswer, collect, type FileFlags, printChanges, printFindings, sendFiles } from "./apply.ts";
 
 interface DeleteFlags extends FileFlags {
   readonly namespace: string;
@@ -36,8 +36,13 @@ export const deleteCommand: Command = {
           const dryRun = flags.dryRun ?? false;
           const path = [kind, flags.namespace, name].map(encodeURIComponent).join("/");
           const api = findApi(flags, context.env);
-          await askApi(api, `/v1/config/${path}${dryRun ? "?dryRun=true" : ""}`, { method: "DELETE" });
+          const answer = await askApi<Pick<ChangeAnswer, "findings">>(
+            api,
+            `/v1/config/${path}${dryRun ? "?dryRun=true" : ""}`,
+            { method: "DELETE" },
+          );
           const item = { kind, namespace: flags.namespace, name, result: "deleted" };
+          printFindings(context, answer.findings);
           printChanges(context, format, { items: [item], dryRun });
           return exitCodes.ok;
         },

@@ -1,20 +1,23 @@
 import { WeftError } from "@weft/core/error";
 import { exec } from "@weft/net/process/exec";
+import { planIntercept, type TablePlan } from "@weft/proxy/intercept/plan";
+import { planRouting, type RoutingStep } from "@weft/proxy/intercept/routing";
 import {
   type CurrentRules,
   compareRules,
-  type FamilyPlan,
+  noRules,
   parseSave,
-  planIntercept,
   removeInput,
   restoreInput,
-} from "@weft/proxy/intercept/plan";
+} from "@weft/proxy/intercept/rules";
 import {
   defaultSettings,
   type InterceptSettings,
   parseAllOr,
   parseCidrs,
   parseIds,
+  parseMode,
+  parseNumber,
   parsePorts,
 } from "@weft/proxy/intercept/settings";
 import type { Command as Program } from "commander";
@@ -22,6 +25,9 @@ import { type Command, type Context, type ExitCode, exitCodes } from "../command
 import { action } from "../mesh/flags.ts";
 
 interface InterceptFlags {
+  readonly mode: string;
+  readonly tproxyMark: string;
+  readonly tproxyTable: string;
   readonly outboundPort: string;
   readonly inboundPort: string;
   readonly proxyUids: string;
@@ -65,6 +71,9 @@ const list = (values: "all" | readonly (number | string)[]): string => (values =
 const withInterceptFlags = (program: Program): Program => {
   const defaults = defaultSettings;
   return program
+    .option("--mode <mode>", "how inbound connections reach the sidecar: redirect or tproxy", defaults.mode)
+    .option("--tproxy-mark <mark>", "mark of the packets that tproxy makes local", String(defaults.mark))
+    .option("--tproxy-table <table>", "routing table that makes them local", String(defaults.routeTable))
     .option("--outbound-port <port>", "where the sidecar takes outbound connections", String(defaults.outboundPort))
     .option("--inbound-port <port>", "where the sidecar takes inbound connections", String(defaults.inboundPort))
     .option("--proxy-uids <ids>", "users the sidecar runs as; never intercepted", list(defaults.proxyUids))
@@ -87,7 +96,12 @@ const onePort = (flag: string, text: string): number => {
   return port;
 };
 
+const markMost = 0xffff_ffff;
+
 const settingsOf = (flags: InterceptFlags): InterceptSettings => ({
+  mode: parseMode("--mode", flags.mode),
+  mark: parseNumber("--tproxy-mark", flags.tproxyMark, markMost),
+  routeTable: parseNumber("--tproxy-table", flags.tproxyTable, markMost),
   outboundPort: onePort("--outbound-port", flags.outboundPort),
   inboundPort: onePort("--inbound-port", flags.inboundPort),
   proxyUids: parseIds("--proxy-uids", flags.proxyUids),
@@ -105,27 +119,46 @@ const settingsOf = (flags: InterceptFlags): InterceptSettings => ({
 
 const intercept = (context: Context, verb: Verb, settings: InterceptSettings): ExitCode => {
   const plans = planIntercept(settings);
-  if (verb === "plan") {
-    const empty = { chains: new Set<string>(), rules: [] };
-    for (const plan of plans) context.print(`# ${toolOf(plan)}-restore --noflush\n${restoreInput(plan, empty)}`);
-    return exitCodes.ok;
+  const routing = planRouting(settings);
+  switch (verb) {
+    case "plan":
+      printPlan(context, plans, routing.wanted);
+      return exitCodes.ok;
+    case "apply": {
+      // Who may not read changes nothing. Then where packets go: a mark without its route would lead nowhere.
+      const inputs = plans.map((plan) => [plan, restoreInput(plan, readRules(plan))] as const);
+      for (const step of routing.wanted) addRouting(step);
+      for (const [plan, input] of inputs) restore(plan, input);
+      for (const step of routing.unwanted) removeRouting(step);
+      context.print("interception is in place\n");
+      return exitCodes.ok;
+    }
+    case "remove":
+      for (const plan of plans) restore(plan, removeInput(plan, readRules(plan)));
+      for (const step of [...routing.wanted, ...routing.unwanted]) removeRouting(step);
+      context.print("interception is removed\n");
+      return exitCodes.ok;
+    case "verify":
+      return verify(context, plans, routing);
   }
-  let differs = false;
-  for (const plan of plans) {
-    const current = readRules(plan);
-    if (verb === "verify") differs = report(context, plan, current) || differs;
-    else restore(plan, verb === "apply" ? restoreInput(plan, current) : removeInput(plan, current));
-  }
-  if (verb !== "verify") context.print(verb === "apply" ? "interception is in place\n" : "interception is removed\n");
-  return differs ? exitCodes.findings : exitCodes.ok;
 };
 
-const toolOf = ({ family }: FamilyPlan): string => (family === "ipv4" ? "iptables" : "ip6tables");
+const printPlan = (context: Context, plans: readonly TablePlan[], steps: readonly RoutingStep[]): void => {
+  for (const { add } of steps) context.print(`ip ${add.join(" ")}\n`);
+  for (const plan of plans) {
+    const input = restoreInput(plan, noRules);
+    if (input !== "") context.print(`# ${toolOf(plan)}-restore --noflush\n${input}`);
+  }
+};
 
-const readRules = (plan: FamilyPlan): CurrentRules => {
+const toolOf = ({ family }: TablePlan): string => (family === "ipv4" ? "iptables" : "ip6tables");
+
+const readRules = (plan: TablePlan): CurrentRules => {
   const tool = `${toolOf(plan)}-save`;
-  const { code, stdout, stderr } = exec(tool, ["-t", "nat"]);
+  const { code, stdout, stderr } = exec(tool, ["-t", plan.table]);
   if (code === 0) return parseSave(stdout);
+  // A kernel without the table holds nothing of ours in it.
+  if (plan.hooks.length === 0 && code !== undefined) return noRules;
   throw new WeftError("WF6003", `${tool} failed: ${stderr.trim() || `exit ${code}`}`, {
     next:
       code === undefined
@@ -134,7 +167,7 @@ const readRules = (plan: FamilyPlan): CurrentRules => {
   });
 };
 
-const restore = (plan: FamilyPlan, input: string): void => {
+const restore = (plan: TablePlan, input: string): void => {
   if (input === "") return;
   const tool = `${toolOf(plan)}-restore`;
   const { code, stderr } = exec(tool, ["--noflush"], input);
@@ -144,11 +177,51 @@ const restore = (plan: FamilyPlan, input: string): void => {
   });
 };
 
-const report = (context: Context, plan: FamilyPlan, current: CurrentRules): boolean => {
-  const mismatches = compareRules(plan, current);
-  for (const { chain, wanted, found } of mismatches) {
-    context.print(`WF6005 ${plan.family} ${chain}: wanted "${wanted ?? "nothing"}", found "${found ?? "nothing"}"\n`);
+const isThere = (step: RoutingStep): boolean => {
+  const { code, stdout } = exec("ip", step.show);
+  return code === 0 && step.isThere(stdout);
+};
+
+const runIp = (args: readonly string[]): void => {
+  const { code, stderr } = exec("ip", args);
+  if (code === 0) return;
+  throw new WeftError("WF6006", `ip ${args.join(" ")} failed: ${stderr.trim() || `exit ${code}`}`, {
+    next: "run as root with iproute2 installed, or pass --no-ipv6 where the kernel has none",
+  });
+};
+
+const addRouting = (step: RoutingStep): void => {
+  if (!isThere(step)) runIp(step.add);
+};
+
+const removeRouting = (step: RoutingStep): void => {
+  if (isThere(step)) runIp(step.remove);
+};
+
+const verify = (
+  context: Context,
+  plans: readonly TablePlan[],
+  routing: { readonly wanted: readonly RoutingStep[]; readonly unwanted: readonly RoutingStep[] },
+): ExitCode => {
+  const problems = new Map<string, string[]>();
+  const note = (family: string, problem: string | undefined): void => {
+    const list = problems.get(family) ?? [];
+    problems.set(family, list);
+    if (problem !== undefined) list.push(problem);
+  };
+  for (const plan of plans) {
+    note(plan.family, undefined);
+    for (const { chain, wanted, found } of compareRules(plan, readRules(plan))) {
+      note(plan.family, `${chain}: wanted "${wanted ?? "nothing"}", found "${found ?? "nothing"}"`);
+    }
   }
-  if (mismatches.length === 0) context.print(`${plan.family}: the rules are in place\n`);
-  return mismatches.length > 0;
+  for (const step of routing.wanted) if (!isThere(step)) note(step.family, `${step.what}: missing`);
+  for (const step of routing.unwanted) if (isThere(step)) note(step.family, `${step.what}: not wanted`);
+  let differs = false;
+  for (const [family, list] of problems) {
+    for (const problem of list) context.print(`WF6005 ${family} ${problem}\n`);
+    if (list.length === 0) context.print(`${family}: the rules are in place\n`);
+    else differs = true;
+  }
+  return differs ? exitCodes.findings : exitCodes.ok;
 };

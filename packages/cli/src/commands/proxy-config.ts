@@ -1,16 +1,14 @@
-import { WeftError } from "@weft/core/error";
 import { type Command, type Context, type ExitCode, exitCodes } from "../command.ts";
-import { type ApiFlags, askApi, findApi } from "../mesh/api.ts";
-import { type DumpSource, readDump, readHosts } from "../mesh/config-dump.ts";
+import { readDump, readHosts } from "../mesh/config-dump.ts";
 import { action, withApiFlags, withOutputFlag } from "../mesh/flags.ts";
-import { matchesProxy, type ProxyItem } from "../mesh/proxies.ts";
-import { type Envelope, parseOutputFormat, render } from "../output/print.ts";
+import { type LocateFlags, locateProxy } from "../mesh/locate-proxy.ts";
+import { parseOutputFormat, render } from "../output/print.ts";
 import { type Resource, tableRows, views } from "../output/resource-views.ts";
 import { formatTable } from "../output/table.ts";
+import { defineProxyLog } from "./proxy-log.ts";
 
-interface ConfigFlags extends ApiFlags {
+interface ConfigFlags extends LocateFlags {
   readonly output: string;
-  readonly admin?: string;
   readonly name?: string;
 }
 
@@ -32,6 +30,7 @@ export const proxyConfigCommand: Command = {
         action(context, (proxy: string, flags: ConfigFlags) => show(context, name, proxy, flags)),
       );
     }
+    defineProxyLog(parent, context);
   },
 };
 
@@ -39,7 +38,7 @@ const allView = { names: ["all"], summary: "everything: clusters, listeners, rou
 
 const show = async (context: Context, what: string, proxy: string, flags: ConfigFlags): Promise<ExitCode> => {
   const format = parseOutputFormat(flags.output);
-  const source = await locate(context, proxy, flags);
+  const source = await locateProxy(context, proxy, flags);
   const wanted =
     what === "all"
       ? views.filter(({ names }) => names[0] !== "bootstrap" && names[0] !== "log")
@@ -69,25 +68,4 @@ const show = async (context: Context, what: string, proxy: string, flags: Config
     ),
   );
   return exitCodes.ok;
-};
-
-const locate = async (context: Context, name: string, flags: ConfigFlags): Promise<DumpSource> => {
-  if (flags.admin !== undefined) return { admin: flags.admin, fallback: undefined };
-  const target = findApi(flags, context.env);
-  const { items } = await askApi<Envelope>(target, "/v1/proxies");
-  const found = (items as readonly ProxyItem[]).filter((proxy) => matchesProxy(proxy, name));
-  const [proxy] = found;
-  if (proxy === undefined) {
-    throw new WeftError("WF9025", `no connected proxy is called ${name}`, { next: "weft proxy-status" });
-  }
-  if (found.length > 1) {
-    throw new WeftError("WF9026", `${name} means ${found.length} proxies: ${found.map(({ id }) => id).join(", ")}`, {
-      next: "name one in full",
-    });
-  }
-  const admin = proxy.metadata.WEFT_ADMIN;
-  return {
-    admin: typeof admin === "string" ? admin : undefined,
-    fallback: () => askApi(target, `/debug/config_dump?proxyID=${encodeURIComponent(proxy.id)}`),
-  };
 };

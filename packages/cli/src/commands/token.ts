@@ -21,7 +21,7 @@ export const tokenCommand: Command = {
       .command("token")
       .description("make a join token for new workloads")
       .option("--ttl <duration>", "how long it is good for", "1h")
-      .option("--uses <count>", "how many workloads may use it (default: any number)")
+      .option("--uses <count>", "how many certificates it is good for, or unlimited (default: 1)")
       .option("-n, --namespace <namespace>", "only for identities of this namespace")
       .option("--service-account <name>", "only for this service account");
     withOutputFlag(withApiFlags(command)).action(
@@ -31,8 +31,8 @@ export const tokenCommand: Command = {
         if (ttlMs === undefined || ttlMs <= 0) {
           throw new WeftError("WF9022", `"${flags.ttl}" is not a duration`, { next: "--ttl 30m" });
         }
-        const uses = flags.uses === undefined ? undefined : Number(flags.uses);
-        if (uses !== undefined && !(Number.isInteger(uses) && uses > 0)) {
+        const uses = flags.uses === undefined || flags.uses === "unlimited" ? flags.uses : Number(flags.uses);
+        if (typeof uses === "number" && !(Number.isInteger(uses) && uses > 0)) {
           throw new WeftError("WF9022", `"${flags.uses}" is not a count`, { next: "--uses 1" });
         }
         const { token } = await askApi<{ token: string }>(findApi(flags, context.env), "/v1/tokens", {

@@ -1,8 +1,14 @@
 import { WeftError } from "@weft/core/error";
+import { joinPath } from "@weft/core/path";
 import { type Child, exitWithParentVariable, startChild } from "@weft/net/process/child";
 import type { Context } from "../command.ts";
 
 const readyTimeoutMs = 20_000;
+
+/** Where our processes find themselves compiled already. */
+export const compileCache = (root: string): Readonly<Record<string, string>> => ({
+  NODE_COMPILE_CACHE: joinPath(root, "node_modules/.cache/weft"),
+});
 
 export interface ControlPlaneAddresses {
   readonly xds: string;
@@ -36,7 +42,7 @@ export const startControlPlane = async (options: ControlPlaneOptions): Promise<R
       ...["--xds-address", `127.0.0.1:${ports.xds}`, "--secure-address", `127.0.0.1:${ports.secure}`],
       ...["--http-address", `127.0.0.1:${ports.http}`, "--monitoring-address", `127.0.0.1:${ports.monitoring}`],
     ],
-    env: { ...context.env, [exitWithParentVariable]: "1" },
+    env: { ...context.env, ...compileCache(context.root), [exitWithParentVariable]: "1" },
     onLine: (line) => {
       const found = /\bready\b.*\bxds=(\S+) secure=(\S+) http=(\S+) monitoring=(\S+)/.exec(line);
       if (found)
@@ -70,7 +76,12 @@ export const startProgram = (options: {
   startChild({
     command: process.execPath,
     args: ["--disable-warning=ExperimentalWarning", "--max-semi-space-size=2", options.module],
-    env: { ...options.context.env, ...options.env, [exitWithParentVariable]: "1" },
+    env: {
+      ...options.context.env,
+      ...compileCache(options.context.root),
+      ...options.env,
+      [exitWithParentVariable]: "1",
+    },
     onLine: options.onLog,
     ...(options.onMessage === undefined ? {} : { onMessage: options.onMessage }),
   });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createScreen, keyLines, shopTable } from "./screen.ts";
+import { addressTable, createScreen, keyLines, shopTable } from "./screen.ts";
+import type { RunningWorkload } from "./start-shop.ts";
 
 test("a row shows rates, shares, ejections and the version split", () => {
   const view = {
@@ -31,4 +32,17 @@ test("a redraw moves up over exactly what was drawn, which no narrow terminal wr
 test("every scenario's key is offered, within 80 columns", () => {
   assert.match(keyLines(), /\[1\] canary.*\[2\].*\[3\].*\[0\].*\[q\] quit\n$/s);
   for (const line of keyLines().split("\n")) assert.ok(line.length <= 80, line);
+});
+
+test("where workloads listen fits in a terminal, two endpoints and the highest ports included", () => {
+  const workload = {
+    name: "reviews-v1",
+    inbound: ["127.0.0.1:65534", "127.0.0.1:65533"],
+    outbound: "127.0.0.1:65535",
+    sidecar: { admin: "127.0.0.1:65532" },
+    appPorts: [65531, 65530],
+  } as unknown as RunningWorkload;
+  const lines = addressTable([workload]).split("\n");
+  assert.match(lines[1] ?? "", /^reviews-v1 +65534 65533 +65535 +65532 +65531 65530$/);
+  assert.ok(lines.every((line) => line.length <= 100));
 });

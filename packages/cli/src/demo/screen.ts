@@ -10,15 +10,17 @@ const ms = (value: number): string =>
 /** Where each workload's sidecar and program listen. */
 export const addressTable = (workloads: readonly RunningWorkload[]): string =>
   formatTable(
-    ["WORKLOAD", "INBOUND", "OUTBOUND", "ADMIN", "PROGRAM"],
+    ["WORKLOAD ON 127.0.0.1", "INBOUND", "OUTBOUND", "ADMIN", "PROGRAM"],
     workloads.map(({ name, inbound, outbound, sidecar, appPorts }) => [
       name,
-      inbound.join(" "),
-      outbound,
-      sidecar.admin,
-      appPorts.map((port) => `127.0.0.1:${port}`).join(" "),
+      inbound.map(portOf).join(" "),
+      portOf(outbound),
+      portOf(sidecar.admin),
+      appPorts.join(" "),
     ]),
   );
+/** All of the shop is on loopback: its ports tell it apart. */
+const portOf = (address: string): string => address.slice(address.lastIndexOf(":") + 1);
 
 /** The live table: one row a service. */
 export const shopTable = (views: readonly ServiceView[]): string =>

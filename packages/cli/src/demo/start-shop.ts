@@ -6,7 +6,7 @@ import type { Context } from "../command.ts";
 import { type ApiTarget, findApi } from "../mesh/api.ts";
 import { keepRegistered } from "../workload/registration.ts";
 import { type Inbound, type RunningSidecar, type SidecarSettings, spawnSidecar } from "../workload/spawn-sidecar.ts";
-import { startControlPlane, startProgram } from "./mesh-processes.ts";
+import { compileCache, startControlPlane, startProgram } from "./mesh-processes.ts";
 import { baseFolder, ingressName, type ShopWorkload, shopWorkloads } from "./shop.ts";
 
 /** A port chosen here that was not the wanted one, to be said. */
@@ -110,7 +110,7 @@ export const startShop = async (options: ShopOptions): Promise<RunningShop> => {
     tokenFile: joinPath(folder, "cp", "join-token"),
     adminPort: 0,
     logLevel: "warn",
-    env: context.env,
+    env: { ...context.env, ...compileCache(context.root) },
   };
   const plans = await Promise.all(shopWorkloads.map((workload) => planWorkload(workload, port)));
   const ingressPort = await port("ingress", 8000);

@@ -1,6 +1,7 @@
 import { WeftError } from "@weft/core/error";
 import type { Resource } from "../output/resource-views.ts";
 import { canonicalNames } from "./canonical-names.ts";
+import { adminUnreachable } from "./proxy-admin.ts";
 
 /** Where a dump comes from: the proxy's admin, else the control plane's record of what it sent. */
 export interface DumpSource {
@@ -58,24 +59,12 @@ const fetchDump = async (source: DumpSource): Promise<unknown> => {
     try {
       return await fetchAdmin(source.admin, "/config_dump?include_eds");
     } catch (cause) {
-      if (source.fallback === undefined) throw unreachable(source.admin, cause);
+      if (source.fallback === undefined) throw adminUnreachable(source.admin, cause);
     }
   }
   if (source.fallback === undefined) throw new WeftError("WF9027", "the proxy has no admin interface");
   return source.fallback();
 };
-
-/** `fetch` says why in its cause. */
-const reasonOf = (error: unknown): string => {
-  if (!(error instanceof Error)) return String(error);
-  return error.cause instanceof Error ? error.cause.message : error.message;
-};
-
-const unreachable = (admin: string, cause: unknown): WeftError =>
-  new WeftError("WF9028", `cannot ask the proxy's admin interface at ${admin}: ${reasonOf(cause)}`, {
-    next: "run this on the proxy's machine, or leave --admin out",
-    cause,
-  });
 
 /** The resources of one type out of a proxy's config dump, without their `@type`. Names in snake_case or camelCase. */
 export const readDump = async (source: DumpSource, type: string): Promise<readonly Resource[]> =>
@@ -118,7 +107,7 @@ export const readHosts = async (source: DumpSource): Promise<readonly Resource[]
     const statuses = (member(answer, "clusterStatuses") ?? []) as readonly Resource[];
     return statuses.map((status) => canonicalNames("hosts", status));
   } catch (cause) {
-    if (source.fallback === undefined) throw unreachable(source.admin, cause);
+    if (source.fallback === undefined) throw adminUnreachable(source.admin, cause);
     return readDump({ ...source, admin: undefined }, "endpoints");
   }
 };

@@ -196,6 +196,13 @@ test("join tokens are made, listed without their secrets, and revoked", async ()
   const { body } = await mesh.api<Items>("/v1/tokens");
   assert.ok(body.items.some(({ id }) => id === made.body.id));
   assert.ok(!JSON.stringify(body).includes(made.body.token));
+  for (const [asked, given] of [
+    [{}, 1],
+    [{ uses: "unlimited" }, "unlimited"],
+  ] as const) {
+    const other = await mesh.api<{ uses: unknown }>("/v1/tokens", { method: "POST", body: asked });
+    assert.deepEqual([other.status, other.body.uses], [201, given]);
+  }
   assert.equal((await mesh.api(`/v1/tokens/${made.body.id}`, { method: "DELETE" })).status, 200);
   assert.equal((await mesh.api<Refusal>("/v1/tokens", { method: "POST", body: { uses: "many" } })).status, 400);
 });

@@ -3,6 +3,7 @@ import { analyze, compareFindings } from "@weft/config/analyze/analyze";
 import type { AnalyzeContext } from "@weft/config/analyze/facts";
 import type { ConfigObject } from "@weft/config/config-object";
 import { kinds } from "@weft/config/kinds/index";
+import { WeftError } from "@weft/core/error";
 import { type Route, route } from "@weft/net/http/routes";
 import { HttpRefusal, type HttpReply, type HttpRequest } from "@weft/net/http/server";
 import { type ChangeAnswer, type ConfigStore, keyOf } from "../store/config-store.ts";
@@ -18,7 +19,7 @@ export interface ConfigRoutesOptions {
 export const configRoutes = ({ store, analyzeContext }: ConfigRoutesOptions): readonly Route[] => {
   const change = (verb: "apply" | "delete") => (request: HttpRequest) => {
     const options = { file: request.query.get("file") ?? "<body>", dryRun: request.query.get("dryRun") === "true" };
-    const answer = store[verb](request.body.toString("utf8"), options);
+    const answer = stored(() => store[verb](request.body.toString("utf8"), options));
     refuseErrors(answer);
     return listChange(answer);
   };
@@ -48,14 +49,15 @@ export const configRoutes = ({ store, analyzeContext }: ConfigRoutesOptions): re
         throw new HttpRefusal(400, "WF8400", `the body must be one object, ${keyIn(request)}`);
       }
       if (request.query.get("dryRun") === "true") return json(item);
-      store.apply(text, { ...options, dryRun: false });
+      stored(() => store.apply(text, { ...options, dryRun: false }));
       return json(item, item.result === "created" ? 201 : 200);
     }),
     route("DELETE", "/v1/config/{kind}/{namespace}/{name}", (request) => {
-      const result = store.deleteOne(keyIn(request), request.query.get("dryRun") === "true");
+      const result = stored(() => store.deleteOne(keyIn(request), request.query.get("dryRun") === "true"));
       if (result === "absent") throw notFound(`there is no ${keyIn(request)}`);
       const [kind, namespace, name] = keyIn(request).split("/");
-      return json({ kind, namespace, name, result });
+      const hiding = store.hiding(keyIn(request));
+      return json({ kind, namespace, name, result, ...(hiding ? { findings: [hiding] } : {}) });
     }),
     route("POST", "/v1/config/apply", change("apply")),
     route("POST", "/v1/config/delete", change("delete")),
@@ -66,6 +68,17 @@ export const configRoutes = ({ store, analyzeContext }: ConfigRoutesOptions): re
       return listAnswer("Finding", findings, summary);
     }),
   ];
+};
+
+/** What the store cannot keep is answered 507. */
+const stored = <T>(run: () => T): T => {
+  try {
+    return run();
+  } catch (error) {
+    if (!(error instanceof WeftError)) throw error;
+    const { code, message, next } = error;
+    throw new HttpRefusal(507, code, message, next === undefined ? {} : { next });
+  }
 };
 
 /** The document, and where it came from. */

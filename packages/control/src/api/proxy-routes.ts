@@ -3,9 +3,10 @@ import type { Clock } from "@weft/core/world";
 import { type Route, route } from "@weft/net/http/routes";
 import type { HttpRequest } from "@weft/net/http/server";
 import { resourceTypeOfUrl, resourceTypes } from "@weft/xds/resource";
-import type { Snapshot, TypeSnapshot } from "@weft/xds/snapshot";
 import type { TypeSync } from "@weft/xds/stream-messages";
-import type { ConnectedProxy } from "../push/ads.ts";
+import type { ConnectedProxy } from "../push/connected-proxy.ts";
+import { configDump } from "../status/config-dump.ts";
+import { findProxy, newestOf } from "../status/find-proxy.ts";
 import { json, listAnswer, notFound } from "./answers.ts";
 
 export interface ProxyRoutesOptions {
@@ -16,16 +17,10 @@ export interface ProxyRoutesOptions {
 export const proxyRoutes = ({ proxies, clock }: ProxyRoutesOptions): readonly Route[] => {
   const wall = (ms: number | undefined): string | undefined =>
     ms === undefined ? undefined : new Date(clock.wallMs() - clock.nowMs() + ms).toISOString();
-  /** The newest stream of each proxy, by id. */
-  const newest = (): readonly ConnectedProxy[] => {
-    const byId = new Map(proxies().map((connected) => [connected.proxy.id, connected]));
-    return [...byId.values()].sort((a, b) => (a.proxy.id < b.proxy.id ? -1 : 1));
-  };
+  const newest = (): readonly ConnectedProxy[] => newestOf(proxies());
   const find = ({ query }: HttpRequest): ConnectedProxy => {
     const wanted = query.get("proxyID") ?? "";
-    const found = newest().find(
-      ({ proxy: { id, workload, namespace } }) => id === wanted || `${workload}.${namespace}` === wanted,
-    );
+    const found = findProxy(proxies(), wanted);
     if (!found)
       throw notFound(`no connected proxy is ${wanted === "" ? "named: give proxyID" : wanted}`, "GET /v1/proxies");
     return found;
@@ -36,7 +31,8 @@ export const proxyRoutes = ({ proxies, clock }: ProxyRoutesOptions): readonly Ro
       const items = newest().map((connected) => proxyItem(connected, wall));
       const statuses = items.flatMap(({ types }) => Object.values(types).map(({ status }) => status));
       const count = (status: string): number => statuses.filter((other) => other === status).length;
-      return listAnswer("Proxy", items, { synced: count("SYNCED"), stale: count("STALE"), nack: count("NACK") });
+      const summary = { synced: count("SYNCED"), stale: count("STALE"), nack: count("NACK"), error: count("ERROR") };
+      return listAnswer("Proxy", items, summary);
     }),
     route("GET", "/debug/syncz", () => json(newest().map((connected) => istioSync(connected, wall)))),
     route("GET", "/debug/adsz", () => {
@@ -136,48 +132,4 @@ const istioSync = (connected: ConnectedProxy, wall: Wall): object => {
     ...Object.fromEntries(versions),
     types: item.types,
   };
-};
-
-const dumpPrefix = "type.googleapis.com/envoy.admin.v3.";
-
-/** What a proxy should have, in the shape of Envoy's config dump. */
-const configDump = (snapshot: Snapshot): readonly object[] => {
-  const list = (
-    kind: string,
-    shape: (entry: { name: string; version: string; json: object }) => object,
-  ): readonly object[] => {
-    const type = resourceTypes.find((type) => type.kind === kind);
-    const found: TypeSnapshot | undefined = snapshot.types.get(type?.typeUrl ?? "");
-    return [...(found?.entries.values() ?? [])].map(({ name, version, json, typeUrl }) =>
-      shape({ name, version, json: { "@type": typeUrl, ...json } }),
-    );
-  };
-  return [
-    {
-      "@type": `${dumpPrefix}ClustersConfigDump`,
-      dynamicActiveClusters: list("cluster", ({ version, json }) => ({ versionInfo: version, cluster: json })),
-    },
-    {
-      "@type": `${dumpPrefix}EndpointsConfigDump`,
-      dynamicEndpointConfigs: list("endpoints", ({ version, json }) => ({
-        versionInfo: version,
-        endpointConfig: json,
-      })),
-    },
-    {
-      "@type": `${dumpPrefix}ListenersConfigDump`,
-      dynamicListeners: list("listener", ({ name, version, json }) => ({
-        name,
-        activeState: { versionInfo: version, listener: json },
-      })),
-    },
-    {
-      "@type": `${dumpPrefix}RoutesConfigDump`,
-      dynamicRouteConfigs: list("route", ({ version, json }) => ({ versionInfo: version, routeConfig: json })),
-    },
-    {
-      "@type": `${dumpPrefix}SecretsConfigDump`,
-      dynamicActiveSecrets: list("secret", ({ name, version }) => ({ name, versionInfo: version })),
-    },
-  ];
 };

@@ -10,7 +10,7 @@ export const tokenRoutes = (tokens: JoinTokens, clock: Clock): readonly Route[] 
   route("POST", "/v1/tokens", (request) => {
     const { ttlSeconds, uses, namespace, serviceAccount } = readWish(request);
     const wish = {
-      uses: uses ?? ("unlimited" as const),
+      ...(uses === undefined ? {} : { uses }),
       ...(ttlSeconds === undefined ? {} : { ttlMs: ttlSeconds * 1000 }),
       ...(namespace === undefined ? {} : { namespace }),
       ...(serviceAccount === undefined ? {} : { serviceAccount }),
@@ -42,7 +42,7 @@ const readWish = (request: HttpRequest) => {
   };
   return {
     ttlSeconds: number("ttlSeconds"),
-    uses: number("uses"),
+    uses: given("uses") === "unlimited" ? ("unlimited" as const) : number("uses"),
     namespace: text("namespace"),
     serviceAccount: text("serviceAccount"),
   };

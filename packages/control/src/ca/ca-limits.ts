@@ -17,6 +17,8 @@ export const caLimits = {
   issuedBurst: 4000,
   tokenTtlDefaultMs: hour,
   tokenTtlMaxMs: 366 * day,
+  /** What a token gets that is made without saying. */
+  tokenUsesDefault: 1,
   tokenUsesMax: 1_000_000,
   tokensMax: 10_000,
 } as const;

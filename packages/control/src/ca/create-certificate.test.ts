@@ -26,6 +26,7 @@ const setUp = (burst = 100) => {
     authority: openAuthority({ store, trustDomain: "cluster.local", nowMs, randomBytes }),
     tokens: openJoinTokens({ store, randomBytes }),
     budget: createIssueBudget(1, burst),
+    systemNamespace: "istio-system",
     log: silentLogger,
   };
   return {
@@ -165,4 +166,38 @@ test("the service answers bytes with bytes and refusals with a status", async ()
   const hasStatus = (status: number) => (error: unknown) => error instanceof GrpcError && error.status === status;
   await assert.rejects(handler.handle(request, call), hasStatus(grpcStatus.unauthenticated));
   await assert.rejects(handler.handle(Buffer.from([255]), call), hasStatus(grpcStatus.invalidArgument));
+});
+
+test("a token gives a system identity only when it was made for it by name", () => {
+  const { ask, token } = setUp();
+  const gateway = "spiffe://cluster.local/ns/istio-system/sa/gateway";
+  const istiod = "spiffe://cluster.local/ns/istio-system/sa/istiod";
+  const elsewhere = "spiffe://cluster.local/ns/shop/sa/istiod";
+  const cases: readonly (readonly [grant: NewToken, wanted: string, given: boolean])[] = [
+    [{}, gateway, false],
+    [{}, istiod, false],
+    [{}, elsewhere, false],
+    [{ serviceAccount: "gateway" }, gateway, false],
+    [{ serviceAccount: "istiod" }, istiod, false],
+    [{ namespace: "istio-system" }, istiod, false],
+    [{ namespace: "shop" }, elsewhere, false],
+    [{ namespace: "istio-system" }, gateway, true],
+    [{ namespace: "istio-system", serviceAccount: "istiod" }, istiod, true],
+    [{ serviceAccount: "istiod" }, elsewhere, true],
+    [{}, web, true],
+  ];
+  for (const [grant, wanted, given] of cases) {
+    const authorization = token(grant);
+    const answer = identityOf(ask({ authorization }, csrFor(wanted)));
+    assert.equal(answer, given ? `URI:${wanted}` : "7 WF7117", `${JSON.stringify(grant)} ${wanted}`);
+  }
+});
+
+test("a refused system identity uses up no token, and a certificate renews its own", () => {
+  const { ask, token } = setUp();
+  const istiod = "spiffe://cluster.local/ns/istio-system/sa/istiod";
+  const authorization = token();
+  assert.equal(identityOf(ask({ authorization }, csrFor(istiod))), "7 WF7117");
+  assert.equal(identityOf(ask({ authorization }, csrFor(web))), `URI:${web}`);
+  assert.equal(identityOf(ask({ spiffe: istiod }, csrFor())), `URI:${istiod}`);
 });

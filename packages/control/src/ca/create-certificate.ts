@@ -41,6 +41,8 @@ export interface CreateCertificateOptions {
   readonly authority: Authority;
   readonly tokens: JoinTokens;
   readonly budget: IssueBudget;
+  /** Where the control plane itself lives: a token must name this namespace to give an identity in it. */
+  readonly systemNamespace: string;
   readonly log: Logger;
 }
 
@@ -67,7 +69,7 @@ export const createCertificate = (
 const refused = (status: number, message: string): CertificateAnswer => ({ kind: "refused", status, message });
 
 const decide = (
-  { authority, tokens, budget }: CreateCertificateOptions,
+  { authority, tokens, budget, systemNamespace }: CreateCertificateOptions,
   caller: CertificateCaller,
   question: CertificateQuestion,
   nowMs: number,
@@ -93,7 +95,7 @@ const decide = (
       "WF7112 the request names something else than one SPIFFE identity of a workload",
     );
   }
-  const identity = allowedIdentity({ shown, token, wanted, trustDomain: authority.trustDomain });
+  const identity = allowedIdentity({ shown, token, wanted, trustDomain: authority.trustDomain, systemNamespace });
   if (typeof identity === "string") return refused(grpcStatus.permissionDenied, identity);
   if (identity.usesToken && token) tokens.use(token.id);
   const ttlMs = question.validityDuration > 0n ? Number(question.validityDuration) * 1000 : caLimits.leafTtlDefaultMs;
@@ -127,7 +129,16 @@ interface Claims {
   readonly token: TokenInfo | undefined;
   readonly wanted: Identity | undefined;
   readonly trustDomain: string;
+  readonly systemNamespace: string;
 }
+
+/** The control plane's own service account, under which Istio's agents expect it. */
+export const systemServiceAccount = "istiod";
+
+/** Whether the identity is one that others obey, and the token was not made for it by name. */
+const isUnboundSystem = (identity: Identity, token: TokenInfo, systemNamespace: string): boolean =>
+  (identity.namespace === systemNamespace && token.namespace === undefined) ||
+  (identity.serviceAccount === systemServiceAccount && token.serviceAccount === undefined);
 
 /** The identity these claims allow, or why there is none. A certificate renews itself without using up a token. */
 const allowedIdentity = ({
@@ -135,6 +146,7 @@ const allowedIdentity = ({
   token,
   wanted,
   trustDomain,
+  systemNamespace,
 }: Claims): { readonly identity: Identity; readonly usesToken: boolean } | string => {
   if (shown && shown.trustDomain === trustDomain && (!wanted || sameIdentity(shown, wanted))) {
     return { identity: shown, usesToken: false };
@@ -154,6 +166,8 @@ const allowedIdentity = ({
   const allowed =
     (namespace === undefined || namespace === identity.namespace) &&
     (serviceAccount === undefined || serviceAccount === identity.serviceAccount);
+  if (allowed && isUnboundSystem(identity, token, systemNamespace))
+    return `WF7117 ${formatIdentity(identity)} is the system's own: the join token must be made for it by name`;
   return allowed ? { identity, usesToken: true } : `WF7111 the join token does not allow ${formatIdentity(identity)}`;
 };
 

@@ -60,7 +60,12 @@ export const openJoinTokens = ({ store, randomBytes }: JoinTokensOptions): JoinT
 
   return {
     create: (wanted, nowMs) => {
-      const { ttlMs = caLimits.tokenTtlDefaultMs, uses = 1, namespace, serviceAccount } = wanted;
+      const {
+        ttlMs = caLimits.tokenTtlDefaultMs,
+        uses = caLimits.tokenUsesDefault,
+        namespace,
+        serviceAccount,
+      } = wanted;
       checkRange(ttlMs, uses);
       prune(nowMs);
       if (tokens.size >= caLimits.tokensMax) {

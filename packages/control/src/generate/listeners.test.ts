@@ -153,6 +153,25 @@ test("intercepted mode: virtualInbound tells ports apart, passes on what it does
   );
 });
 
+test("intercepted by TPROXY the inbound listener is transparent, and IPv6 has a source of its own to pass on from", () => {
+  const mesh = testMesh({ yaml: kubernetesService("web", { ip: "10.96.0.1", port: 80 }) });
+  const generated = (facts: Record<string, string>) =>
+    mesh.generator.generate(testProxy(facts, "sidecar~10.1.0.1~web-1.default~default.svc.cluster.local")).resources;
+  const redirect = generated({ INTERCEPTION_MODE: "REDIRECT" });
+  assert.equal(redirect.listener.get("virtualInbound")?.transparent, undefined);
+  const tproxy = generated({ INTERCEPTION_MODE: "TPROXY", INSTANCE_IPS: "10.1.0.1,fd00::1" });
+  const inbound = tproxy.listener.get("virtualInbound");
+  assert.equal(inbound?.transparent, true);
+  assert.deepEqual(
+    inbound?.additionalAddresses?.map(({ address }) => address?.socketAddress?.address),
+    ["::"],
+  );
+  assert.deepEqual(tproxy.cluster.get("InboundPassthroughCluster")?.upstreamBindConfig, {
+    sourceAddress: { address: "127.0.0.6", portValue: 0 },
+    extraSourceAddresses: [{ address: { address: "::6", portValue: 0 } }],
+  });
+});
+
 test("intercepted mode: HTTP shares a listener by port, TCP has one by address, sniffed ports have both", () => {
   const mesh = testMesh({
     yaml:
@@ -177,6 +196,8 @@ test("intercepted mode: HTTP shares a listener by port, TCP has one by address, 
   assert.equal(resources.route.get("80")?.ignorePortInHostMatching, true);
   assert.ok(resources.route.get("80")?.virtualHosts?.[0]?.domains?.includes("10.96.0.2"));
   const shared = resources.listener.get("0.0.0.0_80");
+  assert.deepEqual(shared?.metadata?.filterMetadata?.weft, { clientFirst: true }, "every service there says HTTP");
+  assert.equal(resources.listener.get("10.96.0.4_7000")?.metadata, undefined);
   assert.deepEqual(
     [shared?.bindToPort, shared?.filterChains?.map(shape), shared?.defaultFilterChain?.name],
     [false, ["http/1.1,h2c/raw_buffer→http"], "PassthroughFilterChain"],

@@ -100,12 +100,22 @@ const sniffed = (scope: Scope) => ({
   continueOnListenerFiltersTimeout: true,
 });
 
+/**
+ * Where every service of a port says that it speaks HTTP, clients begin: our sidecar need not connect ahead for one that
+ * is slow to.
+ */
+const clientFirst = (members: readonly PortMember[]): Pick<ListenerJson, "metadata"> =>
+  members.every(({ port }) => isHttp(port.protocol))
+    ? { metadata: { filterMetadata: { weft: { clientFirst: true } } } }
+    : {};
+
 /** All HTTP of one port: requests are told apart by Host; what is no HTTP passes as it came. */
 const sharedPortListener = (scope: Scope, port: number, members: readonly PortMember[]): ListenerJson => ({
   name: `0.0.0.0_${port}`,
   ...anyAddress(scope, port),
   bindToPort: false,
   trafficDirection: "OUTBOUND",
+  ...clientFirst(members),
   ...sniffed(scope),
   filterChains: [
     {

@@ -28,6 +28,10 @@ const unknownName =
   "WF5013 the mesh knows no service of this name, and explicit mode resolves no other names. " +
   "Next: declare the host by a ServiceEntry, or call it without the proxy";
 
+const unknownPort =
+  "WF5014 the mesh knows the service, but it has no such port. " +
+  "Next: leave the port out of the Host, or look its ports up with weft registry";
+
 /**
  * As dialled where connections are intercepted. In explicit mode the Host is all there is: an address is dialled (our
  * sidecar reads it from the header added here, Envoy from the Host itself), a name cannot be.
@@ -159,7 +163,21 @@ export const httpProxyTable = (context: RouteContext): RouteConfigurationJson =>
     const domains = namesOf(host, client(scope)).flatMap((name) => [name, `${name}:80`]);
     hosts.push(virtualHost(`${host}:80`, domains, routes));
   }
-  return table(httpProxyRoute, [...hosts, catchAll(scope)]);
+  return table(httpProxyRoute, [...hosts, ...wrongPorts(scope), catchAll(scope)]);
+};
+
+/** Names of services with any port that is none of theirs. */
+const wrongPorts = (scope: Scope): readonly VirtualHostJson[] => {
+  const services = [...scope.model.visibleServices(scope.proxy.namespace).values()];
+  const domains = services
+    .filter(({ hostname }) => !hostname.startsWith("*"))
+    .flatMap(({ hostname }) => namesOf(hostname, client(scope)).map((name) => `${name}:*`));
+  const route: RouteJson = {
+    name: "wrong_port",
+    match: { prefix: "/" },
+    directResponse: { status: 502, body: { inlineString: unknownPort } },
+  };
+  return domains.length === 0 ? [] : [virtualHost("wrong_port", domains, [route])];
 };
 
 const hostAddresses = ({ addresses }: Service): readonly string[] =>

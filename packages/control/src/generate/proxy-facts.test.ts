@@ -18,6 +18,7 @@ test("a node's id and metadata give the facts, with Istio's defaults", () => {
     cluster: "",
     locality: "eu/a/",
     mode: "REDIRECT",
+    agent: "",
     native: false,
     sdsCluster: undefined,
     outbound: { host: "127.0.0.1", port: 15001 },

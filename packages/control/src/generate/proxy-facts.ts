@@ -30,6 +30,8 @@ export interface ProxyFacts {
   readonly cluster: string;
   readonly locality: string;
   readonly mode: InterceptionMode;
+  /** What the client calls itself, such as `envoy`. */
+  readonly agent: string;
   /** Our own sidecar: has Istio's filters and its own keys. */
   readonly native: boolean;
   /** The SDS cluster that gives it keys; `undefined`: it has none, so no TLS is configured. */
@@ -87,6 +89,7 @@ export const parseProxyFacts = (node: NodeJson): ProxyFacts => {
     cluster: text(metadata.CLUSTER_ID) ?? "",
     locality: localityText(node.locality),
     mode: parseMode(text(metadata.INTERCEPTION_MODE)),
+    agent: node.userAgentName ?? "",
     native,
     sdsCluster: native ? nativeSdsCluster : text(metadata.WEFT_SDS),
     outbound: parseAddress(text(metadata.WEFT_OUTBOUND) ?? "") ?? { host: "127.0.0.1", port: 15001 },

@@ -324,3 +324,26 @@ test("TCP services are reached by CONNECT", () => {
     },
   ]);
 });
+
+test("a service's name with a port that it does not have is told apart from a name nobody knows", () => {
+  const { host } = tableOf("");
+  const wrong = host("wrong_port");
+  const domains = wrong?.domains ?? [];
+  assert.ok(domains.includes("catalog:*") && domains.includes("web.default.svc.cluster.local:*"));
+  const [route] = wrong?.routes ?? [];
+  assert.equal(route?.directResponse?.status, 502);
+  assert.match(route?.directResponse?.body?.inlineString ?? "", /^WF5014 .*Next: /);
+});
+
+test("wildcard hosts have no names whose ports could be wrong", () => {
+  const entry = `
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: { name: w }
+spec: { hosts: ["*.example.com"], ports: [{ number: 80, name: http, protocol: HTTP }], location: MESH_EXTERNAL }
+`;
+  const { host, table } = tableOf(entry, { instances: [] });
+  assert.ok(table.virtualHosts?.some(({ domains }) => domains?.includes("*.example.com:80")));
+  assert.equal(host("wrong_port"), undefined);
+});

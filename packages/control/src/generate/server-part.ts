@@ -14,6 +14,7 @@ import { httpConnectionManager, httpInspector, originalDst, tcpFilters, tlsInspe
 import { type InboundProtocol, inboundChains, needs } from "./inbound-chains.ts";
 import { blackHoleCluster, inboundCluster, inboundPassthroughCluster } from "./names.ts";
 import { anyAddress, explicitListener, socketAddress } from "./outbound-listeners.ts";
+import { hasIPv6 } from "./proxy-facts.ts";
 import { httpRbac, networkRbac } from "./rbac.ts";
 import { emptyDraft, type Generated, note } from "./resource-set.ts";
 import type { Scope } from "./scope.ts";
@@ -82,7 +83,8 @@ const inboundTargets = (scope: Scope): readonly InboundTarget[] => {
     found.set(record.port, {
       address: record.address,
       port: record.port,
-      appAddress: "127.0.0.1",
+      // Where the machine has IPv6 alone, its programs may listen there alone.
+      appAddress: proxy.addresses.some((address) => !address.includes(":")) ? "127.0.0.1" : "::1",
       appPort: record.port,
       protocol: port.protocol,
       service,
@@ -140,7 +142,10 @@ const inboundPassthrough = (scope: Scope): ClusterJson => ({
   lbPolicy: "CLUSTER_PROVIDED",
   connectTimeout: toProtoDuration(scope.model.mesh.connectTimeoutMs),
   circuitBreakers: circuitBreakers({}),
-  upstreamBindConfig: { sourceAddress: { address: "127.0.0.6", portValue: 0 } },
+  upstreamBindConfig: {
+    sourceAddress: { address: "127.0.0.6", portValue: 0 },
+    ...(hasIPv6(scope.proxy) ? { extraSourceAddresses: [{ address: { address: "::6", portValue: 0 } }] } : {}),
+  },
   typedExtensionProtocolOptions: asClient("auto"),
 });
 

@@ -3,33 +3,24 @@ import { WeftError } from "@weft/core/error";
 import { grpcStatus } from "@weft/core/grpc-status";
 import type { Clock, Logger, SetTimer } from "@weft/core/world";
 import type { BidiCall, BidiEvents, GrpcHandler } from "@weft/net/grpc/calls";
+import { frameMessage } from "@weft/net/grpc/message-reader";
 import { GrpcError } from "@weft/net/grpc/status";
-import { readDeltaAck } from "@weft/xds/delta-ack";
-import { adsDeltaPath, adsSotwPath, decodeDeltaRequest, decodeDiscoveryRequest } from "@weft/xds/discovery";
+import { adsDeltaPath, adsSotwPath, encodeDeltaResponse, encodeDiscoveryResponse } from "@weft/xds/discovery";
 import type { NodeJson } from "@weft/xds/gen/envoy/config/core/v3/base";
 import { resourceTypes } from "@weft/xds/resource";
 import { createResponseFrames, type ResponseFrames } from "@weft/xds/response-frames";
 import { ServerStream } from "@weft/xds/server-stream";
 import type { Snapshot } from "@weft/xds/snapshot";
-import type { StreamInput, StreamMode, StreamOutput, StreamRequest, TypeSync } from "@weft/xds/stream-messages";
+import type { StreamInput, StreamMode, StreamOutput, StreamRequest } from "@weft/xds/stream-messages";
 import { type ProxyFacts, parseProxyFacts } from "../generate/proxy-facts.ts";
+import { type AnswerDebug, isDebugType } from "../status/debug-types.ts";
+import { version } from "../version.ts";
+import type { ConnectedProxy } from "./connected-proxy.ts";
 import { identityMismatch } from "./identity.ts";
+import { messageBytesMaxOf } from "./message-limits.ts";
 import type { Publisher } from "./publisher.ts";
 import type { PushMetrics } from "./push-metrics.ts";
-
-/** A proxy as status commands see it. */
-export interface ConnectedProxy {
-  readonly proxy: ProxyFacts;
-  readonly node: NodeJson;
-  readonly mode: StreamMode;
-  readonly peerAddress: string;
-  readonly secure: boolean;
-  readonly connectedAtMs: number;
-  /** Times of the clock's `nowMs`. */
-  readonly types: () => readonly TypeSync[];
-  /** What it was told to have. */
-  readonly snapshot: () => Snapshot | undefined;
-}
+import { readStreamRequest } from "./stream-requests.ts";
 
 export interface AdsService {
   /** By path, for the gRPC servers. */
@@ -42,11 +33,17 @@ export interface AdsService {
 export interface AdsOptions {
   readonly publisher: Publisher;
   readonly trustDomain: string;
+  readonly answerDebug: AnswerDebug;
   readonly clock: Clock;
   readonly setTimer: SetTimer;
   readonly log: Logger;
   readonly metrics: PushMetrics;
 }
+
+/** A stream that does not say whose it is within this time is ended. */
+const identityTimeoutMs = 15_000;
+/** A text that istioctl reads as JSON. */
+const controlPlaneId = JSON.stringify({ Component: "weft", ID: "weft", Info: { version } });
 
 export const createAds = (options: AdsOptions): AdsService => {
   const connected = new Set<AdsStream>();
@@ -54,6 +51,7 @@ export const createAds = (options: AdsOptions): AdsService => {
   const shared: Shared = {
     ...options,
     frames,
+    connected: () => [...connected].flatMap((stream) => stream.describe() ?? []),
     opened: (stream) => {
       connected.add(stream);
       options.metrics.connected.set(connected.size);
@@ -72,13 +70,14 @@ export const createAds = (options: AdsOptions): AdsService => {
       [adsSotwPath, method("sotw")],
       [adsDeltaPath, method("delta")],
     ]),
-    proxies: () => [...connected].flatMap((stream) => stream.describe() ?? []),
+    proxies: shared.connected,
     frames,
   };
 };
 
 interface Shared extends AdsOptions {
   readonly frames: ResponseFrames;
+  readonly connected: () => readonly ConnectedProxy[];
   readonly opened: (stream: AdsStream) => void;
   readonly gone: (stream: AdsStream) => void;
 }
@@ -97,6 +96,10 @@ class AdsStream implements BidiEvents {
   #proxy: ProxyFacts | undefined;
   #snapshot: Snapshot | undefined;
   #over = false;
+  /** Until the first request. */
+  #silence: Disposable | undefined;
+  #debugAnswers = 0;
+  #debugUnread = false;
 
   constructor(mode: StreamMode, call: BidiCall, shared: Shared) {
     this.#mode = mode;
@@ -111,14 +114,23 @@ class AdsStream implements BidiEvents {
       nextEpoch,
       skipsHeldEndpoints: isNative,
       versionIsExact: isNative,
+      messageBytesMax: () => messageBytesMaxOf(this.#proxy),
     });
+    this.#silence = shared.setTimer(() => {
+      this.#refuse("silent", grpcStatus.deadlineExceeded, "WF3021 no first request came in time");
+    }, identityTimeoutMs);
   }
 
   message(bytes: Uint8Array): void {
-    this.#handle({ kind: "request", request: this.#decode(bytes) });
+    this.#silence?.[Symbol.dispose]();
+    this.#silence = undefined;
+    const request = this.#decode(bytes);
+    if (isDebugType(request.typeUrl)) this.#answerDebug(request);
+    else this.#handle({ kind: "request", request });
   }
 
   drained(): void {
+    this.#debugUnread = false;
     this.#handle({ kind: "writable", writable: true });
   }
 
@@ -128,6 +140,7 @@ class AdsStream implements BidiEvents {
 
   closed(): void {
     this.#over = true;
+    this.#silence?.[Symbol.dispose]();
     this.#machineTimer?.[Symbol.dispose]();
     this.#subscription?.[Symbol.dispose]();
     this.#shared.gone(this);
@@ -146,15 +159,37 @@ class AdsStream implements BidiEvents {
       connectedAtMs: this.#connectedAtMs,
       types: () => this.#machine.syncz(),
       snapshot: () => this.#snapshot,
+      isSubscribed: (typeUrl, name) => this.#machine.isSubscribed(typeUrl, name),
     };
   }
 
   #decode(bytes: Uint8Array): StreamRequest {
     try {
-      return this.#mode === "delta" ? deltaRequest(bytes) : sotwRequest(bytes);
+      return readStreamRequest(this.#mode, bytes);
     } catch (cause) {
       throw new GrpcError(grpcStatus.invalidArgument, "the message is not a discovery request", { cause });
     }
+  }
+
+  /** Questions carry no nonce; what carries one acknowledges an answer. */
+  #answerDebug(request: StreamRequest): void {
+    if (this.#over || request.nonce !== "") return;
+    if (!this.#proxy && !request.node?.id) {
+      this.#refuse("protocol", grpcStatus.invalidArgument, "the first request of a stream must have node.id");
+      return;
+    }
+    if (this.#debugUnread) throw new GrpcError(grpcStatus.resourceExhausted, "the last answer is not read yet");
+    const { typeUrl } = request;
+    const names = request.mode === "delta" ? request.subscribe : request.names;
+    const resources = this.#shared.answerDebug(this.#call, { typeUrl, names }, this.#shared.connected());
+    const common = { resources, typeUrl, nonce: `debug-${++this.#debugAnswers}`, controlPlaneId };
+    const bytes =
+      this.#mode === "delta"
+        ? encodeDeltaResponse({ ...common, systemVersion: "", removed: [] })
+        : encodeDiscoveryResponse({ ...common, versionInfo: "" });
+    if (this.#call.send(frameMessage(bytes))) return;
+    this.#debugUnread = true;
+    this.#machine.handle({ kind: "writable", writable: false }, this.#shared.clock.nowMs());
   }
 
   #handle(input: StreamInput): void {
@@ -197,6 +232,14 @@ class AdsStream implements BidiEvents {
         });
         return true;
       }
+      case "tooLarge":
+        metrics.tooLarge.add(1, labelOf(output.typeUrl));
+        log.error("configuration is too large for this proxy, the last good stays", {
+          proxy: this.#proxy?.id,
+          type: labelOf(output.typeUrl),
+          error: output.error,
+        });
+        return true;
       case "close":
         this.#refuse("protocol", output.status, output.message);
         return true;
@@ -233,6 +276,7 @@ class AdsStream implements BidiEvents {
   }
 
   #refuse(reason: string, status: number, message: string): void {
+    if (this.#over) return;
     this.#over = true;
     this.#shared.metrics.refused.add(1, reason);
     this.#shared.log.warn("stream refused", { address: this.#call.peer.address, reason: message });
@@ -261,40 +305,3 @@ const labels: ReadonlyMap<string, string> = new Map(
 
 /** Istio's label values: cds, eds, lds … */
 const labelOf = (typeUrl: string): string => labels.get(typeUrl) ?? "other";
-
-const sotwRequest = (bytes: Uint8Array): StreamRequest => {
-  const { versionInfo, node, resourceNames, typeUrl, responseNonce, errorDetail } = decodeDiscoveryRequest(bytes);
-  return {
-    mode: "sotw",
-    typeUrl,
-    node,
-    nonce: responseNonce,
-    error: errorDetail?.message,
-    version: versionInfo,
-    names: resourceNames,
-  };
-};
-
-const noNames: readonly string[] = [];
-const noVersions: ReadonlyMap<string, string> = new Map();
-
-const deltaRequest = (bytes: Uint8Array): StreamRequest => {
-  const ack = readDeltaAck(bytes);
-  if (ack) {
-    const { typeUrl, nonce } = ack;
-    const nothing = { node: undefined, error: undefined, subscribe: noNames, unsubscribe: noNames };
-    return { mode: "delta", typeUrl, nonce, initialVersions: noVersions, ...nothing };
-  }
-  const { node, typeUrl, subscribe, unsubscribe, initialVersions, responseNonce, errorDetail } =
-    decodeDeltaRequest(bytes);
-  return {
-    mode: "delta",
-    typeUrl,
-    node,
-    nonce: responseNonce,
-    error: errorDetail?.message,
-    subscribe,
-    unsubscribe,
-    initialVersions,
-  };
-};

@@ -10,6 +10,7 @@ export interface PushMetrics {
   readonly connected: Gauge;
   readonly refused: Counter;
   readonly badResources: Gauge;
+  readonly tooLarge: Counter;
 }
 
 const secondsBounds = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 3, 5, 10, 20, 30];
@@ -26,5 +27,6 @@ export const createPushMetrics = (metrics: Metrics): PushMetrics => ({
   sentBytes: metrics.counter("pilot_xds_sent_bytes_total", "Bytes of responses, by type.", ["type"]),
   connected: metrics.gauge("pilot_xds", "Proxies connected."),
   refused: metrics.counter("pilot_xds_refused_total", "Streams refused, by reason.", ["reason"]),
+  tooLarge: metrics.counter("weft_xds_too_large_total", "Configuration too large for its proxy, by type.", ["type"]),
   badResources: metrics.gauge("pilot_xds_bad_resources", "Resources left at their last good form."),
 });

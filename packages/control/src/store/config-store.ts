@@ -7,7 +7,7 @@ import type { Finding } from "@weft/config/finding";
 import { parseConfig } from "@weft/config/parse-config";
 import type { Source } from "@weft/core/collection";
 import { sameValue } from "@weft/core/equal";
-import { formatPosition } from "@weft/core/error";
+import { formatPosition, type SourcePosition, WeftError } from "@weft/core/error";
 import type { Logger } from "@weft/core/world";
 import { contentHash } from "@weft/xds/snapshot";
 import { type ConfigItem, configItem } from "../model/config-item.ts";
@@ -22,6 +22,8 @@ export interface StoredChange {
   readonly over: string;
   /** Decides age among objects without timestamps. */
   readonly order: number;
+  /** Where the object was applied from, as the one who applied it calls that. */
+  readonly source?: SourcePosition;
 }
 
 export interface ChangePersistence {
@@ -46,10 +48,12 @@ export interface ConfigFile {
 export interface ConfigStore {
   /** Takes over the folder's files. An object that is no longer right stays as it last was. */
   setFiles(files: readonly ConfigFile[]): void;
-  /** Nothing is taken when any object has an error. */
+  /** Nothing is taken when any object has an error, or cannot be stored (throws WF8507). */
   apply(text: string, options: ChangeOptions): ChangeAnswer;
   delete(text: string, options: ChangeOptions): ChangeAnswer;
   deleteOne(key: string, dryRun: boolean): ChangeResult;
+  /** What is to be told of an object whose deletion only hides it, because a file of the folder has it. */
+  hiding(key: string): Finding | undefined;
   get(key: string): ConfigObject | undefined;
   /** In the order of their keys. */
   list(): readonly ConfigObject[];
@@ -123,7 +127,11 @@ export const createConfigStore = ({ source, commit, persistence, log }: ConfigSt
       if (now === "" && object) continue;
       if (now === stored.over && !(object && now === hashOf(object))) continue;
       changes.delete(key);
-      persistence.remove(key);
+      try {
+        persistence.remove(key);
+      } catch (error) {
+        log.error("an overtaken change is still stored", { code: "WF8508", object: key, error: String(error) });
+      }
       if (now !== hashOf(object)) log.info("a file's newer text replaces a change made over the API", { object: key });
     }
   };
@@ -138,9 +146,47 @@ export const createConfigStore = ({ source, commit, persistence, log }: ConfigSt
     }
     const order = before?.stored.order ?? nextOrder++;
     const text = object && JSON.stringify(objectDocument(object));
-    const stored: StoredChange = { key, text, over: hashOf(inFile), order };
+    const origin = object && { source: object.source };
+    const stored: StoredChange = { key, text, over: hashOf(inFile), order, ...origin };
     persistence.save(stored);
     changes.set(key, { stored, object: object && { ...object, creationOrder: inFile?.creationOrder ?? order } });
+  };
+
+  /** All of the changes, or none: what was stored before one could not be is put back as it was. */
+  const together = <T>(run: () => T): T => {
+    const before = new Map(changes);
+    const order = nextOrder;
+    try {
+      return run();
+    } catch (cause) {
+      const touched = new Set([...before.keys(), ...changes.keys()]);
+      for (const key of touched) if (before.get(key) !== changes.get(key)) putBack(key, before.get(key));
+      changes.clear();
+      for (const [key, change] of before) changes.set(key, change);
+      nextOrder = order;
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new WeftError("WF8507", `the change cannot be stored, so nothing was taken: ${reason}`, {
+        next: "make room in the control plane's data folder, or make it writable, and try again",
+        cause,
+      });
+    }
+  };
+  const putBack = (key: string, change: Change | undefined): void => {
+    try {
+      if (change) persistence.save(change.stored);
+      else persistence.remove(key);
+    } catch (error) {
+      log.error("a change that was given up is still stored", { code: "WF8508", object: key, error: String(error) });
+    }
+  };
+
+  const hiding = (key: string): Finding | undefined => {
+    const object = fromFiles.get(key);
+    if (!object) return undefined;
+    const { kind, namespace, name, source: at } = object;
+    const { file, line, column } = at;
+    const message = `${kind} ${namespace}/${name} is still at ${formatPosition(at)}: deleted, it stays hidden until that text changes`;
+    return { code: "WF8010", level: "warning", message, kind, namespace, name, file, line, column, also: [] };
   };
 
   const remove = (key: string, dryRun: boolean): ChangeResult => {
@@ -165,34 +211,44 @@ export const createConfigStore = ({ source, commit, persistence, log }: ConfigSt
       const { objects, findings: reading } = parseConfig(text, file);
       const findings = [...reading, ...duplicatesIn(objects)];
       if (findings.some(({ level }) => level === "error")) return { items: [], findings };
-      const items = objects.map((object): AppliedObject => {
-        const before = effective(keyOf(object));
-        const result = !before ? "created" : sameObject(before, object) ? "unchanged" : "configured";
-        if (!dryRun && result !== "unchanged") change(keyOf(object), object);
-        return { ...facts(object), result };
-      });
+      const items = together(() =>
+        objects.map((object): AppliedObject => {
+          const before = effective(keyOf(object));
+          const result = !before ? "created" : sameObject(before, object) ? "unchanged" : "configured";
+          if (!dryRun && result !== "unchanged") change(keyOf(object), object);
+          return { ...facts(object), result };
+        }),
+      );
       if (!dryRun) publish();
       return { items, findings };
     },
     delete(text, { file, dryRun }) {
       const { objects, findings } = parseConfig(text, file);
       if (findings.some(({ level }) => level === "error")) return { items: [], findings };
-      const items = objects.map((object) => ({ ...facts(object), result: remove(keyOf(object), dryRun) }));
+      const items = together(() =>
+        objects.map((object) => ({ ...facts(object), result: remove(keyOf(object), dryRun) })),
+      );
       if (!dryRun) publish();
-      return { items, findings };
+      const deleted = items.filter(({ result }) => result === "deleted");
+      return { items, findings: [...findings, ...deleted.flatMap((item) => hiding(keyOf(item)) ?? [])] };
     },
     deleteOne(key, dryRun) {
-      const result = remove(key, dryRun);
+      const result = together(() => remove(key, dryRun));
       if (!dryRun && result === "deleted") publish();
       return result;
     },
+    hiding,
     get: effective,
     list: () => [...new Set([...fromFiles.keys(), ...changes.keys()])].sort().flatMap((key) => effective(key) ?? []),
-    findings: () => [...[...files.values()].flatMap(({ findings }) => findings), ...duplicates],
+    findings: () => [
+      ...[...files.values()].flatMap(({ findings }) => findings),
+      ...duplicates,
+      ...[...changes].flatMap(([key, { object }]) => (object ? [] : (hiding(key) ?? []))),
+    ],
   };
 };
 
-export const keyOf = ({ kind, namespace, name }: Pick<ConfigObject, "kind" | "namespace" | "name">): string =>
+export const keyOf = ({ kind, namespace, name }: Omit<AppliedObject, "result">): string =>
   `${kind}/${namespace}/${name}`;
 
 /** Of several objects with one name the first is in force; each of the others is a finding. */
@@ -210,8 +266,10 @@ const sameObject = (a: ConfigObject, b: ConfigObject): boolean => sameValue(obje
 
 const restore = (stored: StoredChange, log: Logger): ConfigObject | undefined => {
   const { objects } = parseConfig(stored.text ?? "", `api:${stored.key}`, stored.order);
-  if (!objects[0]) log.error("a stored object cannot be read any more and is left out", { object: stored.key });
-  return objects[0];
+  const [object] = objects;
+  if (!object) log.error("a stored object cannot be read any more and is left out", { object: stored.key });
+  const { source } = stored;
+  return object && source ? { ...object, source, positionOf: () => source } : object;
 };
 
 /** Reads what changed; where a text is wrong, the objects it no longer gives stay as they were. */

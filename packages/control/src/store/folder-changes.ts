@@ -1,5 +1,6 @@
 /** Keeps changes made over the API in a folder, one file each. */
 import { createHash } from "node:crypto";
+import type { SourcePosition } from "@weft/core/error";
 import type { Logger } from "@weft/core/world";
 import { listFolder, makeFolder, readIfThere, removeFile, writeAtomic } from "@weft/net/files/files";
 import type { ChangePersistence, StoredChange } from "./config-store.ts";
@@ -29,10 +30,16 @@ const nameBytesMax = 200;
 
 const parseChange = (content: string): StoredChange | undefined => {
   try {
-    const { key, text, over, order } = JSON.parse(content) as Partial<StoredChange>;
+    const { key, text, over, order, source } = JSON.parse(content) as Partial<StoredChange>;
     if (typeof key !== "string" || typeof over !== "string" || typeof order !== "number") return undefined;
-    return text === undefined || typeof text === "string" ? { key, text, over, order } : undefined;
+    const origin = isPosition(source) ? { source } : {};
+    return text === undefined || typeof text === "string" ? { key, text, over, order, ...origin } : undefined;
   } catch {
     return undefined;
   }
+};
+
+const isPosition = (value: unknown): value is SourcePosition => {
+  const { file, line, column } = (value ?? {}) as Partial<SourcePosition>;
+  return typeof file === "string" && typeof line === "number" && typeof column === "number";
 };

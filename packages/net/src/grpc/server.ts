@@ -26,6 +26,10 @@ export interface GrpcServerOptions {
   readonly tls?: GrpcTls;
   readonly messageBytesMax?: number;
   readonly keepalive?: { readonly intervalMs: number; readonly timeoutMs: number };
+  /** A connection that never made a call within this time is closed. */
+  readonly silenceMaxMs?: number;
+  /** Of more connections that have not made a call yet, the oldest is closed. */
+  readonly silentConnectionsMax?: number;
   /** Connections older than this, ±20 %, are asked to come again. Absent: never. */
   readonly connectionAgeMaxMs?: number;
   readonly random: Random;
@@ -42,6 +46,8 @@ export interface GrpcServer {
 
 const messageBytesDefault = 4 * 1024 * 1024;
 const keepaliveDefault = { intervalMs: 30_000, timeoutMs: 10_000 };
+const silenceDefaultMs = 15_000;
+const silentConnectionsDefault = 2_048;
 const streamsPerConnectionMax = 128;
 /** Bytes waiting on one connection before HTTP/2 refuses more work on it, in MB. */
 const sessionMemoryMaxMb = 256;
@@ -57,11 +63,15 @@ const settings: http2.Settings = {
 /** Listens. Refuses with WF2010 when the address cannot be had. */
 export const openGrpcServer = async (options: GrpcServerOptions): Promise<GrpcServer> => {
   const sessions = new Set<http2.ServerHttp2Session>();
+  const admitSilent = createSilenceBound(options);
   const calls = new Set<BidiCall>();
   const common = { settings, maxSessionMemory: sessionMemoryMaxMb };
   const secure = options.tls && http2.createSecureServer({ ...tlsOptions(options.tls), ...common });
   const server: http2.Http2Server | http2.Http2SecureServer = secure ?? http2.createServer(common);
-  server.on("session", (session) => watchSession(session, sessions, options));
+  server.on("session", (session) => {
+    watchSession(session, sessions, options);
+    admitSilent(session);
+  });
   server.on("sessionError", (error) => options.log.debug("gRPC connection failed", { error: error.message }));
   server.on("tlsClientError", (error: Error) => options.log.debug("TLS handshake failed", { error: error.message }));
   const messageBytesMax = options.messageBytesMax ?? messageBytesDefault;
@@ -153,6 +163,31 @@ const watchSession = (
     clearTimeout(old);
     sessions.delete(session);
   });
+};
+
+/** Bounds connections that are open and say nothing: in time, and in number, where the newest are kept. */
+const createSilenceBound = ({
+  silenceMaxMs = silenceDefaultMs,
+  silentConnectionsMax = silentConnectionsDefault,
+  log,
+}: GrpcServerOptions): ((session: http2.ServerHttp2Session) => void) => {
+  const silent = new Set<http2.ServerHttp2Session>();
+  const drop = (session: http2.ServerHttp2Session, why: string): void => {
+    log.debug("a silent gRPC connection is closed", { why });
+    session.destroy();
+  };
+  return (session) => {
+    silent.add(session);
+    const timer = setTimeout(() => drop(session, "it made no call in time"), silenceMaxMs);
+    const speaks = (): void => {
+      clearTimeout(timer);
+      silent.delete(session);
+    };
+    session.once("stream", speaks);
+    session.once("close", speaks);
+    const [oldest] = silent;
+    if (silent.size > silentConnectionsMax && oldest) drop(oldest, "there are too many");
+  };
 };
 
 /** GOAWAY first; streams that stay are ended after the grace. */

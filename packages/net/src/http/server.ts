@@ -1,8 +1,10 @@
 /** A small HTTP server for APIs over node:http: routes, JSON, limits and refusals. Never in the data path. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { SocketAddress } from "@weft/core/address";
 import { WeftError } from "@weft/core/error";
 import type { Logger } from "@weft/core/world";
+import { attachGrpc } from "../grpc/attach.ts";
+import type { GrpcHandler } from "../grpc/calls.ts";
 import { listenError } from "../grpc/server.ts";
 import { findRoute, type Routes } from "./routes.ts";
 
@@ -43,6 +45,8 @@ export interface HttpServerOptions {
   /** Looks at every request before its route does and before its body is read; what it throws is the answer. */
   readonly guard?: (head: RequestHeadFacts) => void;
   readonly bodyBytesMax?: number;
+  /** gRPC methods by path, for clients that begin with HTTP/2 on this port. The guard does not look at them. */
+  readonly grpc?: ReadonlyMap<string, GrpcHandler>;
 }
 
 export interface RequestHeadFacts {
@@ -57,6 +61,9 @@ export interface HttpServer {
   /** Lets running requests end, at the latest after the time given. */
   close(timeoutMs?: number): Promise<void>;
 }
+
+// An import of it would evaluate all it exports, a WebSocket client with an HTTP client of its own among them.
+const { createServer } = process.getBuiltinModule("node:http");
 
 const bodyBytesDefault = 16 * 1024 * 1024;
 const headBytesMax = 32 * 1024;
@@ -78,6 +85,8 @@ export const openHttpServer = async (options: HttpServerOptions): Promise<HttpSe
     },
   );
   server.maxConnections = connectionsMax;
+  const { grpc: handlers, log } = options;
+  const attached = handlers && attachGrpc(server, { handlers, log });
   const address = await listen(server, options.address);
   return {
     address,
@@ -85,6 +94,7 @@ export const openHttpServer = async (options: HttpServerOptions): Promise<HttpSe
       new Promise((resolve) => {
         const force = setTimeout(() => server.closeAllConnections(), timeoutMs);
         for (const stream of streams) stream.end();
+        attached?.[Symbol.dispose]();
         server.close(() => {
           clearTimeout(force);
           resolve();

@@ -1,5 +1,7 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { isMainThread } from "node:worker_threads";
+import { loadKoffi } from "../tcp/libc.ts";
 
 type CollectGarbage = (options: { type: "major"; execution: "sync"; flavor: "last-resort" }) => void;
 
@@ -12,4 +14,14 @@ export const giveBackMemory = (): void => {
   const collect = runInNewContext("globalThis.gc") as CollectGarbage | undefined;
   setFlagsFromString("--no-expose-gc");
   collect?.({ type: "major", execution: "sync", flavor: "last-resort" });
+  if (isMainThread) trimAllocator();
+};
+
+/** What was freed outside the heap stays with the C library until it is told; others than glibc have no word for it. */
+const trimAllocator = (): void => {
+  try {
+    loadKoffi()?.load(null).func("int malloc_trim(size_t pad)")(0);
+  } catch {
+    // It is only a saving.
+  }
 };

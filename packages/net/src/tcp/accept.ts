@@ -2,6 +2,7 @@ import { createServer, type Server, Socket } from "node:net";
 import { formatAddress, type SocketAddress } from "@weft/core/address";
 import { WeftError } from "@weft/core/error";
 import { Connection } from "./connection.ts";
+import { descriptorOf, makeTransparent } from "./libc.ts";
 import { backlog } from "./limits.ts";
 import type { SocketLoop } from "./socket-loop.ts";
 
@@ -10,16 +11,41 @@ export interface TcpListener {
   readonly bound: Promise<SocketAddress>;
   /** Stops accepting. Accepted connections are their owner's. */
   close(): void;
+  /** The listening socket, to be handed to another process; `undefined` before it is bound and after `close`. */
+  readonly descriptor: number | undefined;
 }
 
 export interface ListenOptions {
+  /** Whose socket it is, for whoever keeps ports apart. */
+  readonly name?: string;
   readonly loop: SocketLoop;
   readonly address: SocketAddress;
   /** Several threads or processes may bind the same port and the kernel spreads connections. */
   readonly reusePort?: boolean;
   /** `::` takes IPv4 connections too unless this is set. */
   readonly ipv6Only?: boolean;
+  /** Takes connections to addresses that are not this machine's, which the kernel is told to bring here. */
+  readonly transparent?: boolean;
+  /** A socket that listens already, from another process: nothing is bound. */
+  readonly descriptor?: number | undefined;
 }
+
+export type OpenListener = (options: ListenOptions, onConnection: (connection: Connection) => void) => TcpListener;
+
+const familyOf = (server: Server): "IPv4" | "IPv6" => {
+  const at = server.address();
+  return at !== null && typeof at === "object" && at.family === "IPv6" ? "IPv6" : "IPv4";
+};
+
+/** What must be so of a listening socket before it may accept; throws where it cannot be. */
+const prepare = (server: Server, { address, transparent = false }: ListenOptions): void => {
+  if (!transparent) return;
+  const problem = makeTransparent(descriptorOf(server) ?? -1, familyOf(server));
+  if (problem === undefined) return;
+  throw new WeftError("WF5005", `cannot listen transparently on ${formatAddress(address)}: ${problem}`, {
+    next: "give the sidecar CAP_NET_ADMIN, or intercept with --mode redirect",
+  });
+};
 
 /** Binds and accepts. The callback must set the connection's handler at once; reading starts after it. */
 export const listenTcp = (options: ListenOptions, onConnection: (connection: Connection) => void): TcpListener => {
@@ -32,16 +58,32 @@ export const listenTcp = (options: ListenOptions, onConnection: (connection: Con
   });
   const bound = new Promise<SocketAddress>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => reject(bindError(address, error)));
-    server.listen({ host: address.host, port: address.port, backlog, reusePort, ipv6Only }, () =>
-      resolve(boundAddress(server, address)),
-    );
+    const where =
+      options.descriptor === undefined
+        ? { host: address.host, port: address.port, backlog, reusePort, ipv6Only }
+        : { fd: options.descriptor, backlog };
+    server.listen(where, () => {
+      try {
+        prepare(server, options);
+        resolve(boundAddress(server, address));
+      } catch (error) {
+        server.close();
+        reject(error);
+      }
+    });
   });
   bound.then(
     // Errors of a bound listener (EMFILE on accept) concern the connection that did not come about.
     () => server.on("error", () => {}),
     () => {},
   );
-  return { bound, close: () => void server.close() };
+  return {
+    bound,
+    close: () => void server.close(),
+    get descriptor() {
+      return descriptorOf(server);
+    },
+  };
 };
 
 interface AcceptedHandle {
@@ -90,7 +132,8 @@ const boundAddress = (server: Server, asked: SocketAddress): SocketAddress => {
   return at === null || typeof at === "string" ? asked : { host: at.address, port: at.port };
 };
 
-const bindError = (address: SocketAddress, error: NodeJS.ErrnoException): WeftError => {
+/** Why a socket could not be bound, in words for people. */
+export const bindError = (address: SocketAddress, error: NodeJS.ErrnoException): WeftError => {
   const where = formatAddress(address);
   switch (error.code) {
     case "EADDRINUSE":

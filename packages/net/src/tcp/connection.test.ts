@@ -135,3 +135,29 @@ test("an address of another machine is a coded error", async () => {
   const server = listenTcp({ loop: new SocketLoop(), address: { host: "192.0.2.1", port: 0 } }, () => {});
   await assert.rejects(server.bound, { code: "WF5002" });
 });
+
+for (const bound of [16 * 1024, 256 * 1024]) {
+  test(`a connection is congested when more than ${bound} bytes wait, where that is its bound`, async () => {
+    const loop = new SocketLoop();
+    const block = Buffer.alloc(8 * 1024, 1);
+    const waiting = Promise.withResolvers<number>();
+    const server = listenTcp({ loop, address: loopback }, (connection) => {
+      connection.handler = handler({});
+      connection.congestedAt = bound;
+      for (let sent = 0; !connection.congested && sent < 64 * 1024 * 1024; sent += block.length) {
+        connection.write(block);
+        connection.flush();
+      }
+      waiting.resolve(connection.queuedBytes);
+      connection.destroy();
+    });
+    const at = await server.bound;
+    const client = connect(at);
+    client.on("error", () => {});
+    client.pause();
+    const queued = await waiting.promise;
+    assert.ok(queued > bound && queued <= bound + 2 * block.length, String(queued));
+    client.destroy();
+    server.close();
+  });
+}

@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { closeWithReset } from "./libc.ts";
 import { gatherBytes, queuedBytesMax, turnBytesMax } from "./limits.ts";
 import type { SocketLoop } from "./socket-loop.ts";
 
@@ -32,6 +33,10 @@ export class Connection {
   source: OutputSource | undefined = undefined;
   bytesIn = 0;
   bytesOut = 0;
+  /** When it was opened, for an owner who wants to know; nothing here reads it. */
+  openedMs = 0;
+  /** With more than this waiting for the peer it is congested. */
+  congestedAt = queuedBytesMax;
   /** True until the socket is closed. */
   open = true;
   readonly loop: SocketLoop;
@@ -77,7 +82,7 @@ export class Connection {
 
   /** More than the bound waits for the peer: the source of these bytes must pause until `onDrain`. */
   get congested(): boolean {
-    if (this.inFlight === undefined || this.queuedBytes <= queuedBytesMax) return false;
+    if (this.inFlight === undefined || this.queuedBytes <= this.congestedAt) return false;
     this.wasCongested = true;
     return true;
   }
@@ -180,15 +185,28 @@ export class Connection {
   }
   /** Closes with RST where the transport can. */
   reset(): void {
-    if (this.encrypted) this.socket.destroy();
-    else this.socket.resetAndDestroy();
+    const { socket } = this;
+    if (!this.encrypted && (socket.connecting || socket.remoteAddress !== undefined)) {
+      socket.resetAndDestroy();
+      return;
+    }
+    closeWithReset(socket);
+    socket.destroy();
   }
 
-  /** Exchanges the socket by its TLS wrapping; nothing may be queued. Called by `tls/` only. */
-  replaceSocket(socket: Socket): void {
+  /** Bytes ahead of everything else on a connection that has just been made, ahead of its TLS too. */
+  writeAhead(bytes: Buffer): void {
+    this.bytesOut += bytes.length;
+    this.socket.write(bytes);
+  }
+  /**
+   * Exchanges the socket by its TLS wrapping; nothing may be queued. Without `withData` the caller passes on what is
+   * read. Called by `tls/` only.
+   */
+  replaceSocket(socket: Socket, withData: boolean): void {
     this.socket = socket;
     this.encrypted = true;
-    this.attach(socket, true);
+    this.attach(socket, withData);
   }
   /** For sockets that are TLS from the start. Called by `tls/` only. */
   markEncrypted(): void {

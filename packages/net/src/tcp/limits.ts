@@ -15,6 +15,9 @@ export const freeGatherMax = 1024;
 /** A connection with more than this waiting for the kernel is congested: its source must pause. */
 export const queuedBytesMax = 64 * 1024;
 
+/** Configuration may ask for another bound, up to this. */
+export const queuedBytesMost = 1024 * 1024;
+
 /** What may be gathered within one turn before it is written at once. */
 export const turnBytesMax = 512 * 1024;
 

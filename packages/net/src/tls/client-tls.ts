@@ -1,8 +1,9 @@
 import { isIP } from "node:net";
-import { type ConnectionOptions, connect } from "node:tls";
+import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
 import type { ConnectOptions, ConnectTarget } from "../tcp/connect.ts";
 import { Connection } from "../tcp/connection.ts";
 import type { SocketLoop } from "../tcp/socket-loop.ts";
+import { exchangeSocket } from "./exchange-socket.ts";
 import { type TlsPeer, tlsPeer } from "./peer.ts";
 import type { TlsContext } from "./tls-material.ts";
 
@@ -26,12 +27,7 @@ export const connectTls = (
     ...(target.kind === "ip" ? { host: target.host, port: target.port } : { path: target.path }),
     noDelay: true,
     allowHalfOpen: true,
-    secureContext: options.context,
-    // Names are checked by `refuse`, and the chain's verdict is read there.
-    rejectUnauthorized: false,
-    checkServerIdentity: () => undefined,
-    ...(options.sni === "" || isIP(options.sni) !== 0 ? { servername: "" } : { servername: options.sni }),
-    ...(options.alpn.length === 0 ? {} : { ALPNProtocols: [...options.alpn] }),
+    ...handshakeSettings(options),
     ...(options.keepAlive ? { keepAlive: true, keepAliveInitialDelay: options.keepAlive.timeMs } : {}),
     ...(options.sourceAddress === undefined ? {} : { localAddress: options.sourceAddress }),
     ...(loop.useReadBuffer
@@ -52,16 +48,45 @@ export const connectTls = (
   made.markEncrypted();
   connection = made;
   if (!loop.useReadBuffer) socket.on("data", (bytes: Buffer) => made.received(bytes));
+  judgeServer(made, socket, options, onConnected);
+  return made;
+};
+
+/** Speaks TLS as a client on a plaintext connection that stands. What follows is as for `connectTls`. */
+export const upgradeClient = (
+  connection: Connection,
+  options: ClientTlsOptions,
+  onConnected: (peer: TlsPeer) => void,
+): void => {
+  const socket = connect({ socket: connection.socket, ...handshakeSettings(options) });
+  exchangeSocket(connection, socket);
+  judgeServer(connection, socket, options, onConnected);
+};
+
+const handshakeSettings = ({ context, sni, alpn }: ClientTlsOptions): ConnectionOptions => ({
+  secureContext: context,
+  // Names are checked by `refuse`, and the chain's verdict is read there.
+  rejectUnauthorized: false,
+  checkServerIdentity: () => undefined,
+  servername: sni === "" || isIP(sni) !== 0 ? "" : sni,
+  ...(alpn.length === 0 ? {} : { ALPNProtocols: [...alpn] }),
+});
+
+const judgeServer = (
+  connection: Connection,
+  socket: TLSSocket,
+  options: ClientTlsOptions,
+  onConnected: (peer: TlsPeer) => void,
+): void => {
   socket.once("secureConnect", () => {
-    if (!made.open) return;
+    if (!connection.open) return;
     const peer = tlsPeer(socket, options.sni);
     const problem = options.refuse(peer);
     if (problem !== undefined) {
-      made.destroy(Object.assign(new Error(problem), { code: "EPEERREFUSED" }));
+      connection.destroy(Object.assign(new Error(problem), { code: "EPEERREFUSED" }));
       return;
     }
     onConnected(peer);
-    made.flush();
+    connection.flush();
   });
-  return made;
 };

@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import type { TLSSocket } from "node:tls";
-import { parseCertificate } from "@weft/protocols/x509/certificate";
+import { parseCertificate, peerIdentity } from "@weft/protocols/x509/certificate";
 import { DerError } from "@weft/protocols/x509/der-reader";
 
 /** A certificate's subject alternative names; addresses as text. */
@@ -16,9 +16,12 @@ export interface TlsPeer {
   readonly alpn: string;
   readonly sni: string;
   readonly version: string;
-  /** The peer's certificate descends from our roots and is in its dates. False without one. */
+  /**
+   * The peer's certificate descends from our roots, is in its dates, and its names can be read in one way only; one with
+   * a SPIFFE ID proves exactly that. False without a certificate.
+   */
   readonly verified: boolean;
-  /** Why not, in OpenSSL's word, when a certificate was given. */
+  /** Why not, in OpenSSL's word or ours, when a certificate was given. */
   readonly verifyError: string;
   readonly hasCertificate: boolean;
   readonly names: SubjectNames;
@@ -38,17 +41,29 @@ const addressText = (bytes: Buffer): string => {
   return groups.join(":");
 };
 
+interface NamesRead {
+  readonly names: SubjectNames;
+  /** Why the certificate proves nothing, whoever signed it. */
+  readonly problem: string | undefined;
+}
+
 /**
  * The names from the certificate's own bytes: printed forms quote and join them, and a name with a comma in it must
  * never pass for two. A certificate that is not strict DER has none.
  */
-const subjectNames = (der: Buffer): SubjectNames => {
+const readNames = ({ raw, subjectAltName }: X509Certificate): NamesRead => {
   try {
-    const { uris, dnsNames, emails = [], ipAddresses } = parseCertificate(der).altNames;
-    return { uris, dnsNames, emails, addresses: ipAddresses.map(addressText) };
+    const { uris, dnsNames, emails = [], ipAddresses } = parseCertificate(raw).altNames;
+    const names = { uris, dnsNames, emails, addresses: ipAddresses.map(addressText) };
+    if (!uris.some((uri) => /^spiffe:/i.test(uri))) return { names, problem: undefined };
+    const proven = peerIdentity(raw);
+    if (proven.kind === "identity") return { names, problem: undefined };
+    return { names: noNames, problem: `no workload's certificate: ${proven.reason}` };
   } catch (error) {
-    if (error instanceof DerError) return noNames;
-    throw error;
+    if (!(error instanceof DerError)) throw error;
+    // Old ones without names, such as those of version 1, have nothing that could be misread.
+    const problem = subjectAltName === undefined ? undefined : `names that cannot be read: ${error.message}`;
+    return { names: noNames, problem };
   }
 };
 
@@ -82,7 +97,8 @@ export const tlsPeer = (socket: TLSSocket, servername: string): TlsPeer => {
       pem: "",
     };
   }
-  const verifyError = verifyErrorOf(socket);
+  const { names, problem } = readNames(certificate);
+  const verifyError = verifyErrorOf(socket) || (problem ?? "");
   return {
     alpn,
     sni: servername,
@@ -90,7 +106,7 @@ export const tlsPeer = (socket: TLSSocket, servername: string): TlsPeer => {
     verified: verifyError === "",
     verifyError,
     hasCertificate: true,
-    names: subjectNames(certificate.raw),
+    names,
     subject: certificate.subject?.split("\n").reverse().join(",") ?? "",
     fingerprint: certificate.fingerprint256.replaceAll(":", "").toLowerCase(),
     pem: certificate.toString(),
@@ -100,7 +116,7 @@ export const tlsPeer = (socket: TLSSocket, servername: string): TlsPeer => {
 /** URI SANs of a certificate chain's leaf in PEM; empty when it has none or is none. */
 export const certificateUris = (pem: string): readonly string[] => {
   try {
-    return subjectNames(new X509Certificate(pem).raw).uris;
+    return readNames(new X509Certificate(pem)).names.uris;
   } catch {
     return [];
   }

@@ -1,5 +1,6 @@
 import { TLSSocket } from "node:tls";
 import type { Connection } from "../tcp/connection.ts";
+import { exchangeSocket } from "./exchange-socket.ts";
 import { type TlsPeer, tlsPeer } from "./peer.ts";
 import type { TlsContext } from "./tls-material.ts";
 
@@ -32,7 +33,7 @@ export const upgradeServer = (
     rejectUnauthorized: false,
     ...(options.alpn === undefined ? {} : { ALPNProtocols: [options.alpn] }),
   });
-  connection.replaceSocket(socket);
+  exchangeSocket(connection, socket);
   socket.once("secure", () => {
     if (connection.open) onSecure(tlsPeer(socket, options.sni));
   });

@@ -1,5 +1,5 @@
 import { constants } from "node:crypto";
-import { createSecureContext, rootCertificates, type SecureContext } from "node:tls";
+import { createSecureContext, getCiphers, rootCertificates, type SecureContext } from "node:tls";
 
 /** Keys, certificates and rules of one side, as text. */
 export interface TlsMaterial {
@@ -12,14 +12,17 @@ export interface TlsMaterial {
   readonly maxVersion: "TLSv1.2" | "TLSv1.3";
   /** OpenSSL names; empty for the defaults. Only TLS 1.2 is concerned. */
   readonly ciphers: readonly string[];
+  /** Groups of the key exchange, most wanted first, and signature algorithms by their TLS names; absent: the defaults. */
+  readonly curves?: readonly string[];
+  readonly signatures?: readonly string[];
 }
 
 export type TlsContext = SecureContext;
 
 /**
  * Builds a context; throws what OpenSSL says of a key or certificate it cannot take. Expensive: once per version of
- * the material, never per connection. No session tickets: a resumed session would outlive the certificate it was
- * made under.
+ * the material, never per connection. No session is resumed: it would outlive the certificate, the roots and the names
+ * it was made under.
  */
 export const createTlsContext = (material: TlsMaterial): TlsContext =>
   createSecureContext({
@@ -27,10 +30,27 @@ export const createTlsContext = (material: TlsMaterial): TlsContext =>
     ...(material.keyPem === undefined ? {} : { key: material.keyPem }),
     ...(material.rootsPem === undefined ? {} : { ca: material.rootsPem }),
     ...(material.ciphers.length === 0 ? {} : { ciphers: material.ciphers.join(":") }),
+    ...(material.curves?.length ? { ecdhCurve: material.curves.join(":") } : {}),
+    ...(material.signatures?.length ? { sigalgs: material.signatures.join(":") } : {}),
     minVersion: material.minVersion,
     maxVersion: material.maxVersion,
     secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
   });
+
+/** Why OpenSSL cannot have a handshake by these rules; `undefined` when it can. It passes over ciphers it does not know. */
+export const refuseParameters = (
+  rules: Pick<TlsMaterial, "minVersion" | "maxVersion" | "ciphers" | "curves" | "signatures">,
+): string | undefined => {
+  const known = getCiphers();
+  const unknown = rules.ciphers.find((cipher) => !known.includes(cipher.toLowerCase()));
+  if (unknown !== undefined) return `no cipher is called ${unknown}`;
+  try {
+    createTlsContext({ certificatePem: undefined, keyPem: undefined, rootsPem: undefined, ...rules });
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+};
 
 /** The roots that come with Node, as PEM. */
 export const systemRoots = (): string => rootCertificates.join("\n");

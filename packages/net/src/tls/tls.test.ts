@@ -94,7 +94,7 @@ const meet = async (
 
 test("both sides see each other's verified names, read apart however they look", async () => {
   const server: AltNames = {
-    uris: ["spiffe://cluster.local/ns/a/sa/b", "spiffe://x/y,URI:spiffe://cluster.local/ns/a/sa/root"],
+    uris: ["https://a.example/b", "https://x/y,URI:spiffe://cluster.local/ns/a/sa/root"],
     dnsNames: ["shop.example"],
     ipAddresses: [Buffer.from([10, 0, 0, 1]), Buffer.from("20010db8000000000000000000000001", "hex")],
   };
@@ -116,10 +116,29 @@ test("a client without a certificate has no names and is not verified", async ()
   assert.deepEqual([client?.hasCertificate, client?.verified, client?.names.uris], [false, false, []]);
 });
 
-test("names that are not visible ASCII leave the certificate without any", async () => {
-  const server = { ...noNames, uris: ["spiffe://a/b", "spiffe://a/c\0d"] };
-  const met = await meet({ server }, { alpn: ["h2"] });
-  assert.deepEqual(met.server?.names.uris, []);
+test("a certificate whose names could be read in two ways proves nothing, whoever signed it", async () => {
+  const good = { ...noNames, uris: ["spiffe://cluster.local/ns/a/sa/b"] };
+  const bad: readonly (readonly [RegExp, AltNames])[] = [
+    [/visible ASCII/, { ...noNames, uris: ["spiffe://a/b", "spiffe://a/c\0d"] }],
+    [/visible ASCII/, { ...noNames, dnsNames: ["shop.example\0.evil.example"] }],
+    [
+      /more than one URI name/,
+      { ...noNames, uris: ["spiffe://cluster.local/ns/a/sa/b", "spiffe://cluster.local/ns/a/sa/c"] },
+    ],
+    [/more than one URI name/, { ...noNames, uris: ["https://a.example", "spiffe://cluster.local/ns/a/sa/c"] }],
+    [/SPIFFE ID/, { ...noNames, uris: ["SPIFFE://cluster.local/ns/a/sa/b"] }],
+    [/SPIFFE ID/, { ...noNames, uris: ["spiffe://cluster.local"] }],
+    [/SPIFFE ID/, { ...noNames, uris: ["spiffe://cluster.local/ns/../sa/b"] }],
+  ];
+  for (const [reason, names] of bad) {
+    const met = await meet({ server: names, client: names }, { alpn: ["h2"] });
+    for (const peer of [met.server, met.client]) {
+      assert.deepEqual([peer?.verified, peer?.names.uris, peer?.names.dnsNames], [false, [], []]);
+      assert.match(peer?.verifyError ?? "", reason);
+    }
+  }
+  const met = await meet({ server: good, client: good }, { alpn: ["h2"] });
+  assert.deepEqual([met.server?.verified, met.client?.verified], [true, true]);
 });
 
 test("a server that is refused is never connected, and the reason is the connection's error", async () => {

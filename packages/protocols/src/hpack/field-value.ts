@@ -1,3 +1,4 @@
+import { isAuthority } from "../http1/authority.ts";
 import { FIELD } from "./field-name.ts";
 
 // A space or tab counts only at the ends; NUL, CR, LF and the other controls are refused anywhere.
@@ -17,8 +18,6 @@ export const isFieldValue = (bytes: Buffer, start: number, end: number): boolean
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*$/;
-/** RFC 3986 section 3.2 without userinfo, which RFC 9113 section 8.3.1 forbids. */
-const AUTHORITY = /^[A-Za-z0-9\-._~%!$&'()*+,;=:[\]]+$/;
 /** Origin form or `*`: an absolute URI, a relative path or `svc/Method` would be read differently further on. */
 const PATH = /^(?:\/[^ ]*|\*)$/;
 const STATUS = /^[1-9][0-9]{2}$/;
@@ -37,7 +36,7 @@ export const isValueOfKind = (kind: number, value: string): boolean => {
       return SCHEME.test(value);
     case FIELD.authority:
     case FIELD.host:
-      return AUTHORITY.test(value);
+      return isAuthority(value);
     case FIELD.path:
       return PATH.test(value);
     case FIELD.status:

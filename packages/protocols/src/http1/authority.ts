@@ -1,4 +1,5 @@
 /** Authorities as requests may name them: a host name, an IPv4 address or `[IPv6]`, with or without `:port`. */
+import { isIPv6 } from "@weft/core/ip";
 import { hostByte } from "./bytes.ts";
 
 /** Whether the rest of the text from `start` is a port: 1 to 5 digits, at most 65535. */
@@ -14,8 +15,6 @@ const portIsValid = (text: string, start: number): boolean => {
   return port <= 65_535;
 };
 
-const ipv6 = /^\[[0-9a-fA-F:]{2,39}(?:\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3})?\](?=:|$)/;
-
 /**
  * Whether the text is an authority with one reading. Userinfo, an empty host or port, percent-encoding, IPv6 zones and
  * characters beyond letters, digits and `-._~` are refused, though RFC 3986 knows some of them.
@@ -23,9 +22,8 @@ const ipv6 = /^\[[0-9a-fA-F:]{2,39}(?:\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3})?\](?=:
 export const isAuthority = (text: string): boolean => {
   let at = 0;
   if (text.startsWith("[")) {
-    const literal = ipv6.exec(text);
-    if (!literal?.[0].includes(":")) return false;
-    at = literal[0].length;
+    at = text.indexOf("]") + 1;
+    if (!isIPv6(text.slice(1, at - 1))) return false;
   } else {
     while (at < text.length && hostByte[text.charCodeAt(at) & 0xff] === 1 && text.charCodeAt(at) < 0x80) at++;
     if (at === 0) return false;

@@ -1,5 +1,5 @@
 /** The line before a chunk's bytes: its size in hexadecimal, and extensions, which are read over within a bound. */
-import { cr, fieldByte, hexValue, lf } from "./bytes.ts";
+import { cr, fieldByte, hexValue, lf, tokenLower } from "./bytes.ts";
 import type { Http1Problem } from "./message.ts";
 
 export const chunkLineNotWhole = -1;
@@ -9,6 +9,9 @@ const refused = -2;
 const digitsMax = 13;
 const plainLineBytesMax = digitsMax + 2;
 const semicolon = 0x3b;
+const equals = 0x3d;
+const quote = 0x22;
+const backslash = 0x5c;
 
 export class ChunkSizeLine {
   /** Of the chunk whose line was read last. */
@@ -44,8 +47,7 @@ export class ChunkSizeLine {
     if (lineFeed < 0) return chunkLineNotWhole;
     if (this.exceeds(lineFeed + 1 - start)) return this.refuse("chunk-extension-too-large");
     if (!sized || bytes[at] !== semicolon) return this.refuse("bad-chunk-size");
-    let end = at;
-    while (fieldByte[bytes[end] as number] === 1) end++;
+    const end = extensionsEnd(bytes, at);
     if (bytes[end] !== cr || end + 1 !== lineFeed) return this.refuse("bad-chunk-extension");
     this.extensionBytesLeft -= end - at;
     return this.extensionBytesLeft < 0 ? this.refuse("chunk-extension-too-large") : lineFeed + 1;
@@ -56,3 +58,35 @@ export class ChunkSizeLine {
     return refused;
   }
 }
+
+/** Where well-formed extensions from `start` on end: RFC 9112 section 7.1.1 without the white space it calls bad. */
+const extensionsEnd = (bytes: Buffer, start: number): number => {
+  let at = start;
+  while (bytes[at] === semicolon) {
+    const nameEnd = tokenEnd(bytes, at + 1);
+    if (nameEnd === at + 1) return at;
+    at = nameEnd;
+    if (bytes[at] !== equals) continue;
+    const valueEnd = bytes[at + 1] === quote ? quotedEnd(bytes, at + 1) : tokenEnd(bytes, at + 1);
+    if (valueEnd === at + 1) return at;
+    at = valueEnd;
+  }
+  return at;
+};
+
+const tokenEnd = (bytes: Buffer, start: number): number => {
+  let at = start;
+  while (at < bytes.length && tokenLower[bytes[at] as number] !== 0) at++;
+  return at;
+};
+
+/** After the closing quote of the string that opens at `start`; `start` when it does not close. */
+const quotedEnd = (bytes: Buffer, start: number): number => {
+  let at = start + 1;
+  while (fieldByte[bytes[at] as number] === 1) {
+    if (bytes[at] === quote) return at + 1;
+    if (bytes[at] === backslash && fieldByte[bytes[++at] as number] !== 1) return start;
+    at++;
+  }
+  return start;
+};

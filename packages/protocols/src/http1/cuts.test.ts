@@ -8,9 +8,10 @@ const requests = [
   "POST /p?q HTTP/1.1\r\nHost: a:1\r\nContent-Length: 11\r\n\r\nhello\r\nworl",
   "POST / HTTP/1.1\r\nhost: a\r\nTransfer-Encoding: chunked\r\nTrailer: x-t\r\n\r\n" +
     "5;e=1\r\nhel\r\n\r\n0b\r\nhello\r\n\r\nwo\r\n000\r\nX-T: 1\r\nY: 2\r\n\r\n",
+  'PUT / HTTP/1.1\r\nhost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;a="b\\"";c;d=e\r\nabc\r\n0\r\n\r\n',
   "OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: x-a, x-b\r\nX-A: 1\r\nX-B: 2\r\n\r\n",
   "GET http://b/x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n",
-  "\r\nHEAD /h HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+  "\r\nHEAD /h HTTP/1.0\r\nHost: h\r\nConnection: keep-alive\r\n\r\n",
 ];
 const responses: readonly (readonly [method: string, text: string])[] = [
   ["GET", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nServer: s\r\n\r\nhe\r\nl"],

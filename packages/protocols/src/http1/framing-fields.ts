@@ -4,15 +4,20 @@
  */
 import type { HeaderList } from "../http/headers.ts";
 import type { FieldTarget } from "./field-scanner.ts";
-import { lastActedId, nameId } from "./known-names.ts";
+import { isNeverPerHop, isUnderscoreTwin, lastActedId, nameId } from "./known-names.ts";
 import type { Http1Problem } from "./message.ts";
 
-/** What becomes of names with an underscore, which some servers read as a hyphen. */
+/**
+ * What becomes of names with an underscore, which some servers read as a hyphen. Those that such a server would take
+ * for a framing field or one the proxy vouches for are dropped even when others are accepted.
+ */
 export type UnderscoreNames = "accept" | "drop" | "refuse";
 
 /** More tokens than this in Connection are refused: each costs a pass over the list. */
 const connectionTokensMax = 32;
 const contentLengthDigitsMax = 15;
+
+const tokenOrNothing = /^[!#$%&'*+.^_`|~0-9a-z-]*$/;
 
 /** Fields a Connection header cannot take away from a message, since they frame it or were handled already. */
 const notNominable: ReadonlySet<string> = new Set(["content-length", "te", "upgrade", "host", "expect"]);
@@ -25,9 +30,13 @@ export class FramingFields implements FieldTarget {
   chunked = false;
   upgrade = "";
   expectContinue = false;
+  /** Something else than `100-continue` was expected. */
+  expectOther = false;
   closeAsked = false;
   keepAliveAsked = false;
   upgradeAsked = false;
+  /** What Keep-Alive says of how long the peer keeps an idle connection; empty where it is not there. */
+  keepAlive = "";
   private readonly list: HeaderList;
   private readonly underscoreNames: UnderscoreNames;
   private readonly hostField: boolean;
@@ -49,9 +58,11 @@ export class FramingFields implements FieldTarget {
     this.chunked = false;
     this.upgrade = "";
     this.expectContinue = false;
+    this.expectOther = false;
     this.closeAsked = false;
     this.keepAliveAsked = false;
     this.upgradeAsked = false;
+    this.keepAlive = "";
     this.connection = "";
     this.problem = undefined;
   }
@@ -59,8 +70,9 @@ export class FramingFields implements FieldTarget {
   field(id: number, name: string, value: string): void {
     if (id > lastActedId) this.list.add(name, value);
     else if (id >= 0) this.act(id, name, value);
-    else if (this.underscoreNames === "accept" || !name.includes("_")) this.list.add(name, value);
+    else if (!this.hostField || !name.includes("_")) this.list.add(name, value);
     else if (this.underscoreNames === "refuse") this.refuse("underscore-header");
+    else if (this.underscoreNames === "accept" && !isUnderscoreTwin(name)) this.list.add(name, value);
   }
 
   /** Judges the whole: what is wrong with the fields, or nothing. Removes what Connection names. */
@@ -81,22 +93,26 @@ export class FramingFields implements FieldTarget {
         this.readLength(name, value);
         break;
       case nameId.transferEncoding:
-        if (this.chunked || value.toLowerCase() !== "chunked") this.refuse("bad-transfer-encoding");
+        if (this.chunked) this.refuse("bad-transfer-encoding");
+        else if (value.toLowerCase() !== "chunked") this.refuse(codingProblem(value));
         this.chunked = true;
         break;
       case nameId.connection:
         this.connection = this.connection === "" ? value : `${this.connection},${value}`;
         break;
+      case nameId.keepAlive:
+        this.keepAlive = value;
+        break;
       case nameId.upgrade:
         this.upgrade = this.upgrade === "" ? value : `${this.upgrade},${value}`;
-        this.list.add(name, value);
+        if (value !== "") this.list.add(name, value);
         break;
       case nameId.te:
         if (/(^|,)[ \t]*trailers[ \t]*(;|,|$)/i.test(value) && !this.list.has("te")) this.list.add(name, "trailers");
         break;
       case nameId.expect:
-        this.expectContinue = value.toLowerCase() === "100-continue";
-        this.list.add(name, value);
+        if (value.toLowerCase() === "100-continue") this.expectContinue = true;
+        else this.expectOther = true;
         break;
     }
   }
@@ -108,7 +124,8 @@ export class FramingFields implements FieldTarget {
       this.refuse("bad-content-length");
       this.contentLength = 0;
     }
-    this.list.add(name, value);
+    // Without leading zeros, which an octal reading would take for another length.
+    this.list.add(name, value.charCodeAt(0) === 0x30 ? String(this.contentLength) : value);
   }
 
   private readConnection(): void {
@@ -126,6 +143,7 @@ export class FramingFields implements FieldTarget {
     if (token === "close") this.closeAsked = true;
     else if (token === "keep-alive") this.keepAliveAsked = true;
     else if (token === "upgrade") this.upgradeAsked = true;
+    else if (isNeverPerHop(token) || !tokenOrNothing.test(token)) this.refuse("bad-connection");
     else if (!notNominable.has(token)) this.list.remove(token);
   }
 
@@ -133,6 +151,14 @@ export class FramingFields implements FieldTarget {
     this.problem ??= problem;
   }
 }
+
+const codingProblem = (value: string): Http1Problem =>
+  knownCodings.has(value.toLowerCase().replace(/[ \t]*,[ \t]*chunked$/, ""))
+    ? "unsupported-transfer-encoding"
+    : "bad-transfer-encoding";
+
+/** The registered transfer codings, none of which a proxy can pass on. */
+const knownCodings: ReadonlySet<string> = new Set(["gzip", "x-gzip", "deflate", "compress", "x-compress"]);
 
 /** The value of a content-length, digits only; -1 when it is not one. */
 const parseLength = (value: string): number => {

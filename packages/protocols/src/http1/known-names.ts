@@ -55,6 +55,21 @@ const others = `accept accept-charset accept-encoding accept-language accept-ran
   x-forwarded-host x-forwarded-port x-forwarded-proto x-frame-options x-ot-span-context x-powered-by x-real-ip
   x-request-id x-requested-with x-xss-protection`.split(/\s+/);
 
+/** What the proxy itself says, or the mesh takes its word for. */
+const vouchedFor = /^(x-forwarded-|x-envoy-|x-real-ip$|forwarded$|authorization$|x-request-id$)/;
+
+/**
+ * Whether a lower-case name, read by a server that takes `_` for `-`, would be one that frames a message or that the
+ * proxy vouches for.
+ */
+export const isUnderscoreTwin = (name: string): boolean => {
+  const twin = name.replaceAll("_", "-");
+  return vouchedFor.test(twin) || (acted as readonly string[]).includes(twin);
+};
+
+/** Whether naming it in Connection would take away what others decide by: an end-to-end field that is never per hop. */
+export const isNeverPerHop = (name: string): boolean => vouchedFor.test(name);
+
 /** By id. */
 export const knownNames: readonly string[] = [...acted, ...others];
 

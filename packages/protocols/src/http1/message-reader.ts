@@ -9,7 +9,7 @@ import { complete, FieldScanner, type FieldTarget, refused } from "./field-scann
 import type { Http1Limits } from "./limits.ts";
 import { LineBuffer } from "./line-buffer.ts";
 import type { BodyKind, Http1Problem } from "./message.ts";
-import { TrailerFields } from "./trailer-fields.ts";
+import type { TrailerFields } from "./trailer-fields.ts";
 
 /** What a decoder adds to the machine. `head` receives the fields between `cutStartLine` and `headEnd`. */
 export interface MessageRole {
@@ -52,18 +52,21 @@ export class MessageReader {
   private readonly limits: Http1Limits;
   private readonly startLineMax: number;
   private readonly scanner: FieldScanner;
-  private readonly trailerFields = new TrailerFields();
+  private readonly trailerFields: TrailerFields;
   private readonly line = new LineBuffer();
   private readonly sizeLine = new ChunkSizeLine();
+  /** Bytes for later. They are ours: what is held again of them after a message is a view, not another copy. */
   private held: Buffer | undefined;
+  private readingHeld = false;
   private state: number = inStart;
   private keepAlive = true;
   private blankLines = 0;
   private running = false;
   private finished = false;
 
-  constructor(role: MessageRole, limits: Http1Limits) {
+  constructor(role: MessageRole, limits: Http1Limits, trailerFields: TrailerFields) {
     this.role = role;
+    this.trailerFields = trailerFields;
     this.limits = limits;
     this.startLineMax = Math.min(limits.startLineBytesMax, limits.headBytesMax);
     this.scanner = new FieldScanner(limits.headersMax);
@@ -72,6 +75,11 @@ export class MessageReader {
   /** True between messages: nothing of the next one came. */
   get idle(): boolean {
     return this.state === inStart && this.line.length === 0 && this.held === undefined;
+  }
+
+  /** Bytes that wait for `resume` or `decide`. */
+  get heldBytes(): number {
+    return this.held?.length ?? 0;
   }
 
   /** Nothing more will be read: after an error, `stop`, the peer's end, or a message that ends the connection. */
@@ -155,7 +163,9 @@ export class MessageReader {
     if (this.paused && this.state === inStart) return;
     const bytes = this.held;
     this.held = undefined;
+    this.readingHeld = true;
     this.consume(bytes);
+    this.readingHeld = false;
   }
 
   private consume(chunk: Buffer): void {
@@ -229,7 +239,7 @@ export class MessageReader {
   }
 
   private readStart(bytes: Buffer, start: number): number {
-    const problem = bytes[start] === cr ? undefined : this.role.begin(bytes[start] as number);
+    const problem = this.role.begin(bytes[start] as number);
     if (problem !== undefined) {
       this.fail(problem);
       return stopped;
@@ -365,7 +375,8 @@ export class MessageReader {
   private hold(bytes: Buffer, totalMax: number): number {
     const total = (this.held?.length ?? 0) + bytes.length;
     if (total > totalMax) this.fail("held-bytes-exceeded");
-    else this.held = this.held === undefined ? Buffer.from(bytes) : Buffer.concat([this.held, bytes], total);
+    else if (this.held !== undefined) this.held = Buffer.concat([this.held, bytes], total);
+    else this.held = this.readingHeld ? bytes : Buffer.from(bytes);
     return stopped;
   }
 }

@@ -31,8 +31,10 @@ export type Http1Problem =
   | "bad-content-length"
   | "duplicate-content-length"
   | "bad-transfer-encoding"
+  | "unsupported-transfer-encoding"
   | "length-and-transfer-encoding"
   | "bad-connection"
+  | "unknown-expectation"
   | "bad-chunk-size"
   | "bad-chunk-extension"
   | "chunk-extension-too-large"
@@ -46,7 +48,7 @@ export type Http1Problem =
 
 /** A peer broke the protocol. The decoder takes nothing after it; the connection must be closed. */
 export interface Http1Error {
-  /** What a server answers: 400, 414, 426 or 431. From a response decoder it is always 502. */
+  /** What a server answers: 400, 414, 417, 426, 431 or 501. From a response decoder it is always 502. */
   readonly status: number;
   readonly reason: Http1Problem;
 }
@@ -71,4 +73,6 @@ export interface ResponseFacts {
   minorVersion: number;
   /** Whether the connection can carry another request after this response. */
   keepAlive: boolean;
+  /** How long the server keeps the connection without a request, as its Keep-Alive says; -1 where it says nothing. */
+  idleSeconds: number;
 }

@@ -60,9 +60,9 @@ test("keep-alive follows the version and Connection", () => {
     [`GET / HTTP/1.1\r\n${host}\r\n`, "1.1 none keep"],
     [`GET / HTTP/1.1\r\n${host}Connection: close\r\n\r\n`, "1.1 none close"],
     [`GET / HTTP/1.1\r\n${host}Connection: Keep-Alive, CLOSE\r\n\r\n`, "1.1 none close"],
-    [`GET / HTTP/1.0\r\n\r\n`, "1.0 none close"],
-    [`GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n`, "1.0 none keep"],
-    [`GET / HTTP/1.0\r\nConnection: keep-alive\r\nConnection: close\r\n\r\n`, "1.0 none close"],
+    [`GET / HTTP/1.0\r\n${host}\r\n`, "1.0 none close"],
+    [`GET / HTTP/1.0\r\n${host}Connection: keep-alive\r\n\r\n`, "1.0 none keep"],
+    [`GET / HTTP/1.0\r\n${host}Connection: keep-alive\r\nConnection: close\r\n\r\n`, "1.0 none close"],
   ];
   for (const [text, expected] of cases) assert.ok(decode(text)[0]?.includes(expected), text);
 });
@@ -130,10 +130,35 @@ test("names of objects' own members are ordinary names", () => {
 });
 
 test("names with an underscore are accepted, dropped or refused as asked", () => {
-  const text = `${start}${host}X_Forwarded_For: 1\r\nA: 2\r\n\r\n`;
-  assert.match(decode(text)[0] ?? "", /x_forwarded_for: 1\|a: 2/);
+  const text = `${start}${host}X_Mine: 1\r\nA: 2\r\n\r\n`;
+  assert.match(decode(text)[0] ?? "", /x_mine: 1\|a: 2/);
   assert.match(decode(text, { underscoreNames: "drop" })[0] ?? "", /\[a: 2\]/);
   assert.deepEqual(decode(text, { underscoreNames: "refuse" }), ["error 400 underscore-header"]);
+});
+
+test("names that only their underscores keep from being a field the proxy vouches for are dropped", () => {
+  const twins = [
+    "X_Forwarded-For",
+    "x-envoy_internal",
+    "content_length",
+    "Transfer_Encoding",
+    "X-Real_IP",
+    "keep_alive",
+  ];
+  const fields = twins.map((name) => `${name}: 1\r\n`).join("");
+  const chunked = `POST / HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n${fields}\r\n0\r\n${fields}A: 1\r\n\r\n`;
+  assert.deepEqual(decode(chunked), ["POST http a / 1.1 chunked keep []", "trailers [a: 1]", "end"]);
+  const refused = `POST / HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n0\r\na_b: 1\r\n\r\n`;
+  assert.equal(decode(refused, { underscoreNames: "refuse" }).at(-1), "error 400 bad-trailer");
+  assert.equal(decode(refused, { underscoreNames: "drop" }).at(-1), "end");
+});
+
+test("a length goes on without leading zeros", () => {
+  assert.match(
+    decode(`POST / HTTP/1.1\r\n${host}Content-Length: 0010\r\n\r\n`)[0] ?? "",
+    /length 10 .*content-length: 10\]/,
+  );
+  assert.match(decode(`POST / HTTP/1.1\r\n${host}Content-Length: 000\r\n\r\n`)[0] ?? "", /none .*content-length: 0\]/);
 });
 
 test("bytes above 0x7f stay in values as they are", () => {
@@ -174,6 +199,29 @@ test("an upgrade is ignored without Connection, with a body, in HTTP/1.0, or to 
     assert.equal(lines.at(-1), "end", text);
     assert.doesNotMatch(lines[0] ?? "", /tunnel|upgrade/, text);
   }
+});
+
+test("any protocol but HTTP/2 is heard where the server refuses what it does not take", () => {
+  const asked = (upgrade: string): string =>
+    decode(`${start}${host}Connection: upgrade\r\nUpgrade: ${upgrade}\r\n\r\n`, { upgrades: "any" })[0] ?? "";
+  assert.match(asked("Foo"), /=>foo 1\.1 tunnel/);
+  assert.match(asked("h2c, bar/2"), /=>bar\/2 1\.1 tunnel/);
+  for (const value of ["h2c", "H2C", "HTTP/2.0", "", ","]) assert.doesNotMatch(asked(value), /tunnel|upgrade/, value);
+});
+
+test("what is kept back is counted, and handed on without another copy for each message", () => {
+  const recorder = new Recorder();
+  const decoder = new RequestDecoder(recorder, { limits: { heldBytesMax: 1 << 20 } });
+  recorder.hook = (line) => line === "end" && decoder.pause();
+  const one = bytes(`${start}${host}\r\n`);
+  decoder.receive(Buffer.concat(Array.from({ length: 5000 }, () => one)));
+  let left = 4999;
+  for (; decoder.heldBytes > 0; left--) {
+    assert.equal(decoder.heldBytes, left * one.length);
+    decoder.resume();
+  }
+  assert.equal(left, 0);
+  assert.equal(recorder.lines.length, 10_000);
 });
 
 test("CONNECT takes its authority from the target and ends the connection when it is declined", () => {

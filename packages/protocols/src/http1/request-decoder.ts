@@ -10,10 +10,11 @@
  * - head, facts and trailers belong to the decoder and are overwritten by the next message; body slices are views of
  *   the chunk, valid during the call.
  * - `head.headers` holds no host (it is `head.authority`), no connection-specific fields and nothing that Connection
- *   named; `te` is there only as `trailers`, `upgrade` and `expect` stay for routing. Encoders skip what frames.
+ *   named; `te` is there only as `trailers`, `upgrade` stays for routing. `expect` is a fact, not a field.
+ *   Encoders skip what frames.
  * - Pipelining: `pause()` inside `onEnd` (or any time) stops before the next message; what is at hand is kept, so stop
  *   reading the socket while `paused`. `resume()` goes on at once.
- * - CONNECT, and an accepted `Upgrade` (`options.upgrades`, named in `head.protocol`), have body kind `tunnel`: bytes
+ * - CONNECT, and an `Upgrade` that `options.upgrades` hears (named in `head.protocol`), have body kind `tunnel`: bytes
  *   are held until `acceptUpgrade()`, then come raw as `onBody` until `finish()`; `declineUpgrade()` ends the message.
  * - After a message that ends the connection (`facts.keepAlive` false) further bytes are ignored.
  */
@@ -25,7 +26,7 @@ import { FramingFields, type UnderscoreNames } from "./framing-fields.ts";
 import { defaultHttp1Limits, type Http1Limits } from "./limits.ts";
 import type { BodyKind, Http1Error, Http1Problem, RequestFacts } from "./message.ts";
 import { lineNotWhole, MessageReader, type MessageRole } from "./message-reader.ts";
-import type { TrailerFields } from "./trailer-fields.ts";
+import { TrailerFields } from "./trailer-fields.ts";
 
 export interface RequestSink {
   onHead(head: RequestHead, facts: RequestFacts): void;
@@ -41,8 +42,11 @@ export interface RequestDecoderOptions {
   readonly scheme?: string;
   /** False refuses HTTP/1.0 with 426. True if not given. */
   readonly acceptHttp10?: boolean;
-  /** Protocols an Upgrade may switch to, lower case; any other Upgrade is ignored. `websocket` if not given. */
-  readonly upgrades?: readonly string[];
+  /**
+   * Protocols an Upgrade may switch to, lower case, other ones being ignored; or `any`, for who refuses what it does not
+   * take. HTTP/2 is never switched to. `websocket` if not given.
+   */
+  readonly upgrades?: readonly string[] | "any";
   /** `accept` if not given. */
   readonly underscoreNames?: UnderscoreNames;
 }
@@ -58,9 +62,14 @@ const statusOf = (problem: Http1Problem): number => {
     case "head-too-large":
     case "too-many-headers":
       return 431;
-    case "http10-refused":
+    case "unknown-expectation":
+      return 417;
+    // Where HTTP would have 505 for an unknown version Envoy says this.
     case "unsupported-version":
+    case "http10-refused":
       return 426;
+    case "unsupported-transfer-encoding":
+      return 501;
     default:
       return 400;
   }
@@ -72,7 +81,7 @@ export class RequestDecoder {
   constructor(sink: RequestSink, options: RequestDecoderOptions = {}) {
     const limits = { ...defaultHttp1Limits, ...options.limits };
     const role = new RequestRole(sink, options);
-    this.reader = new MessageReader(role, limits);
+    this.reader = new MessageReader(role, limits, new TrailerFields(options.underscoreNames ?? "accept"));
     role.reader = this.reader;
   }
 
@@ -86,6 +95,10 @@ export class RequestDecoder {
   }
   get paused(): boolean {
     return this.reader.paused;
+  }
+  /** Bytes kept back by `pause` or until an upgrade is decided: stop reading when they are enough. */
+  get heldBytes(): number {
+    return this.reader.heldBytes;
   }
 
   /** Takes the bytes in order, whatever their cuts. Not to be called from within a sink's method. */
@@ -122,7 +135,7 @@ class RequestRole implements MessageRole {
   private readonly sink: RequestSink;
   private readonly scheme: string;
   private readonly acceptHttp10: boolean;
-  private readonly upgrades: readonly string[];
+  private readonly upgrades: readonly string[] | "any";
   private readonly request: RequestHead;
   private readonly facts: RequestFacts = {
     bodyKind: "none",
@@ -152,7 +165,7 @@ class RequestRole implements MessageRole {
   }
 
   begin(byte: number): Http1Problem | undefined {
-    return tokenLower[byte] === 0 ? "bad-method" : undefined;
+    return tokenLower[byte] === 0 && byte !== cr ? "bad-method" : undefined;
   }
 
   startLine(bytes: Buffer, start: number): number {
@@ -234,7 +247,9 @@ class RequestRole implements MessageRole {
   private acceptedUpgrade(): string {
     for (const token of this.head.upgrade.toLowerCase().split(",")) {
       const protocol = token.trim();
-      if (this.upgrades.includes(protocol)) return protocol;
+      if (this.upgrades === "any" ? protocol !== "" && !isHttp2(protocol) : this.upgrades.includes(protocol)) {
+        return protocol;
+      }
     }
     return "";
   }
@@ -243,9 +258,12 @@ class RequestRole implements MessageRole {
     const { head, request } = this;
     const old = this.facts.minorVersion === 0;
     if (old && !this.acceptHttp10) return "http10-refused";
+    // The beginning of HTTP/2's preface (RFC 9113 section 3.4): what is behind it is not for a reader of HTTP/1.
+    if (request.method === "PRI") return "bad-method";
     if (old && head.chunked) return "bad-transfer-encoding";
     if (head.hostCount > 1) return "duplicate-host";
-    if (head.hostCount === 0 && !old) return "missing-host";
+    if (head.hostCount === 0 && !(old && this.namesAuthority())) return "missing-host";
+    if (head.expectOther && !old) return "unknown-expectation";
     if (head.hostCount === 1 && head.host !== this.goodHost) {
       if (!isAuthority(head.host)) return head.host.includes("@") ? "userinfo" : "bad-host";
       this.goodHost = head.host;
@@ -257,6 +275,11 @@ class RequestRole implements MessageRole {
     if (this.target.charCodeAt(0) === 0x2f) return undefined;
     if (this.target === "*") return request.method === "OPTIONS" ? undefined : "bad-target";
     return this.readAbsolute();
+  }
+
+  /** HTTP/1.0 needs no Host where the target says the same. */
+  private namesAuthority(): boolean {
+    return this.request.method === "CONNECT" || (this.target !== "*" && this.target.charCodeAt(0) !== 0x2f);
   }
 
   private readConnect(): Http1Problem | undefined {
@@ -283,6 +306,8 @@ class RequestRole implements MessageRole {
     return undefined;
   }
 }
+
+const isHttp2 = (protocol: string): boolean => protocol === "h2c" || protocol === "h2" || protocol.startsWith("http/");
 
 /** Whether `HTTP/1.` stands there, whatever follows. */
 export const isHttp1 = (bytes: Buffer, at: number): boolean =>

@@ -27,6 +27,7 @@ test("request lines with any other shape than three words are refused", () => {
     ["400 bad-method", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n"],
     ["400 bad-method", " GET / HTTP/1.1\r\n"],
     ["400 bad-method", "G@T / HTTP/1.1\r\n"],
+    ["400 bad-method", "PRI / HTTP/1.1\r\nHost: a\r\n\r\n"],
     ["400 bad-method", "GET\t/ HTTP/1.1\r\n"],
     ["400 bad-method", "GET\r\n"],
     ["400 bad-method", "\n"],
@@ -98,12 +99,21 @@ test("a Host that is missing, doubled or has two readings is refused", () => {
       "a:80:80",
       "a\\b",
       "[::1",
+      "[::1]]",
       "[1]",
+      "[]",
+      "[:::]",
+      "[1:2]",
+      "[::1.2.3.256]",
+      "[1:2:3:4:5:6:7:8:9]",
       "[::1]x",
       "[fe80::1%25e]",
       "a%2eb",
     ].map((value) => ["400 bad-host", `GET / HTTP/1.1\r\nHost: ${value}\r\n\r\n`] as const),
     ["400 bad-host", "GET http://a/ HTTP/1.1\r\nHost: \r\n\r\n"],
+    ["400 missing-host", "GET / HTTP/1.0\r\n\r\n"],
+    ["400 missing-host", "OPTIONS * HTTP/1.0\r\n\r\n"],
+    ["400 missing-host", "GET /x://a HTTP/1.0\r\n\r\n"],
     ["400 userinfo", "GET / HTTP/1.1\r\nHost: u@a\r\n\r\n"],
   ]);
 });
@@ -122,24 +132,15 @@ test("lengths that are malformed, repeated or beside a transfer coding are refus
 
 test("any transfer coding but one chunked is refused", () => {
   refuses([
-    ...[
-      "",
-      "identity",
-      "gzip",
-      "gzip, chunked",
-      "chunked, gzip",
-      "chunked,chunked",
-      "xchunked",
-      "chunked;q=1",
-      "\x0bchunked",
-      '"chunked"',
-    ].map(
+    ...["", "identity", "chunked, gzip", "chunked,chunked", "xchunked", "chunked;q=1", "\x0bchunked", '"chunked"'].map(
       (value) =>
         [
           value.startsWith("\x0b") ? "400 bad-header-value" : "400 bad-transfer-encoding",
           withFields(`Transfer-Encoding: ${value}\r\n`),
         ] as const,
     ),
+    ["501 unsupported-transfer-encoding", withFields("Transfer-Encoding: gzip\r\n")],
+    ["501 unsupported-transfer-encoding", withFields("Transfer-Encoding: Deflate , chunked\r\n")],
     ["400 bad-transfer-encoding", withFields("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n")],
     ["400 bad-transfer-encoding", withFields("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n")],
     ["400 bad-transfer-encoding", `POST / HTTP/1.0\r\n${host}Transfer-Encoding: chunked\r\n\r\n`],
@@ -218,6 +219,16 @@ test("chunks with any other shape end the message with an error, at the same byt
     ["bad-chunk-size", "5\rhello\r\n"],
     ["bad-chunk-size", "00000000000005\r\nhello\r\n"],
     ["bad-chunk-size", "ffffffffffffffff\r\n"],
+    ["bad-chunk-extension", "5;\r\nhello\r\n"],
+    ["bad-chunk-extension", "5;;a\r\nhello\r\n"],
+    ["bad-chunk-extension", "5; a\r\nhello\r\n"],
+    ["bad-chunk-extension", "5;a =b\r\nhello\r\n"],
+    ["bad-chunk-extension", "5;a=\r\nhello\r\n"],
+    ["bad-chunk-extension", "5;=b\r\nhello\r\n"],
+    ["bad-chunk-extension", '5;a="b\r\nhello\r\n'],
+    ["bad-chunk-extension", '5;a="b\\"\r\nhello\r\n'],
+    ["bad-chunk-extension", '5;a="b"c\r\nhello\r\n'],
+    ["bad-chunk-extension", '5;a="\x7f"\r\nhello\r\n'],
     ["bad-chunk-extension", "5;a\nhello\r\n"],
     ["bad-chunk-extension", "5;a\rb\r\nhello\r\n"],
     ["bad-chunk-extension", "5;a\0b\r\nhello\r\n"],
@@ -263,4 +274,24 @@ test("trailers have the limits of a head", () => {
   assert.equal(decodeRequests([Buffer.from(chunkedHead + many)]).at(-1), "error 431 too-many-headers");
   const large = `0\r\nX: ${"y".repeat(61_440)}\r\n\r\n`;
   assert.equal(decodeRequests([Buffer.from(chunkedHead + large)]).at(-1), "error 431 head-too-large");
+});
+
+test("an expectation that nobody knows is refused, in HTTP/1.0 it is not heard", () => {
+  for (const value of ["", "200-ok", "100-continue, x", "100"]) {
+    assert.equal(refusal(withFields(`Expect: ${value}\r\n`)), "error 417 unknown-expectation");
+  }
+  assert.equal(refusal(withFields("Expect: 100-continue\r\nExpect: x\r\n")), "error 417 unknown-expectation");
+  assert.deepEqual(decodeRequests([Buffer.from(`GET / HTTP/1.0\r\n${host}Expect: x\r\n\r\n`)]), [
+    "GET http a / 1.0 none close []",
+    "end",
+  ]);
+});
+
+test("Connection may not name what others decide by, nor what is no name", () => {
+  for (const value of [": close", "keep alive", "close; x", '"close"', "\xe9"]) {
+    assert.equal(refusal(withFields(`Connection: ${value}\r\n`)), "error 400 bad-connection");
+  }
+  for (const name of ["X-Forwarded-For", "x-forwarded-client-cert", "X-Envoy-Internal", "Authorization"]) {
+    assert.equal(refusal(withFields(`Connection: close, ${name}\r\n`)), "error 400 bad-connection");
+  }
 });

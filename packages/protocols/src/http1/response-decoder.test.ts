@@ -137,6 +137,7 @@ test("bytes that answer no request are refused", () => {
   const text = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
   assert.equal(decode(text + text).at(-1), "error 502 unexpected-response");
   assert.deepEqual(decode("x", { methods: [] }), ["error 502 unexpected-response"]);
+  assert.deepEqual(decode("\r\n", { methods: [] }), ["error 502 unexpected-response"]);
 });
 
 test("the server's end in the middle of a response is an error, never a shorter body", () => {

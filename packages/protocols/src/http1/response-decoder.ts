@@ -18,7 +18,7 @@ import { defaultHttp1Limits, type Http1Limits } from "./limits.ts";
 import type { BodyKind, Http1Error, Http1Problem, ResponseFacts } from "./message.ts";
 import { MessageReader, type MessageRole } from "./message-reader.ts";
 import { isHttp1 } from "./request-decoder.ts";
-import type { TrailerFields } from "./trailer-fields.ts";
+import { TrailerFields } from "./trailer-fields.ts";
 
 export interface ResponseSink {
   /** A 1xx response other than 101; the head is overwritten by the next one. */
@@ -41,7 +41,7 @@ export class ResponseDecoder {
   constructor(sink: ResponseSink, options: ResponseDecoderOptions = {}) {
     const limits = { ...defaultHttp1Limits, ...options.limits };
     this.role = new ResponseRole(sink, limits);
-    this.reader = new MessageReader(this.role, limits);
+    this.reader = new MessageReader(this.role, limits, new TrailerFields());
     this.role.reader = this.reader;
   }
 
@@ -95,7 +95,13 @@ class ResponseRole implements MessageRole {
   private readonly sink: ResponseSink;
   private readonly limits: Http1Limits;
   private readonly response: ResponseHead;
-  private readonly facts: ResponseFacts = { bodyKind: "none", contentLength: 0, minorVersion: 1, keepAlive: true };
+  private readonly facts: ResponseFacts = {
+    bodyKind: "none",
+    contentLength: 0,
+    minorVersion: 1,
+    keepAlive: true,
+    idleSeconds: -1,
+  };
   private readonly waiting: Expectation[] = [];
   private interimCount = 0;
 
@@ -120,7 +126,7 @@ class ResponseRole implements MessageRole {
 
   begin(byte: number): Http1Problem | undefined {
     if (this.waiting.length === 0) return "unexpected-response";
-    return byte === 0x48 ? undefined : "bad-version";
+    return byte === 0x48 || byte === cr ? undefined : "bad-version";
   }
 
   startLine(bytes: Buffer, start: number): number {
@@ -163,6 +169,7 @@ class ResponseRole implements MessageRole {
     facts.bodyKind = this.bodyKind(expectation);
     facts.contentLength = facts.bodyKind === "length" ? head.contentLength : 0;
     facts.keepAlive = this.keepsAlive();
+    facts.idleSeconds = head.keepAlive === "" ? -1 : idleSecondsOf(head.keepAlive);
     if (facts.bodyKind === "tunnel" || response.status === 204) dropLength(response.headers);
     if (head.upgrade !== "" && response.status !== 101) response.headers.remove("upgrade");
     this.reader.beginBody(facts.bodyKind, facts.contentLength, facts.keepAlive);
@@ -212,6 +219,12 @@ class ResponseRole implements MessageRole {
     return facts.minorVersion === 1 || head.keepAliveAsked;
   }
 }
+
+/** RFC 9112 appendix C.2.2 leaves Keep-Alive to its peers; `timeout=N` is what all of them write. */
+const idleSecondsOf = (value: string): number => {
+  const match = /(?:^|[,;\s])timeout=(\d{1,9})(?:[,;\s]|$)/i.exec(value);
+  return match === null ? -1 : Number(match[1]);
+};
 
 const plainExpectations: ReadonlyMap<string, Expectation> = new Map(
   ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"].map((method) => [

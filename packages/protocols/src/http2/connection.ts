@@ -23,6 +23,8 @@ import { Http2Workspace } from "./workspace.ts";
 /** Streams a client opens before the server has said how many it takes (RFC 9113 section 6.5.2 advises 100). */
 const STREAMS_ASSUMED = 100;
 const SHUTDOWN_GRACE_MS = 1000;
+/** The reason a connection ends with when its peer does not answer the keepalive. */
+export const KEEPALIVE_TIMEOUT = "keepalive timeout";
 
 export interface Keepalive {
   /** Silence after which a PING is sent. */
@@ -285,7 +287,7 @@ export class Http2Connection {
       return;
     }
     if (this.receiver.blocks.open && nowMs >= this.receiver.blocks.openedMs + handshakeTimeoutMs) {
-      state.fail(H2_ERROR.enhanceYourCalm, "header block without end");
+      state.flood("header-block", "header block without end");
       return;
     }
     if (this.shutdownMs >= 0 && nowMs >= this.shutdownMs + SHUTDOWN_GRACE_MS) this.settleShutdown();
@@ -293,7 +295,7 @@ export class Http2Connection {
     if (this.pingSentMs >= 0) {
       if (nowMs < this.pingSentMs + keepalive.timeoutMs) return;
       if (this.heardMs > this.pingSentMs) this.pingSentMs = -1;
-      else state.fail(H2_ERROR.connectError, "keepalive timeout");
+      else state.fail(H2_ERROR.connectError, KEEPALIVE_TIMEOUT);
     } else if (nowMs >= this.heardMs + keepalive.intervalMs) {
       this.pingSentMs = nowMs;
       this.control.writePing(PING.keepalive);

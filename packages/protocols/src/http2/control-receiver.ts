@@ -29,7 +29,7 @@ export class ControlReceiver {
 
   /** A frame that means nothing to us. */
   countIgnored(): void {
-    if (!this.ignored.take()) this.state.fail(H2_ERROR.enhanceYourCalm, "too many frames without use");
+    if (!this.ignored.take()) this.state.flood("ignored-frames", "too many frames without use");
   }
 
   onSettings(header: FrameHeader, source: Buffer, start: number): void {
@@ -51,7 +51,7 @@ export class ControlReceiver {
       return;
     }
     if (!this.settings.take()) {
-      state.fail(H2_ERROR.enhanceYourCalm, "too many SETTINGS");
+      state.flood("settings", "too many SETTINGS");
       return;
     }
     const { peer } = state;
@@ -117,7 +117,7 @@ export class ControlReceiver {
       return;
     }
     if (!state.pingBudget.take()) {
-      state.fail(H2_ERROR.enhanceYourCalm, "too many PINGs");
+      state.flood("pings", "too many PINGs");
       return;
     }
     const out = state.out.frame(FRAME.ping, FLAG.ack, 0, 8);
@@ -168,7 +168,7 @@ export class ControlReceiver {
       return;
     }
     if (!state.windowBudget.take()) {
-      state.fail(H2_ERROR.enhanceYourCalm, "too many WINDOW_UPDATEs");
+      state.flood("window-updates", "too many WINDOW_UPDATEs");
       return;
     }
     const increment = readUint32(source, start) & WINDOW_MAX;
@@ -221,7 +221,7 @@ export class ControlReceiver {
     }
     state.abandon(stream, readUint32(source, start), "peer");
     // A server works for each request that is cancelled; what a server cancels costs its client nothing.
-    if (state.server && !state.resetBudget.take()) state.fail(H2_ERROR.enhanceYourCalm, "too many streams reset");
+    if (state.server) state.countReset();
   }
 
   /** Priorities are ignored (RFC 9113 section 5.3.2); only their form is looked at. */

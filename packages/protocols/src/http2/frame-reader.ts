@@ -24,6 +24,8 @@ export interface FrameHeader {
 export interface FrameHandler {
   /** True when nothing more is to be read. */
   readonly dead: boolean;
+  /** Streams whose RST_STREAM is in the chunk that is being read, behind what is read now. */
+  readonly resetsAhead: Set<number>;
   /** A whole frame of any type but DATA; its payload is `source[start, start + length)`. */
   onFrame(header: FrameHeader, source: Buffer, start: number): void;
   /** A DATA frame begins with `dataBytes` of data (and padding, up to `header.length`). */
@@ -53,6 +55,8 @@ export class FrameReader {
   receive(chunk: Buffer): void {
     let at = this.prefaceLeft > 0 ? this.readPreface(chunk) : 0;
     const end = chunk.length;
+    const { resetsAhead } = this.handler;
+    this.findResets(chunk, at, resetsAhead);
     while (at < end && !this.handler.dead) {
       if (this.dataLeft > 0) {
         at = this.readData(chunk, at);
@@ -65,6 +69,19 @@ export class FrameReader {
       } else {
         at = this.readFrame(chunk, at);
       }
+    }
+    if (resetsAhead.size > 0) resetsAhead.clear();
+  }
+
+  /** Looks at the frame headers of a chunk before any is read; a frame cut at its beginning or end is passed over. */
+  private findResets(chunk: Buffer, from: number, found: Set<number>): void {
+    if (this.heldBytes > 0 && this.held!.length <= FRAME_HEADER_BYTES + 1) return;
+    const skipped = this.heldBytes > 0 ? this.held!.length - this.heldBytes : this.dataLeft + this.paddingLeft;
+    let at = from + skipped;
+    while (at + FRAME_HEADER_BYTES + 4 <= chunk.length) {
+      const length = (chunk[at]! << 16) | (chunk[at + 1]! << 8) | chunk[at + 2]!;
+      if (chunk[at + 3] === FRAME.rstStream && length === 4) found.add(readUint32(chunk, at + 5) & STREAM_ID_MAX);
+      at += FRAME_HEADER_BYTES + length;
     }
   }
 

@@ -56,7 +56,8 @@ export class HeaderBlockReader {
     const { limits } = this.state;
     const total = this.joinedBytes + header.length;
     if (++this.frames > limits.continuationFrames || total > limits.headerBlockBytes) {
-      return this.fail(H2_ERROR.enhanceYourCalm, "header block without end");
+      this.state.flood("header-block", "header block without end");
+      return false;
     }
     let joined = this.joined!;
     if (total > joined.length) {

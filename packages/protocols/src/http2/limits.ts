@@ -21,6 +21,8 @@ export interface Http2Limits {
   readonly controlFramesQueued: number;
   /** Output held while the peer does not read; DATA beyond it waits in its stream. */
   readonly outputBytes: number;
+  /** Output held in all, heads of answers included. */
+  readonly outputBytesMax: number;
   /** DATA waiting in one stream; a caller that goes on after `false` loses the stream beyond this. */
   readonly streamQueueBytes: number;
   /** Streams the peer cancelled before their answer, or made us reset. An answered stream gives one back. */
@@ -35,6 +37,18 @@ export interface Http2Limits {
   readonly ignoredFrames: BudgetLimit;
 }
 
+/** What a peer did too much of, when its connection ended for it. */
+export type Http2Flood =
+  | "resets"
+  | "header-block"
+  | "empty-data"
+  | "settings"
+  | "pings"
+  | "window-updates"
+  | "ignored-frames"
+  | "control-output"
+  | "output";
+
 export const http2Limits: Http2Limits = {
   concurrentStreams: 100,
   headerBytes: 60 * 1024,
@@ -44,6 +58,7 @@ export const http2Limits: Http2Limits = {
   handshakeTimeoutMs: 10_000,
   controlFramesQueued: 2_000,
   outputBytes: 256 * 1024,
+  outputBytesMax: 1024 * 1024,
   streamQueueBytes: 1024 * 1024,
   resets: { burst: 400, perSecond: 50 },
   emptyData: { burst: 100, perSecond: 10 },

@@ -10,10 +10,13 @@ import type { ConnectionState } from "./state.ts";
 import type { Http2Stream } from "./stream.ts";
 
 const EMPTY = Buffer.alloc(0);
+/** Why a request with more or larger header fields than allowed is refused. */
+export const HEAD_TOO_LARGE = "header fields too large";
 
 /** Turns frames into messages: judges each by the state of its stream, and ends what breaks the protocol. */
 export class Receiver implements FrameHandler {
   readonly blocks: HeaderBlockReader;
+  readonly resetsAhead = new Set<number>();
   private readonly state: ConnectionState;
   private readonly sender: Sender;
   private readonly control: ControlReceiver;
@@ -108,10 +111,10 @@ export class Receiver implements FrameHandler {
       this.dataEnds = ends;
     } else if (ends) {
       stream.remoteEnded = true;
-      state.sink.onData(streamId, EMPTY, true);
+      if (stream.exposed) state.sink.onData(streamId, EMPTY, true);
       this.afterRemoteEnd(stream, streamId);
     } else if (!this.emptyData.take()) {
-      state.fail(H2_ERROR.enhanceYourCalm, "too many empty DATA frames");
+      state.flood("empty-data", "too many empty DATA frames");
     }
   }
 
@@ -119,14 +122,14 @@ export class Receiver implements FrameHandler {
     const stream = this.dataStream;
     if (stream === undefined) return;
     const id = this.dataId;
-    if (stream.id !== id) {
+    if (!stream.is(this.state, id)) {
       this.state.creditConnection(chunk.length);
       return;
     }
     const ends = last && this.dataEnds;
     stream.unconsumed += chunk.length;
     if (ends) stream.remoteEnded = true;
-    this.state.sink.onData(id, chunk, ends);
+    if (stream.exposed) this.state.sink.onData(id, chunk, ends);
     if (ends) this.afterRemoteEnd(stream, id);
   }
 
@@ -192,6 +195,10 @@ export class Receiver implements FrameHandler {
       this.refuse(id);
       return;
     }
+    if (state.out.bytes > state.limits.outputBytesMax) {
+      state.flood("output", "answers are not read");
+      return;
+    }
     const { block, message } = state.workspace;
     const { endStream } = this.blocks;
     if (block.overflowed) {
@@ -206,9 +213,11 @@ export class Receiver implements FrameHandler {
       return;
     }
     const stream = state.openStream(id);
-    stream.exposed = true;
     stream.headReceived = true;
     stream.remoteEnded = endStream;
+    // Its end is here already: nobody is to work for it.
+    if (this.resetsAhead.size > 0 && this.resetsAhead.has(id)) return;
+    stream.exposed = true;
     stream.tunnel = message.method === "CONNECT";
     stream.bodyLeft = stream.tunnel ? -1 : message.contentLength;
     const sink = state.serverSink!;
@@ -274,13 +283,13 @@ export class Receiver implements FrameHandler {
     stream.remoteEnded = true;
     const trailers = state.sink.trailersFor?.(id) ?? new HeaderList();
     message.fillHeaders(block, trailers);
-    state.sink.onTrailers(id, trailers);
+    if (stream.exposed) state.sink.onTrailers(id, trailers);
     this.afterRemoteEnd(stream, id);
   }
 
   /** A client that has its answer stops sending (RFC 9113 section 8.1). */
   private afterRemoteEnd(stream: Http2Stream, id: number): void {
-    if (stream.id !== id) return;
+    if (!stream.is(this.state, id)) return;
     if (!stream.localEnded) {
       if (this.state.server || stream.tunnel) return;
       this.state.writeReset(id, H2_ERROR.noError);
@@ -296,11 +305,14 @@ export class Receiver implements FrameHandler {
   /** More streams than allowed. Until it has our SETTINGS the peer cannot know, and pays nothing. */
   private refuse(id: number): void {
     if (this.control.settingsAcknowledged) this.state.streamError(id, H2_ERROR.refusedStream);
-    else this.state.writeReset(id, H2_ERROR.refusedStream);
+    else {
+      this.state.writeReset(id, H2_ERROR.refusedStream);
+      this.control.countIgnored();
+    }
   }
 
   private answerTooLarge(id: number, endStream: boolean): void {
-    this.state.sink.onRefused?.(id, "header fields too large");
+    this.state.sink.onRefused?.(id, HEAD_TOO_LARGE);
     const stream = this.state.openStream(id);
     stream.headReceived = true;
     stream.remoteEnded = endStream;

@@ -77,7 +77,7 @@ export class Sender {
       const count = this.sendable(stream, chunk.length - outgoing.at);
       if (count <= 0) return this.enqueue(stream, outgoing);
       this.writeData(stream, outgoing, count);
-      if (stream.id !== id) return true;
+      if (!stream.is(this.state, id)) return true;
     }
     return true;
   }
@@ -108,6 +108,8 @@ export class Sender {
     const { state } = this;
     while (this.lineAt < this.line.length && state.sendWindow > 0 && !state.dead && !this.isFull()) {
       const stream = this.line[this.lineAt++]!;
+      // One that ended while it stood in line may be another connection's by now.
+      if (stream.owner !== state) continue;
       stream.inLine = false;
       if (stream.queuedBytes > 0) this.sendWaiting(stream);
     }
@@ -136,7 +138,7 @@ export class Sender {
     const last = stream.queuedBytes === 0;
     outgoing.endStream = last && stream.localEnding && stream.queuedTrailers === undefined;
     this.writeData(stream, outgoing, count);
-    if (stream.id !== id) return;
+    if (!stream.is(this.state, id)) return;
     if (!last) {
       if (stream.sendWindow > 0) this.standInLine(stream);
       return;

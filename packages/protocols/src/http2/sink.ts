@@ -1,5 +1,6 @@
 import type { RequestHead, ResponseHead } from "../http/head.ts";
 import type { HeaderList } from "../http/headers.ts";
+import type { Http2Flood } from "./limits.ts";
 
 /**
  * Who ended a stream before its time. `peer`: RST_STREAM came. `self`: we reset it for what the peer did.
@@ -35,6 +36,8 @@ export interface Http2Sink {
   onClosed(code: number, reason: string): void;
   /** A malformed or too large message was refused; when it had been shown before, `onReset` follows. For counting. */
   onRefused?(streamId: number, reason: string): void;
+  /** The connection is about to end because the peer passed one of its limits. For counting. */
+  onFlood?(what: Http2Flood): void;
   /** Where trailers go; a new list when absent. */
   trailersFor?(streamId: number): HeaderList;
 }

@@ -1,7 +1,7 @@
 import { HpackDecoder } from "../hpack/decoder.ts";
 import { HpackEncoder } from "../hpack/encoder.ts";
 import { Budget } from "./budget.ts";
-import type { Http2Limits } from "./limits.ts";
+import type { Http2Flood, Http2Limits } from "./limits.ts";
 import { OutputQueue, putUint32 } from "./output.ts";
 import { FRAME, FRAME_HEADER_BYTES, H2_ERROR, WINDOW_FIRST } from "./protocol.ts";
 import { type Http2Settings, PeerSettings } from "./settings.ts";
@@ -87,7 +87,7 @@ export class ConnectionState {
 
   openStream(id: number): Http2Stream {
     const stream = this.workspace.takeStream();
-    stream.open(id, this.peer.initialWindow, this.streamWindow);
+    stream.open(this, id, this.peer.initialWindow, this.streamWindow);
     this.streams.set(id, stream);
     return stream;
   }
@@ -139,7 +139,7 @@ export class ConnectionState {
   /** Counts a frame the peer made us send. A peer that makes us send but does not read is sent away. */
   countControl(): void {
     if (++this.out.controlFrames <= this.limits.controlFramesQueued) return;
-    this.fail(H2_ERROR.enhanceYourCalm, "control frames are not read");
+    this.flood("control-output", "control frames are not read");
   }
 
   writeReset(id: number, code: number): void {
@@ -152,7 +152,12 @@ export class ConnectionState {
     this.writeReset(id, code);
     const stream = this.streams.get(id);
     if (stream !== undefined) this.abandon(stream, code, "self");
-    if (!this.dead && !this.resetBudget.take()) this.fail(H2_ERROR.enhanceYourCalm, "too many streams reset");
+    this.countReset();
+  }
+
+  /** Counts a stream that the peer ended before its answer, or made us end. */
+  countReset(): void {
+    if (!this.dead && !this.resetBudget.take()) this.flood("resets", "too many streams reset");
   }
 
   /** Ends a stream before its time and tells the application, if it knows of it. */
@@ -192,6 +197,13 @@ export class ConnectionState {
     if (this.dead) return;
     this.writeGoaway(this.lastPeerId, code);
     this.end(code, reason);
+  }
+
+  /** Ends the connection of a peer that passed a limit. */
+  flood(what: Http2Flood, reason: string): void {
+    if (this.dead) return;
+    this.sink.onFlood?.(what);
+    this.fail(H2_ERROR.enhanceYourCalm, reason);
   }
 
   /** Ends the connection without a word to the peer. */

@@ -1,8 +1,13 @@
 import type { HeaderList } from "../http/headers.ts";
 
-/** One stream's record. Pooled: `id` is 0 while it is free, and a holder compares the id before it believes it. */
+/**
+ * One stream's record. Pooled across the connections of a thread: who holds one over a call that may end the stream asks
+ * `is` before it believes it. An id is used once on its connection, so both together name one stream for ever.
+ */
 export class Http2Stream {
   id = 0;
+  /** The connection it belongs to; undefined while it is free. */
+  owner: object | undefined = undefined;
   /** Bytes the peer still lets us send. */
   sendWindow = 0;
   /** Bytes the peer may still send. */
@@ -39,7 +44,13 @@ export class Http2Stream {
   /** `data` said false. */
   wantsWritable = false;
 
-  open(id: number, sendWindow: number, receiveWindow: number): void {
+  /** Whether it still is that stream of that connection. */
+  is(owner: object, id: number): boolean {
+    return this.id === id && this.owner === owner;
+  }
+
+  open(owner: object, id: number, sendWindow: number, receiveWindow: number): void {
+    this.owner = owner;
     this.id = id;
     this.sendWindow = sendWindow;
     this.receiveWindow = receiveWindow;

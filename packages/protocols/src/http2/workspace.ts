@@ -20,6 +20,7 @@ export class Http2Workspace {
 
   giveStream(stream: Http2Stream): void {
     stream.id = 0;
+    stream.owner = undefined;
     stream.clearQueue();
     if (this.freeStreams.length < FREE_STREAMS_MAX) this.freeStreams.push(stream);
   }

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { isSpiffeId, noAltNames, parseAltNames } from "./alt-names.ts";
 import { parseCertificate, peerIdentity } from "./certificate.ts";
-import { createCsr, parseCsr } from "./csr.ts";
+import { createCsr, createCsrAside, parseCsr } from "./csr.ts";
 import { context, sequence } from "./der.ts";
 import { DerError } from "./der-reader.ts";
 import { type Issuer, issueLeaf, issueRoot, issuerOf } from "./issue.ts";
@@ -221,4 +221,9 @@ test("PEM is read back as written and refused with anything beside it", () => {
   ]) {
     assert.equal(decodePem("CERTIFICATE", text), undefined, JSON.stringify(text));
   }
+});
+
+test("a request signed on another thread is read like any other", async () => {
+  const names = { ...noAltNames, uris: ["spiffe://cluster.local/ns/a/sa/b"] };
+  assert.deepEqual(parseCsr(await createCsrAside(leafKey, names)).altNames, names);
 });

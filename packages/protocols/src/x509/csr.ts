@@ -4,7 +4,7 @@ import { type AltNames, encodeAltNames, noAltNames, parseAltNames } from "./alt-
 import { readExtension } from "./certificate.ts";
 import { bitString, context, derTag, integer, octetString, oid, sequence, setOf } from "./der.ts";
 import { DerError, type DerReader, enterOnly, oidText, smallInteger, wholeBits } from "./der-reader.ts";
-import { publicKeyDer, publicKeyOf, signatureAlgorithm, signDer, verifyDer } from "./keys.ts";
+import { publicKeyDer, publicKeyOf, signatureAlgorithm, signDer, signDerAside, verifyDer } from "./keys.ts";
 import { oids } from "./oids.ts";
 import { decodePem, encodePem } from "./pem.ts";
 
@@ -21,11 +21,24 @@ export interface CertificateRequest {
 
 /** A request as PEM, signed with the private key, for the given names or for none. */
 export const createCsr = (key: KeyObject, altNames: AltNames): string => {
+  const body = requestBody(key, altNames);
+  return encodeRequest(key, body, signDer(key, body));
+};
+
+/** The same, signed on Node's thread pool. */
+export const createCsrAside = async (key: KeyObject, altNames: AltNames): Promise<string> => {
+  const body = requestBody(key, altNames);
+  return encodeRequest(key, body, await signDerAside(key, body));
+};
+
+const encodeRequest = (key: KeyObject, body: Buffer, signature: Buffer): string =>
+  encodePem(label, sequence(body, signatureAlgorithm(key), bitString(signature)));
+
+const requestBody = (key: KeyObject, altNames: AltNames): Buffer => {
   const named = altNames.uris.length + altNames.dnsNames.length + altNames.ipAddresses.length > 0;
   const names = sequence(oid(oids.subjectAltName), octetString(encodeAltNames(altNames)));
   const attribute = named ? sequence(oid(oids.extensionRequest), setOf(sequence(names))) : Buffer.alloc(0);
-  const body = sequence(integer(Buffer.from([0])), sequence(), publicKeyDer(key), context(0, "constructed", attribute));
-  return encodePem(label, sequence(body, signatureAlgorithm(key), bitString(signDer(key, body))));
+  return sequence(integer(Buffer.from([0])), sequence(), publicKeyDer(key), context(0, "constructed", attribute));
 };
 
 /** Reads a request and checks that it is signed with the key it is for. Throws DerError. */

@@ -21,6 +21,12 @@ export const signatureAlgorithm = (key: KeyObject): Buffer =>
 
 export const signDer = (key: KeyObject, bytes: Buffer): Buffer => sign("sha256", bytes, key);
 
+/** The same on Node's thread pool. */
+export const signDerAside = (key: KeyObject, bytes: Buffer): Promise<Buffer> =>
+  new Promise((resolve, reject) =>
+    sign("sha256", bytes, key, (error, signature) => (error ? reject(error) : resolve(signature))),
+  );
+
 /** Whether `signature` over `bytes` was made with that key, under an algorithm that is a whole AlgorithmIdentifier. */
 export const verifyDer = (
   key: KeyObject,

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type LogLevel, silentLogger } from "@weft/core/world";
+import { type LogLevel, type LogScope, silentLogger } from "@weft/core/world";
 import { any } from "@weft/xds/resource";
 import type { Cluster } from "../clusters/cluster.ts";
+import { localHostCounts } from "../clusters/counts.ts";
 import type { Host } from "../clusters/host.ts";
 import { createResourceStore, type ResourceStore } from "../discovery/resource-store.ts";
 import {
@@ -17,6 +18,7 @@ import {
 const host: Host = {
   address: "10.0.0.1:80",
   target: { kind: "ip", host: "10.0.0.1", port: 80 },
+  hostname: "h.example",
   weight: 1,
   priority: 1,
   locality: { region: "eu", zone: "a", subZone: "" },
@@ -24,9 +26,18 @@ const host: Host = {
   health: "unhealthy",
   ejected: true,
   activeRequests: 2,
-  stats: { cxTotal: 3, cxActive: 1, cxConnectFail: 0, rqTotal: 9, rqSuccess: 8, rqError: 1, rqTimeout: 0 },
+  stats: {
+    cxTotal: 3,
+    cxActive: 1,
+    cxConnectFail: 0,
+    rqTotal: 9,
+    rqSuccess: 8,
+    rqError: 1,
+    rqTimeout: 0,
+    rqPendingActive: 0,
+  },
   pool: undefined,
-  outlier: undefined,
+  counts: localHostCounts(),
   removed: false,
 };
 const cluster = {
@@ -49,7 +60,7 @@ const setup = () => {
   });
   const done: string[] = [];
   let state: ServerState = "LIVE";
-  const log: { level: LogLevel } = { level: "info" };
+  const levels = new Map<LogScope, LogLevel>([["main", "info"]]);
   const context: AdminContext = {
     bootstrap: { json: { node: { id: "n" } }, atMs: 0 },
     store,
@@ -60,7 +71,12 @@ const setup = () => {
         { name: "unbound", address: undefined, state: "active", error: undefined, connections: 0 },
       ],
     },
-    stats: { text: () => "a: 1\n", json: () => "{}", prometheus: () => "# TYPE a counter\na 1\n" },
+    stats: {
+      text: () => "a: 1\n",
+      json: () => "{}",
+      prometheus: () => "# TYPE a counter\na 1\n",
+      reset: () => done.push("reset"),
+    },
     clock: { nowMs: () => 12_500, wallMs: () => 0 },
     startedAtMs: 0,
     version: "weft/0",
@@ -68,8 +84,12 @@ const setup = () => {
     state: () => state,
     waitingFor: () => ["listener l to be bound"],
     memory: () => ({ allocated: 1, heapSize: 2, physical: 3 }),
-    log,
+    log: {
+      levels: () => levels,
+      change: (wanted) => void wanted.forEach((level, scope) => void levels.set(scope, level)),
+    },
     actions: {
+      reopenLogs: () => done.push("reopen"),
       drainListeners: (inboundOnly) => done.push(`drain ${inboundOnly}`),
       failHealthCheck: (failed) => done.push(`health ${failed}`),
       quit: () => done.push("quit"),
@@ -80,17 +100,17 @@ const setup = () => {
     return answerAdmin({ method, path: url.pathname, query: url.searchParams }, context);
   };
   const json = (target: string) => JSON.parse(ask(target).body) as { configs: Record<string, unknown>[] };
-  return { store, refusing, ask, json, done, log, context, setState: (next: ServerState) => (state = next) };
+  return { store, refusing, ask, json, done, levels, context, setState: (next: ServerState) => (state = next) };
 };
 
 test("every path answers, and what changes state only to POST", () => {
   const { ask, done } = setup();
   for (const { path, method } of adminPaths) {
-    assert.equal(ask(path, method).status, 200, path);
+    assert.equal(ask(path, method).status, path === "/runtime_modify" ? 503 : 200, path);
     assert.equal(ask(path, "DELETE").status, 405, path);
     if (method === "POST") assert.equal(ask(path, "GET").status, 405, path);
   }
-  assert.deepEqual(done, ["drain false", "health true", "health false", "quit"]);
+  assert.deepEqual(done, ["drain false", "health true", "health false", "quit", "reopen", "reset"]);
   assert.equal(ask("/nothing").status, 404);
 });
 
@@ -102,15 +122,28 @@ test("a server that is not live answers 503 and says what it waits for", () => {
   assert.equal(ask("/ready?verbose").body, "INITIALIZING\nwaiting for listener l to be bound\n");
 });
 
-test("the log level changes by any of Envoy's forms, and an unknown one is refused", () => {
-  const { ask, log } = setup();
-  assert.match(ask("/logging?level=warning", "POST").body, /weft: warning/);
-  assert.equal(log.level, "warn");
-  ask("/logging?paths=weft:trace", "POST");
-  assert.equal(log.level, "trace");
+test("levels are shown and set by /logging, and told by /server_info", () => {
+  const { ask, levels } = setup();
+  assert.match(ask("/logging?level=warning", "POST").body, /main: warning/);
+  assert.equal(levels.get("main"), "warn");
   assert.equal(ask("/logging?level=loud", "POST").status, 400);
-  assert.equal(ask("/logging?other=debug", "POST").status, 400);
-  assert.equal(log.level, "trace");
+  assert.equal(JSON.parse(ask("/server_info").body).command_line_options.log_level, "warning");
+});
+
+test("statistics refuse what they do not know, as text", () => {
+  const { ask } = setup();
+  for (const query of ["type=Foo", "histogram_buckets=Foo", "format=Foo"]) {
+    const { status, type } = ask(`/stats?${query}`);
+    assert.deepEqual([status, type], [400, "text/plain; charset=UTF-8"], query);
+  }
+  assert.equal(ask("/stats?type=Gauges&histogram_buckets=disjoint").status, 200);
+});
+
+test("clusters may be chosen by an expression", () => {
+  const { ask } = setup();
+  assert.equal(ask("/clusters?filter=nothing").body, "");
+  assert.match(ask("/clusters?filter=^c$").body, /^c::observability_name/);
+  assert.equal(ask("/clusters?filter=(").status, 400);
 });
 
 test("clusters show hosts, counters, ejection and limits in both forms", () => {

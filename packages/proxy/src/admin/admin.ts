@@ -1,16 +1,21 @@
 /** The admin interface: Envoy's paths and shapes, as functions from a request to an answer. */
 import type { JsonValue } from "@bufbuild/protobuf";
 import { formatAddress } from "@weft/core/address";
+import { ConfigError } from "@weft/core/config-error";
 import { toProtoDuration } from "@weft/core/duration";
-import type { Clock, LogLevel } from "@weft/core/world";
+import type { Clock } from "@weft/core/world";
 import { toProtoNames } from "@weft/xds/codec";
 import type { BootstrapJson } from "@weft/xds/gen/envoy/config/bootstrap/v3/bootstrap";
 import { NodeSchema } from "@weft/xds/gen/envoy/config/core/v3/base";
 import type { ResourceStore } from "../discovery/resource-store.ts";
+import { partialMatch } from "../matching/regex.ts";
+import { bucketModes } from "../observe/print-histogram.ts";
+import type { PrintOptions } from "../observe/print-stats.ts";
 import type { DataPlane } from "../runtime/data-plane.ts";
 import { certificatesJson } from "./certificates.ts";
 import { type ClusterListing, clustersJson, clustersText } from "./cluster-status.ts";
 import { configDump } from "./config-dump.ts";
+import { answerLogging, type LogLevels, levelName } from "./logging.ts";
 
 export interface AdminRequest {
   readonly method: string;
@@ -31,12 +36,10 @@ export interface StatsPrinter {
   text(options: StatsQuery): string;
   json(options: StatsQuery): string;
   prometheus(options: StatsQuery): string;
+  /** Counters are shown from 0 again. */
+  reset(): void;
 }
-export interface StatsQuery {
-  readonly usedOnly: boolean;
-  /** RE2, searched in the name. */
-  readonly filter: string | undefined;
-}
+export type StatsQuery = PrintOptions;
 
 export interface AdminContext {
   readonly bootstrap: { readonly json: BootstrapJson; readonly atMs: number };
@@ -50,11 +53,12 @@ export interface AdminContext {
   readonly state: () => ServerState;
   readonly memory: () => { readonly allocated: number; readonly heapSize: number; readonly physical: number };
   readonly waitingFor: () => readonly string[];
-  readonly log: { level: LogLevel };
+  readonly log: LogLevels;
   readonly actions: {
     readonly drainListeners: (inboundOnly: boolean) => void;
     readonly failHealthCheck: (failed: boolean) => void;
     readonly quit: () => void;
+    readonly reopenLogs: () => void;
   };
 }
 
@@ -73,16 +77,45 @@ const json = (body: JsonValue, status = 200): AdminReply => ({
 });
 const done = text("OK\n");
 
-const statsQuery = ({ query }: AdminRequest): StatsQuery => ({
-  usedOnly: query.has("usedonly"),
-  filter: query.get("filter") ?? undefined,
-});
+const statsTypes: ReadonlyMap<string, StatsQuery["type"]> = new Map([
+  ["All", undefined],
+  ["Counters", "counter"],
+  ["Gauges", "gauge"],
+  ["Histograms", "histogram"],
+  ["TextReadouts", "text"],
+]);
 
-const clusterListings = ({ dataPlane, store }: AdminContext): readonly ClusterListing[] =>
-  dataPlane.clusters().map((cluster) => ({
-    cluster,
-    addedViaApi: store.entries("cluster").get(cluster.name)?.active?.source !== "static",
-  }));
+/** A reply where the query cannot be taken. */
+const statsQuery = ({ query }: AdminRequest): StatsQuery | AdminReply => {
+  const type = query.get("type") ?? "All";
+  if (!statsTypes.has(type)) return text("invalid &type= param\n", 400);
+  const asked = query.get("histogram_buckets") ?? "summary";
+  const buckets = bucketModes.find((mode) => mode === asked);
+  if (!buckets) return text(`usage: /stats?histogram_buckets=(${bucketModes.join("|")})\n\n`, 400);
+  return {
+    usedOnly: query.has("usedonly"),
+    filter: query.get("filter") ?? undefined,
+    invert: query.has("invert_filter"),
+    type: statsTypes.get(type),
+    buckets,
+  };
+};
+const isReply = (value: StatsQuery | AdminReply): value is AdminReply => "status" in value;
+
+const clusterListings = (
+  { dataPlane, store }: AdminContext,
+  wanted: (name: string) => boolean,
+): readonly ClusterListing[] =>
+  dataPlane.clusters().flatMap((cluster) =>
+    wanted(cluster.name)
+      ? [
+          {
+            cluster,
+            addedViaApi: store.entries("cluster").get(cluster.name)?.active?.source !== "static",
+          },
+        ]
+      : [],
+  );
 
 const listeners = ({ query }: AdminRequest, { dataPlane }: AdminContext): AdminReply => {
   const bound = dataPlane.listeners().flatMap(({ name, address }) => (address ? [{ name, address }] : []));
@@ -96,10 +129,14 @@ const listeners = ({ query }: AdminRequest, { dataPlane }: AdminContext): AdminR
   });
 };
 
-const stats = (request: AdminRequest, { stats: printer }: AdminContext): AdminReply => {
+const stats = (request: AdminRequest, context: AdminContext): AdminReply =>
+  printed(request, context, request.query.get("format") ?? "text");
+
+const printed = (request: AdminRequest, { stats: printer }: AdminContext, format: string): AdminReply => {
   const options = statsQuery(request);
+  if (isReply(options)) return options;
   try {
-    switch (request.query.get("format") ?? "text") {
+    switch (format) {
       case "prometheus":
         return text(printer.prometheus(options));
       case "json":
@@ -107,10 +144,10 @@ const stats = (request: AdminRequest, { stats: printer }: AdminContext): AdminRe
       case "text":
         return text(printer.text(options));
       default:
-        return text("format must be text, json or prometheus\n", 400);
+        return text("usage: /stats?format=(json|prometheus|text)\n\n", 400);
     }
   } catch (error) {
-    return text(`Invalid re2 regex: ${error instanceof Error ? error.message : String(error)}\n`, 400);
+    return badExpression(error);
   }
 };
 
@@ -141,38 +178,10 @@ const serverInfo = (_: AdminRequest, context: AdminContext): AdminReply => {
     command_line_options: {
       concurrency: context.options.concurrency,
       drain_time: toProtoDuration(context.options.drainTimeMs),
-      log_level: context.log.level,
+      log_level: levelName(context.log.levels().get("main") ?? "info"),
     },
     node: toProtoNames(NodeSchema, (context.bootstrap.json.node ?? {}) as JsonValue),
   });
-};
-
-const levels: ReadonlyMap<string, LogLevel> = new Map([
-  ["trace", "trace"],
-  ["debug", "debug"],
-  ["info", "info"],
-  ["warning", "warn"],
-  ["warn", "warn"],
-  ["error", "error"],
-  ["critical", "error"],
-  ["off", "off"],
-]);
-const levelNames: ReadonlyMap<LogLevel, string> = new Map([["warn", "warning"]]);
-const loggerName = "weft";
-
-/** `?level=debug`, `?weft=debug` or `?paths=weft:debug`; without any, the present level. */
-const logging = ({ query }: AdminRequest, { log }: AdminContext): AdminReply => {
-  const inPaths = query.get("paths")?.split(",").at(-1)?.split(":").at(-1);
-  const wanted = query.get("level") ?? query.get(loggerName) ?? inPaths;
-  if (wanted !== undefined && wanted !== null) {
-    const level = levels.get(wanted.toLowerCase());
-    if (!level)
-      return text(`error: unknown logger level\nusage: /logging?level=${[...levels.keys()].join("|")}\n`, 400);
-    log.level = level;
-  } else if ([...query.keys()].length > 0) {
-    return text(`error: unknown logger name; there is one: ${loggerName}\n`, 400);
-  }
-  return text(`active loggers:\n  ${loggerName}: ${levelNames.get(log.level) ?? log.level}\n`);
 };
 
 const memory = (_: AdminRequest, context: AdminContext): AdminReply => {
@@ -180,6 +189,9 @@ const memory = (_: AdminRequest, context: AdminContext): AdminReply => {
   return json({
     allocated: String(allocated),
     heap_size: String(heapSize),
+    pageheap_unmapped: "0",
+    pageheap_free: String(Math.max(0, heapSize - allocated)),
+    total_thread_cache: "0",
     total_physical_bytes: String(physical),
   });
 };
@@ -188,32 +200,61 @@ const memory = (_: AdminRequest, context: AdminContext): AdminReply => {
 export const adminPaths: readonly AdminPath[] = [
   { path: "/", method: "GET", help: "this list, for a browser", handle: () => index() },
   { path: "/certs", method: "GET", help: "certificates in use", handle: (_, c) => certs(c) },
-  { path: "/clusters", method: "GET", help: "clusters and their hosts; ?format=json", handle: (r, c) => hosts(r, c) },
+  {
+    path: "/clusters",
+    method: "GET",
+    help: "clusters and their hosts; ?format=json ?filter=",
+    handle: (r, c) => hosts(r, c),
+  },
   {
     path: "/config_dump",
     method: "GET",
     help: "configuration in force; ?resource= ?mask= ?name_regex= ?include_eds",
     handle: dump,
   },
+  {
+    path: "/contention",
+    method: "GET",
+    help: "mutex contention: there are no mutexes",
+    handle: () => text("Mutex contention tracing is not enabled.\n"),
+  },
   { path: "/drain_listeners", method: "POST", help: "stop accepting; ?inboundonly", handle: (r, c) => drain(r, c) },
   { path: "/healthcheck/fail", method: "POST", help: "report as not ready", handle: (_, c) => health(c, true) },
   { path: "/healthcheck/ok", method: "POST", help: "report as ready again", handle: (_, c) => health(c, false) },
   { path: "/help", method: "GET", help: "this list", handle: () => text(helpText()) },
-  { path: "/hot_restart_version", method: "GET", help: "always disabled", handle: () => text("disabled\n") },
+  { path: "/hot_restart_version", method: "GET", help: "always disabled", handle: () => text("disabled") },
   { path: "/init_dump", method: "GET", help: "what is waited for", handle: (_, c) => initDump(c) },
   { path: "/listeners", method: "GET", help: "bound addresses; ?format=json", handle: listeners },
-  { path: "/logging", method: "POST", help: "show or set the log level; ?level=", handle: logging },
+  {
+    path: "/logging",
+    method: "GET",
+    help: "show or (POST) set levels; ?level= ?paths= ?<name>= &for=",
+    handle: (r, c) => answerLogging(r, c.log),
+  },
   { path: "/memory", method: "GET", help: "memory in use", handle: memory },
   { path: "/quitquitquit", method: "POST", help: "drain and exit", handle: (_, c) => quit(c) },
   { path: "/ready", method: "GET", help: "200 LIVE, or 503; ?verbose says what is missing", handle: ready },
+  { path: "/reopen_logs", method: "POST", help: "open access log files anew", handle: (_, c) => reopen(c) },
+  { path: "/reset_counters", method: "POST", help: "show counters from 0 again", handle: (_, c) => reset(c) },
   {
     path: "/runtime",
     method: "GET",
     help: "runtime values: there are none",
     handle: () => json({ entries: {}, layers: [] }),
   },
+  {
+    path: "/runtime_modify",
+    method: "POST",
+    help: "there is no layer to change",
+    handle: () => text("No admin layer specified", 503),
+  },
   { path: "/server_info", method: "GET", help: "version, state, uptime, node", handle: serverInfo },
-  { path: "/stats", method: "GET", help: "statistics; ?usedonly ?filter= ?format=json|prometheus", handle: stats },
+  {
+    path: "/stats",
+    method: "GET",
+    help: "statistics; ?usedonly ?filter= ?invert_filter ?type= ?format= ?histogram_buckets=",
+    handle: stats,
+  },
   { path: "/stats/prometheus", method: "GET", help: "statistics for Prometheus", handle: (r, c) => prometheus(r, c) },
 ];
 
@@ -233,12 +274,27 @@ const index = (): AdminReply => ({
 });
 
 const certs = (context: AdminContext): AdminReply => json(certificatesJson(context.store, context.clock.wallMs()));
-const hosts = ({ query }: AdminRequest, context: AdminContext): AdminReply =>
-  query.get("format") === "json"
-    ? json(clustersJson(clusterListings(context)))
-    : text(clustersText(clusterListings(context)));
-const prometheus = (request: AdminRequest, { stats: printer }: AdminContext): AdminReply =>
-  text(printer.prometheus(statsQuery(request)));
+const hosts = ({ query }: AdminRequest, context: AdminContext): AdminReply => {
+  const filter = query.get("filter");
+  try {
+    const listings = clusterListings(context, filter ? partialMatch(filter, "filter") : () => true);
+    return query.get("format") === "json" ? json(clustersJson(listings)) : text(clustersText(listings));
+  } catch (error) {
+    return badExpression(error);
+  }
+};
+const badExpression = (error: unknown): AdminReply =>
+  text(`Invalid re2 regex: ${error instanceof ConfigError ? error.problem : String(error)}\n`, 400);
+const prometheus = (request: AdminRequest, context: AdminContext): AdminReply =>
+  printed(request, context, "prometheus");
+const reopen = ({ actions }: AdminContext): AdminReply => {
+  actions.reopenLogs();
+  return done;
+};
+const reset = ({ stats: printer }: AdminContext): AdminReply => {
+  printer.reset();
+  return done;
+};
 const drain = ({ query }: AdminRequest, { actions }: AdminContext): AdminReply => {
   actions.drainListeners(query.has("inboundonly"));
   return done;
@@ -251,12 +307,10 @@ const quit = ({ actions }: AdminContext): AdminReply => {
   actions.quit();
   return done;
 };
-const initDump = (context: AdminContext): AdminReply =>
-  json({
-    unready_targets_dumps: context.store
-      .waiting()
-      .map(({ of, name, needs }) => ({ name: `${of} ${name}`, target_names: [...needs] })),
-  });
+const initDump = ({ store }: AdminContext): AdminReply => {
+  const dumps = store.waiting().map(({ of, name, needs }) => ({ name: `${of} ${name}`, target_names: [...needs] }));
+  return json(dumps.length === 0 ? {} : { unready_targets_dumps: dumps });
+};
 
 /** Answers a request: 404 off the list, 405 where what changes state is not POSTed. */
 export const answerAdmin = (request: AdminRequest, context: AdminContext): AdminReply => {
@@ -265,7 +319,7 @@ export const answerAdmin = (request: AdminRequest, context: AdminContext): Admin
   if (!found) return text(`invalid path. ${helpText()}`, 404);
   // Envoy's readers may be POSTed to as well.
   if (found.method === "POST" ? method !== "POST" : method !== "GET" && method !== "POST")
-    return text(`Method ${request.method} not allowed, ${found.method} required.\n`, 405);
+    return text(`Method ${request.method} not allowed, ${found.method} required.`, 405);
   return found.handle(request, context);
 };
 

@@ -7,13 +7,14 @@ import type { Host } from "../clusters/host.ts";
 const unlimited = 4_294_967_295;
 const bounded = (limit: number): number => (Number.isFinite(limit) ? limit : unlimited);
 
-const gauges: ReadonlySet<string> = new Set(["cx_active", "rq_active"]);
+const gauges: ReadonlySet<string> = new Set(["cx_active", "rq_active", "rq_pending_active"]);
 const hostStats = ({ stats, activeRequests }: Host): readonly (readonly [string, number])[] => [
   ["cx_active", stats.cxActive],
   ["cx_connect_fail", stats.cxConnectFail],
   ["cx_total", stats.cxTotal],
   ["rq_active", activeRequests],
   ["rq_error", stats.rqError],
+  ["rq_pending_active", stats.rqPendingActive],
   ["rq_success", stats.rqSuccess],
   ["rq_timeout", stats.rqTimeout],
   ["rq_total", stats.rqTotal],
@@ -55,7 +56,7 @@ export const clustersText = (clusters: readonly ClusterListing[]): string => {
     if (eds !== undefined) put("eds_service_name", eds);
     for (const host of cluster.hosts()) {
       for (const [stat, value] of hostStats(host)) put(host.address, stat, value);
-      put(host.address, "hostname", "");
+      put(host.address, "hostname", host.hostname);
       put(host.address, "health_flags", healthFlags(host));
       put(host.address, "weight", host.weight);
       put(host.address, "region", host.locality.region);
@@ -91,6 +92,7 @@ const hostStatus = (host: Host): JsonObject => {
     },
     weight: host.weight,
     ...(host.priority === 0 ? {} : { priority: host.priority }),
+    ...(host.hostname === "" ? {} : { hostname: host.hostname }),
     locality: {
       ...(region === "" ? {} : { region }),
       ...(zone === "" ? {} : { zone }),

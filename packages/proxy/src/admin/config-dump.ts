@@ -57,6 +57,7 @@ export const configDump = (
     clusters(store, matches),
     ...(query.includeEds || query.resource?.includes("endpoint") ? [endpoints(store, matches)] : []),
     listeners(store, matches),
+    { type: "ScopedRoutesConfigDump", members: {} },
     routes(store, matches),
     secrets(store, matches),
   ];

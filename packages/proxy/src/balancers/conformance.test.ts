@@ -85,7 +85,7 @@ for (const policy of ["LEAST_REQUEST", "RING_HASH", "MAGLEV"]) {
 
 test("least request prefers the idle host", () => {
   const hosts = testHosts(2);
-  (hosts[0] as Host).activeRequests = 10;
+  for (let i = 0; i < 10; i++) (hosts[0] as Host).counts.enter();
   const counts = spread(build(byPolicy("LEAST_REQUEST"), hosts), hosts, 1000);
   assert.ok((counts[1] ?? 0) > 680, String(counts));
   const scan = spread(build(byPolicy("LEAST_REQUEST"), hosts, { selectionMethod: "FULL_SCAN" }), hosts, 100);
@@ -94,7 +94,7 @@ test("least request prefers the idle host", () => {
 
 test("weighted least request holds a loaded host's share back", () => {
   const hosts = testHosts(2, [4, 1]);
-  (hosts[0] as Host).activeRequests = 7;
+  for (let i = 0; i < 7; i++) (hosts[0] as Host).counts.enter();
   const counts = spread(build(byPolicy("LEAST_REQUEST"), hosts), hosts, 3000);
   assert.ok(Math.abs((counts[0] ?? 0) - 1000) < 60, String(counts));
 });

@@ -4,7 +4,9 @@ import type { Logger } from "@weft/core/world";
 import { type Route, route } from "@weft/net/http/routes";
 import { HttpRefusal, type HttpServer, openHttpServer } from "@weft/net/http/server";
 import { type AdminContext, adminPaths, answerAdmin, refuseForeign } from "../admin/admin.ts";
+import { statusHandlers } from "../discovery/status-service.ts";
 
+const methods = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"] as const;
 const one = (value: string | string[] | undefined): string | undefined => (Array.isArray(value) ? value[0] : value);
 
 /** Listens. `context` is asked per request: the server is up before what it shows is. */
@@ -19,13 +21,17 @@ export const openAdminServer = (
     const { status, type, body } = answerAdmin(request, current);
     return { kind: "text", status, type, body } as const;
   };
-  const routes = adminPaths.flatMap(({ path, method }): Route[] =>
-    method === "POST" ? [route("POST", path, answer)] : [route("GET", path, answer), route("POST", path, answer)],
-  );
+  // What is not there and what is asked the wrong way is answered as text by the interface itself, as Envoy does.
+  const anywhere = [...adminPaths.map(({ path }) => path), "/{a}", "/{a}/{b}", "/{a}/{b}/{c}"];
+  const routes = anywhere.flatMap((path): Route[] => methods.map((method) => route(method, path, answer)));
   return openHttpServer({
     address,
     routes,
     log,
+    grpc: statusHandlers(() => {
+      const current = context();
+      return current && { node: current.bootstrap.json.node ?? {}, store: current.store };
+    }),
     guard: ({ headers }) => {
       const refusal = refuseForeign({ host: one(headers.host), origin: one(headers.origin) });
       if (refusal !== undefined) throw new HttpRefusal(403, "WF3310", refusal);

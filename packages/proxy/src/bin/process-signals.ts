@@ -25,6 +25,12 @@ export const onStopSignal = (): StopSignal => {
   };
 };
 
+/** SIGUSR1: log files are to be opened anew. */
+export const onReopenSignal = (reopen: () => void): Disposable => {
+  process.on("SIGUSR1", reopen);
+  return { [Symbol.dispose]: () => void process.off("SIGUSR1", reopen) };
+};
+
 /** So many in a minute are no peer's doing: the process ends and whoever started it starts it anew. */
 const errorsPerMinuteMax = 100;
 

@@ -9,6 +9,8 @@ import type { InboundPort } from "../bootstrap/from-flags.ts";
 
 export interface ProcessFlags {
   readonly concurrency: number;
+  /** Bytes this process may use; the control group's limit where it is not given. */
+  readonly memoryLimitBytes?: number | undefined;
   readonly logLevel: LogLevel;
   readonly logFormat: "text" | "json";
   readonly drainTimeMs: number;
@@ -86,6 +88,25 @@ const numberOf = (flag: string, value: string, min: number): number => {
   const number = Number(value);
   if (!Number.isFinite(number) || number < min) throw usage(`${flag} "${value}" is not a number from ${min}`);
   return number;
+};
+
+const units: ReadonlyMap<string, number> = new Map([
+  ["", 1],
+  ["k", 1000],
+  ["m", 1000 ** 2],
+  ["g", 1000 ** 3],
+  ["ki", 1024],
+  ["mi", 1024 ** 2],
+  ["gi", 1024 ** 3],
+]);
+
+/** `256MiB`, `1G`, or bytes. */
+const sizeOf = (flag: string, value: string | undefined): number | undefined => {
+  if (value === undefined) return undefined;
+  const match = /^(\d+)\s*([kmg]i?)?b?$/i.exec(value);
+  const bytes = Number(match?.[1]) * (units.get((match?.[2] ?? "").toLowerCase()) ?? 0);
+  if (!(bytes > 0)) throw usage(`${flag} "${value}" is not a size like 256MiB`);
+  return bytes;
 };
 
 const levels: ReadonlyMap<string, LogLevel> = new Map([
@@ -184,7 +205,8 @@ export const sidecarProgram = (): Program => {
   const program = new Program("weft sidecar")
     .description("Runs a sidecar in the foreground, from an Envoy bootstrap or from flags.")
     .option("-c, --bootstrap <file>", "Envoy bootstrap, YAML or JSON")
-    .option("--concurrency <n>", "workers", "1")
+    .option("--concurrency <n>", "worker threads that serve; 0: one for each core", "1")
+    .option("--memory-limit <size>", "memory it may use, such as 256MiB (default: its control group's limit)")
     .option("--drain-time <seconds>", "how long running requests may take after SIGTERM", "5")
     .option("--gateway", "this is a gateway, not a workload's sidecar")
     .option("--ip <address>", "the workload's own address", "127.0.0.1")
@@ -206,6 +228,7 @@ const readSidecar = (options: Options): SidecarFlags => {
   const common: ProcessFlags = {
     ...readProcessOptions(options),
     concurrency: numberOf("--concurrency", text(options, "concurrency") ?? "1", 0),
+    memoryLimitBytes: sizeOf("--memory-limit", text(options, "memoryLimit")),
     drainTimeMs: numberOf("--drain-time", text(options, "drainTime") ?? "5", 0) * 1000,
   };
   const file = text(options, "bootstrap");

@@ -170,7 +170,11 @@ test("a port that is taken, a refused resource, a file that is not there or is n
   using files = folder();
   using busy = await upstream(() => undefined);
   const cases: readonly (readonly [file: string, code: number, text: RegExp])[] = [
-    [files.write("busy.json", bootstrap([listener(busy.port)], [])), 1, /WF3105 listener in: .*\. Next:/],
+    [
+      files.write("busy.json", bootstrap([listener(busy.port)], [cluster(busy.port)])),
+      1,
+      /WF3105 listener in: .*\. Next:/,
+    ],
     [
       files.write("refused.json", bootstrap([{ ...listener(), filter_chains: [{ filters: [{ name: "x" }] }] }], [])),
       1,

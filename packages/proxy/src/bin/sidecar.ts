@@ -9,6 +9,7 @@ import { findFreePort } from "@weft/net/process/free-port";
 import { giveBackMemory } from "@weft/net/process/give-back-memory";
 import type { SecretJson } from "@weft/xds/gen/envoy/extensions/transport_sockets/tls/v3/secret";
 import type { AdminContext, ServerState } from "../admin/admin.ts";
+import { createLogLevels } from "../admin/logging.ts";
 import { createStatsPrinter } from "../admin/print-stats.ts";
 import { type Bootstrap, parseBootstrap, readBootstrap } from "../bootstrap/bootstrap.ts";
 import { bootstrapFromFlags } from "../bootstrap/from-flags.ts";
@@ -18,13 +19,14 @@ import type { TextFile } from "../discovery/persistence.ts";
 import { createResourceStore, type ResourceOffer, type ResourceStore } from "../discovery/resource-store.ts";
 import type { ProxyNode } from "../filters/http/filter.ts";
 import { type IdentityMaterial, identitySecrets } from "../identity/identity-material.ts";
+import { countChanges } from "../observe/count-changes.ts";
 import { createStats, type StatsStore } from "../observe/create-stats.ts";
 import { collectTraffic } from "../observe/traffic-stats.ts";
-import { createDataPlane } from "../runtime/create-data-plane.ts";
 import type { DataPlane, Rejection } from "../runtime/data-plane.ts";
 import { openAdminServer } from "./admin-server.ts";
 import { connectServer } from "./connect-server.ts";
-import { onStopSignal, surviveErrors } from "./process-signals.ts";
+import { openDataPlane } from "./open-data-plane.ts";
+import { onReopenSignal, onStopSignal, surviveErrors } from "./process-signals.ts";
 import { parseSidecarFlags, type SidecarFlags } from "./sidecar-flags.ts";
 import { controlPlaneName, startWorkloadIdentity } from "./workload-identity.ts";
 
@@ -69,24 +71,26 @@ const serve = async (flags: SidecarFlags): Promise<number> => {
   let context: AdminContext | undefined;
   const early = flags.mode === "bootstrap" ? readFile(flags.file) : undefined;
   const adminAddress = early ? early.admin : flags.mode === "mesh" ? flags.admin : undefined;
-  const admin = adminAddress ? await openAdminServer(adminAddress, () => context, log) : undefined;
+  const admin = adminAddress ? await openAdminServer(adminAddress, () => context, log.scope("admin")) : undefined;
   if (admin) cleanup.defer(() => admin.close());
   const bootstrap = early ?? (await meshBootstrap(flags, admin?.address));
   for (const { code, message, where } of bootstrap.warnings)
     log.warn(message, { code, ...(where ? { where: formatPosition(where) } : {}) });
-  if (flags.concurrency > 1) log.warn("one worker serves: --concurrency above 1 has no effect", { code: "WF3111" });
-
-  const dataPlane = createDataPlane({
-    node: proxyNode(bootstrap),
-    stats,
-    log,
-    clock: realClock,
-    random: Math.random,
-    setTimer: setRealTimer,
-  });
+  const quit = Promise.withResolvers<"quit" | "workers died">();
+  const { concurrency, logFormat, memoryLimitBytes } = flags;
+  const { overload } = bootstrap;
+  const onGivenUp = (): void => quit.resolve("workers died");
+  const asked = { concurrency, logFormat, memoryLimitBytes, overload, onGivenUp };
+  const opened = openDataPlane({ ...asked, node: proxyNode(bootstrap), stats, log });
+  const { dataPlane, workers, setLevel } = opened;
   cleanup.defer(() => dataPlane.close());
-  const store = createResourceStore({ dataPlane, clock: realClock, log });
-  const discovery = cleanup.use(assemble({ flags, bootstrap, store, stats, log }));
+  cleanup.use(onReopenSignal(() => dataPlane.reopenLogs()));
+  const store = createResourceStore({
+    dataPlane: countChanges(dataPlane, stats),
+    clock: realClock,
+    log: log.scope("config"),
+  });
+  const discovery = cleanup.use(assemble({ flags, bootstrap, store, stats, dataPlane, log }));
   collectDiscovery(stats, store, dataPlane);
   collectTraffic(stats, dataPlane);
   collectServer(stats, {
@@ -94,9 +98,8 @@ const serve = async (flags: SidecarFlags): Promise<number> => {
     state: () => ["LIVE", "DRAINING", "PRE_INITIALIZING", "INITIALIZING"].indexOf(serverState()),
     uptimeSeconds: () => (realClock.nowMs() - startedAtMs) / 1000,
     memory,
-    concurrency: 1,
+    concurrency: workers,
   });
-  const quit = Promise.withResolvers<"quit">();
   const beginDrain = (): void => {
     void dataPlane.drain(flags.drainTimeMs);
   };
@@ -108,12 +111,13 @@ const serve = async (flags: SidecarFlags): Promise<number> => {
     clock: realClock,
     startedAtMs,
     version: `weft/${version}`,
-    options: { concurrency: 1, drainTimeMs: flags.drainTimeMs },
+    options: { concurrency: workers, drainTimeMs: flags.drainTimeMs },
     state: serverState,
     memory,
     waitingFor: () => [...discovery.waitingFor(), ...unboundListeners(store, dataPlane)],
-    log,
+    log: createLogLevels({ levels: log.levels, setLevel }, setRealTimer),
     actions: {
+      reopenLogs: () => dataPlane.reopenLogs(),
       drainListeners: beginDrain,
       failHealthCheck: (failed) => {
         healthFailed = failed;
@@ -124,7 +128,9 @@ const serve = async (flags: SidecarFlags): Promise<number> => {
   if (flags.mode === "mesh") {
     const onMaterial = (material: IdentityMaterial): void =>
       discovery.provide("identity", "secret", secretOffers(material));
-    cleanup.use(await startWorkloadIdentity({ flags, dataFolder: flags.dataFolder, log, onMaterial }));
+    cleanup.use(
+      await startWorkloadIdentity({ flags, dataFolder: flags.dataFolder, log: log.scope("secret"), onMaterial }),
+    );
   }
   refuseStatic(discovery.start());
   const stopped = Promise.race([stop.stopped, quit.promise]);
@@ -141,7 +147,7 @@ const serve = async (flags: SidecarFlags): Promise<number> => {
   }
   state = "draining";
   await dataPlane.drain(flags.drainTimeMs);
-  return 0;
+  return (await Promise.race([quit.promise, undefined])) === "workers died" ? 1 : 0;
 };
 
 const proxyNode = ({ node }: Bootstrap): ProxyNode => ({
@@ -179,22 +185,25 @@ interface Assembly {
   readonly bootstrap: Bootstrap;
   readonly store: ResourceStore;
   readonly stats: StatsStore;
+  readonly dataPlane: Pick<DataPlane, "clusters" | "inForce">;
   readonly log: LineLogger;
 }
 
-const assemble = ({ flags, bootstrap, store, stats, log }: Assembly): Discovery =>
+const assemble = ({ flags, bootstrap, store, stats, dataPlane, log }: Assembly): Discovery =>
   createDiscovery({
     bootstrap,
     store,
-    connect: (server) => connectServer(server, (name) => secretIn(store, name), log),
+    connect: (server) => connectServer(server, (name) => secretIn(store, name), log.scope("xds")),
     watchFile,
     ownSecrets: flags.mode === "mesh" ? new Set(["default", "ROOTCA"]) : new Set(),
     lastGood: flags.dataFolder === undefined ? undefined : lastGoodIn(flags.dataFolder),
     clock: realClock,
     random: Math.random,
     setTimer: setRealTimer,
-    log,
+    log: log.scope("xds"),
     metrics: xdsClientMetrics(stats),
+    clusters: () => dataPlane.clusters(),
+    inForce: () => dataPlane.inForce(),
   });
 
 const secretIn = (store: ResourceStore, name: string): SecretJson | undefined =>

@@ -9,6 +9,8 @@ import type { ConfigSourceJson } from "@weft/xds/gen/envoy/config/core/v3/config
 import type { ListenerJson } from "@weft/xds/gen/envoy/config/listener/v3/listener";
 import type { SecretJson } from "@weft/xds/gen/envoy/extensions/transport_sockets/tls/v3/secret";
 import { checkJson, formatPath, type JsonPath } from "@weft/xds/json-check";
+import { compileOverload } from "../overload/compile-overload.ts";
+import type { ConfiguredOverload } from "../overload/overload-settings.ts";
 import { isAds, readXdsServer, type XdsServer } from "./xds-server.ts";
 import { parseYamlText } from "./yaml-text.ts";
 
@@ -31,8 +33,12 @@ export interface Bootstrap {
   readonly lds: DiscoverySource | undefined;
   readonly cds: DiscoverySource | undefined;
   readonly ads: XdsServer | undefined;
+  /** Who is told the load of the clusters it asks for. */
+  readonly loadStats: XdsServer | undefined;
   /** No admin interface where the bootstrap names none. */
   readonly admin: { readonly host: string; readonly port: number } | undefined;
+  /** What its overload manager says; the defaults hold where it says nothing. */
+  readonly overload: ConfiguredOverload | undefined;
   readonly warnings: readonly BootstrapWarning[];
   /** The whole of it, for `/config_dump`. */
   readonly json: BootstrapJson;
@@ -46,7 +52,6 @@ const ignoredSections: ReadonlyMap<string, string> = new Map([
   ["stats_flush_on_admin", "statistics are read, not flushed"],
   ["tracing", "spans are not reported; trace headers pass through"],
   ["layered_runtime", "there is no runtime: fractions and flags keep their defaults"],
-  ["overload_manager", "overload is bounded by named limits instead"],
   ["hds_config", "health discovery is not spoken"],
   ["watchdog", "there is no watchdog"],
   ["watchdogs", "there is no watchdog"],
@@ -68,7 +73,6 @@ const ignoredSections: ReadonlyMap<string, string> = new Map([
   ["memory_allocator_manager", "it has no effect"],
   ["config_sources", "federated sources are not used"],
   ["default_config_source", "federated sources are not used"],
-  ["cluster_manager", "it has no effect"],
 ]);
 
 const snake = (key: string): string => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
@@ -86,9 +90,17 @@ export const readBootstrap = (json: unknown, position: (path: JsonPath) => Sourc
   }
   const warnings: BootstrapWarning[] = [];
   const kept: Record<string, unknown> = {};
+  let overload: readonly [key: string, value: unknown] | undefined;
   for (const [key, value] of Object.entries(json)) {
+    if (snake(key) === "overload_manager") {
+      // Its monitors are extensions that need not be known: what is not is remarked on.
+      overload = [key, value];
+      continue;
+    }
     const why = ignoredSections.get(snake(key));
-    if (why === undefined) kept[key] = value;
+    if (snake(key) === "cluster_manager")
+      kept[key] = keepLoadStats(value, (path) => position([key, ...path]), warnings);
+    else if (why === undefined) kept[key] = value;
     else warnings.push({ code: "WF3110", message: `${key} is ignored: ${why}`, where: position([key]) });
   }
   const problems = checkJson(BootstrapSchema, kept);
@@ -99,11 +111,41 @@ export const readBootstrap = (json: unknown, position: (path: JsonPath) => Sourc
   }
   const canonical = decodeMessage(BootstrapSchema, encodeMessage(BootstrapSchema, kept as never)) as BootstrapJson;
   try {
-    return interpret(canonical, warnings);
+    const configured = overload && readOverload(overload, position, warnings);
+    return { ...interpret(canonical, warnings), overload: configured };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     throw new WeftError("WF3101", error.message, { ...whereOf(position(pathOf(error.field))), cause: error });
   }
+};
+
+/** Of the cluster manager's settings only load reporting is followed. */
+const keepLoadStats = (
+  value: unknown,
+  position: (path: JsonPath) => SourcePosition | undefined,
+  warnings: BootstrapWarning[],
+): unknown => {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value).filter(([key]) => {
+      if (snake(key) === "load_stats_config") return true;
+      const message = `cluster_manager.${key} is ignored: it has no effect`;
+      warnings.push({ code: "WF3110", message, where: position([key]) });
+      return false;
+    }),
+  );
+};
+
+const readOverload = (
+  [key, value]: readonly [key: string, value: unknown],
+  position: (path: JsonPath) => SourcePosition | undefined,
+  warnings: BootstrapWarning[],
+): ConfiguredOverload => {
+  const { overload, remarks } = compileOverload(value, key);
+  for (const { field, why } of remarks) {
+    warnings.push({ code: "WF3110", message: `${field} has no effect: ${why}`, where: position(pathOf(field)) });
+  }
+  return overload;
 };
 
 const whereOf = (where: SourcePosition | undefined): { where?: SourcePosition } => (where ? { where } : {});
@@ -111,7 +153,7 @@ const whereOf = (where: SourcePosition | undefined): { where?: SourcePosition } 
 const pathOf = (field: string): JsonPath =>
   field.split(/[.[\]]+/).flatMap((step) => (step === "" ? [] : [/^\d+$/.test(step) ? Number(step) : step]));
 
-const interpret = (json: BootstrapJson, warnings: readonly BootstrapWarning[]): Bootstrap => {
+const interpret = (json: BootstrapJson, warnings: readonly BootstrapWarning[]): Omit<Bootstrap, "overload"> => {
   const { listeners = [], clusters = [], secrets = [] } = json.staticResources ?? {};
   unique(listeners, "static_resources.listeners");
   unique(clusters, "static_resources.clusters");
@@ -128,6 +170,9 @@ const interpret = (json: BootstrapJson, warnings: readonly BootstrapWarning[]): 
     lds: source(dynamic.ldsConfig, "lds_config"),
     cds: source(dynamic.cdsConfig, "cds_config"),
     ads,
+    loadStats: json.clusterManager?.loadStatsConfig
+      ? readXdsServer(json.clusterManager.loadStatsConfig, byName, "cluster_manager.load_stats_config")
+      : undefined,
     admin: readAdmin(json),
     warnings,
     json,

@@ -1,7 +1,8 @@
 /** YAML or JSON as a person wrote it, with a way back from a value's path to its place in the file. */
 import { type SourcePosition, WeftError } from "@weft/core/error";
+import { loadModule } from "@weft/net/load-module";
 import type { JsonPath } from "@weft/xds/json-check";
-import { isMap, isSeq, LineCounter, type Node, parseDocument } from "yaml";
+import type { Node } from "yaml";
 
 export interface YamlText {
   readonly json: unknown;
@@ -9,12 +10,16 @@ export interface YamlText {
   readonly position: (path: JsonPath) => SourcePosition;
 }
 
+/** Most sidecars are started by flags and never read YAML. */
+const yaml = (): typeof import("yaml") => loadModule("yaml") as typeof import("yaml");
+
 const textLengthMax = 64 * 1024 * 1024;
 
 /** Parses one document. Throws WF3100 with the place of what is not YAML. */
 export const parseYamlText = (text: string, file: string): YamlText => {
   const start = { file, line: 1, column: 1 };
   if (text.length > textLengthMax) throw new WeftError("WF3100", "the file is too large", { where: start });
+  const { LineCounter, parseDocument } = yaml();
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, merge: true, prettyErrors: false });
   const at = (offset: number): SourcePosition => {
@@ -39,6 +44,7 @@ export const parseYamlText = (text: string, file: string): YamlText => {
 };
 
 const offsetOf = (root: Node | null, path: JsonPath): number | undefined => {
+  const { isMap, isSeq } = yaml();
   let node: Node | null = root;
   let offset = root?.range?.[0];
   for (const step of path) {

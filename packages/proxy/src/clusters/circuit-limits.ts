@@ -6,7 +6,7 @@ import type { CircuitLimits } from "./cluster.ts";
 const unlimited = 0xffff_ffff;
 
 /** Envoy's defaults for a cluster that sets none. */
-const defaults = { maxConnections: 1024, maxPendingRequests: 1024, maxRequests: 1024, maxRetries: 3 };
+export const circuitDefaults = { maxConnections: 1024, maxPendingRequests: 1024, maxRequests: 1024, maxRetries: 3 };
 
 /** The thresholds of the default priority; those of HIGH have no use, as no route takes that priority. */
 export const compileCircuitLimits = (json: CircuitBreakersJson | undefined, at: string): CircuitLimits => {
@@ -23,8 +23,8 @@ export const compileCircuitLimits = (json: CircuitBreakersJson | undefined, at: 
     "maxRetries",
     "retryBudget",
   ]);
-  const limit = (name: keyof typeof defaults): number => {
-    const value = unsigned(chosen[name], member(here, name)) ?? defaults[name];
+  const limit = (name: keyof typeof circuitDefaults): number => {
+    const value = unsigned(chosen[name], member(here, name)) ?? circuitDefaults[name];
     return value >= unlimited ? Number.POSITIVE_INFINITY : value;
   };
   const budget = chosen.retryBudget;

@@ -1,4 +1,7 @@
 import type { PickRequest } from "../balancers/balancer.ts";
+import type { UpstreamProxyProtocol } from "../proxy-protocol/upstream-header.ts";
+import type { Breaker } from "./circuit-load.ts";
+import type { ClusterTimes } from "./cluster-times.ts";
 import type { Host } from "./host.ts";
 
 /** A compiled cluster: immutable settings, live hosts and counters. One object per name, swapped whole on change. */
@@ -16,11 +19,15 @@ export interface Cluster {
   readonly defaultTransport: UpstreamTransport;
   readonly tcpKeepalive: { readonly probes: number; readonly timeMs: number; readonly intervalMs: number } | undefined;
   readonly perConnectionBufferBytesMax: number;
-  /** The local address that upstream connections come from; the system chooses when absent. */
-  readonly sourceAddress: string | undefined;
+  /** Connections ahead of need, as multiples of what is in use: 1 is none. */
+  readonly preconnect: { readonly perUpstreamRatio: number; readonly predictiveRatio: number };
+  /** Local addresses that upstream connections come from, the first of the host's family; none: the system chooses. */
+  readonly sourceAddresses: readonly string[];
   /** `metadata.filter_metadata` of the cluster: `istio.services`, `istio.config`, `istio.subset`. */
   readonly metadata: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   readonly counters: ClusterCounters;
+  /** How long things took, as histograms that come to be with their first value. */
+  readonly times: ClusterTimes;
   hosts(): readonly Host[];
   /** Chooses by priority, panic, locality, subset, then the balancer. Synchronous, allocates nothing. */
   pick(request: PickRequest): Host | undefined;
@@ -53,11 +60,25 @@ export interface CircuitLimits {
   readonly maxRetries: number;
   readonly retryBudget: { readonly percent: number; readonly minConcurrency: number } | undefined;
 }
+
+/**
+ * What is in use against the limits. Whoever takes gives back, exactly once; with several threads a limit holds for
+ * all of them together.
+ */
 export interface CircuitLoad {
-  connections: number;
-  pendingRequests: number;
-  requests: number;
-  retries: number;
+  readonly connections: number;
+  readonly pendingRequests: number;
+  readonly requests: number;
+  readonly retries: number;
+  /** Hosts that outlier detection keeps out. */
+  readonly ejections: number;
+  /** Takes one, unless `max` are in use. */
+  take(of: Breaker, max: number): boolean;
+  /** Takes one whatever is in use. */
+  force(of: Breaker): void;
+  give(of: Breaker): void;
+  takeEjection(max: number): boolean;
+  giveEjection(): void;
 }
 
 export type ClusterDiscovery =
@@ -81,11 +102,18 @@ export interface TransportMatch {
   readonly transport: UpstreamTransport;
 }
 
-export type UpstreamTransport = { readonly kind: "plaintext" } | UpstreamTls;
+export type UpstreamTransport = UpstreamPlaintext | UpstreamTls;
+
+export interface UpstreamPlaintext {
+  readonly kind: "plaintext";
+  /** The header that goes ahead of the connection's bytes, and of its TLS. */
+  readonly proxyProtocol?: UpstreamProxyProtocol;
+}
 
 /** Client side TLS as configured; keys and trusted roots are looked up by secret name when a connection is made. */
 export interface UpstreamTls {
   readonly kind: "tls";
+  readonly proxyProtocol?: UpstreamProxyProtocol;
   readonly sni: string;
   readonly alpn: readonly string[];
   readonly certificate: SecretSource | undefined;
@@ -95,6 +123,8 @@ export interface UpstreamTls {
   readonly minVersion: "TLSv1.2" | "TLSv1.3";
   readonly maxVersion: "TLSv1.2" | "TLSv1.3";
   readonly ciphers: readonly string[];
+  readonly curves?: readonly string[];
+  readonly signatures?: readonly string[];
 }
 
 /**
@@ -121,6 +151,14 @@ export interface ClusterCounters {
   upstreamCxConnectTimeout: number;
   upstreamCxConnectAttemptsExceeded: number;
   upstreamCxOverflow: number;
+  upstreamCxHttp1Total: number;
+  upstreamCxHttp2Total: number;
+  upstreamCxIdleTimeout: number;
+  upstreamCxMaxRequests: number;
+  upstreamCxMaxDurationReached: number;
+  upstreamCxPeerIdleRetired: number;
+  upstreamCxLeaseLost: number;
+  upstreamCxLeaseQuiet: number;
   upstreamCxDestroy: number;
   upstreamCxRxBytesTotal: number;
   upstreamRqTotal: number;
@@ -146,4 +184,43 @@ export interface ClusterCounters {
   outlierDetectionEjectionsActive: number;
   outlierDetectionEjectionsTotal: number;
   lbHealthyPanic: number;
+  upstreamCxTxBytesTotal: number;
+  upstreamCxNoneHealthy: number;
+  upstreamRqMaxDurationReached: number;
+  upstreamRqCompleted: number;
+  /** Answers by code, for the codes that are usual; classes count all of them. */
+  upstreamRq200: number;
+  upstreamRq201: number;
+  upstreamRq202: number;
+  upstreamRq204: number;
+  upstreamRq206: number;
+  upstreamRq301: number;
+  upstreamRq302: number;
+  upstreamRq304: number;
+  upstreamRq307: number;
+  upstreamRq308: number;
+  upstreamRq400: number;
+  upstreamRq401: number;
+  upstreamRq403: number;
+  upstreamRq404: number;
+  upstreamRq405: number;
+  upstreamRq409: number;
+  upstreamRq413: number;
+  upstreamRq429: number;
+  upstreamRq499: number;
+  upstreamRq500: number;
+  upstreamRq501: number;
+  upstreamRq502: number;
+  upstreamRq503: number;
+  upstreamRq504: number;
+  /** Answers that were not given to the client but tried again. */
+  retryUpstreamRqCompleted: number;
+  retryUpstreamRq4xx: number;
+  retryUpstreamRq5xx: number;
+  retryUpstreamRq503: number;
+  membershipChange: number;
+  membershipDegraded: number;
+  membershipExcluded: number;
+  sslHandshake: number;
+  sslConnectionError: number;
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
 import { compileTools, testClock } from "../compile/testing/fixtures.ts";
+import { breakers } from "./circuit-load.ts";
 import { type CompiledCluster, compileCluster } from "./compile-cluster.ts";
 import type { Host } from "./host.ts";
 import { assignment, endpoint, staticCluster } from "./testing/fixtures.ts";
@@ -98,7 +99,7 @@ test("endpoints that cannot be taken change nothing", () => {
 test("a recompiled cluster keeps hosts, endpoints, counters and load", () => {
   const old = compile(edsCluster);
   old.setEndpoints(assignment(endpoint("10.0.0.1")));
-  old.load.requests = 3;
+  for (let i = 0; i < 3; i++) old.load.force(breakers.requests);
   old.counters.upstreamRqTotal = 9;
   const next = compile({ ...edsCluster, connectTimeout: "1s" }, old);
   assert.equal(next.hosts()[0], old.hosts()[0]);
@@ -166,9 +167,9 @@ test("an ORIGINAL_DST cluster makes hosts on demand and drops unused ones", () =
   assert.equal(cluster.originalHost("db.example:1"), undefined);
   assert.equal(cluster.pick({ hash: undefined }), undefined);
   assert.deepEqual(cluster.hosts(), [host]);
-  (host as Host).activeRequests = 1;
+  (host as Host).counts.enter();
   for (const at of [5000, 10_000]) assert.deepEqual(cluster.tick(at), []);
-  (host as Host).activeRequests = 0;
+  (host as Host).counts.leave();
   assert.deepEqual(cluster.tick(15_000), []);
   assert.deepEqual(cluster.tick(20_000), [host]);
   assert.deepEqual(cluster.hosts(), []);

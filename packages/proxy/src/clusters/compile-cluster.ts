@@ -1,12 +1,14 @@
 import { ConfigError } from "@weft/core/config-error";
 import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
+import type { SocketAddressJson } from "@weft/xds/gen/envoy/config/core/v3/address";
 import type { ClusterLoadAssignmentJson } from "@weft/xds/gen/envoy/config/endpoint/v3/endpoint";
 import { durationMs, refuseOthers, required, unsigned } from "../compile/fields.ts";
 import type { CompileTools } from "../compile/tools.ts";
 import { isIp } from "../matching/cidr.ts";
 import { compileCircuitLimits } from "./circuit-limits.ts";
 import type { Cluster } from "./cluster.ts";
-import { createClusterCounters } from "./counters.ts";
+import { ClusterTimes } from "./cluster-times.ts";
+import type { ClusterCounts } from "./counts.ts";
 import { compileDiscovery } from "./discovery.ts";
 import { type Assignment, compileAssignment, emptyAssignment } from "./endpoints.ts";
 import type { Host } from "./host.ts";
@@ -37,6 +39,10 @@ export interface CompiledCluster extends Cluster {
   readonly connectionKey: string;
   /** What discovery said last; a cluster that replaces this one starts from it. */
   readonly discovered: Discovered;
+  /** Goes over to the cluster that replaces this one. */
+  readonly counts: ClusterCounts;
+  /** The cluster is gone for good: its counts are kept only for what is in flight. */
+  release(): void;
 }
 
 export interface Discovered {
@@ -84,9 +90,11 @@ const used = [
   "protocolSelection",
   "upstreamConnectionOptions",
   "loadBalancingPolicy",
+  "preconnectPolicy",
 ] as const;
 
-const defaultConnectTimeoutMs = 5000;
+/** As in Envoy. */
+export const defaultConnectTimeoutMs = 5000;
 const defaultBufferBytes = 1_048_576;
 const defaultCleanupMs = 5000;
 
@@ -104,15 +112,42 @@ const compileKeepalive = (json: ClusterJson): Cluster["tcpKeepalive"] => {
   };
 };
 
-const compileSource = (json: ClusterJson): string | undefined => {
-  const bind = json.upstreamBindConfig;
-  if (!bind) return undefined;
-  refuseOthers(bind, "BindConfig", "upstreamBindConfig", ["sourceAddress", "extraSourceAddresses"]);
-  const at = "upstreamBindConfig.sourceAddress";
-  const address = required(bind.sourceAddress?.address, `${at}.address`);
+/** Envoy takes 1 to 3 and counts connections in multiples of what is in use. */
+const compilePreconnect = ({ preconnectPolicy: json }: ClusterJson): Cluster["preconnect"] => {
+  if (!json) return { perUpstreamRatio: 1, predictiveRatio: 1 };
+  const at = "preconnectPolicy";
+  refuseOthers(json, "PreconnectPolicy", at, ["perUpstreamPreconnectRatio", "predictivePreconnectRatio"]);
+  const ratio = (name: "perUpstreamPreconnectRatio" | "predictivePreconnectRatio"): number => {
+    const value = json[name] ?? 1;
+    if (typeof value !== "number" || !(value >= 1 && value <= 3)) {
+      throw new ConfigError(`${at}.${name}`, `"${value}" is not a ratio from 1 to 3`);
+    }
+    return value;
+  };
+  return {
+    perUpstreamRatio: ratio("perUpstreamPreconnectRatio"),
+    predictiveRatio: ratio("predictivePreconnectRatio"),
+  };
+};
+
+const compileSourceAddress = (json: SocketAddressJson | undefined, at: string): string => {
+  const address = required(json?.address, `${at}.address`);
   if (!isIp(address)) throw new ConfigError(`${at}.address`, `"${address}" is not an IP address`);
-  if (bind.sourceAddress?.portValue) throw new ConfigError(`${at}.portValue`, "is not supported");
+  if (json?.portValue) throw new ConfigError(`${at}.portValue`, "is not supported");
   return address;
+};
+
+const compileSources = ({ upstreamBindConfig: bind }: ClusterJson): readonly string[] => {
+  if (!bind) return [];
+  refuseOthers(bind, "BindConfig", "upstreamBindConfig", ["sourceAddress", "extraSourceAddresses"]);
+  return [
+    compileSourceAddress(bind.sourceAddress, "upstreamBindConfig.sourceAddress"),
+    ...(bind.extraSourceAddresses ?? []).map((extra, index) => {
+      const at = `upstreamBindConfig.extraSourceAddresses[${index}]`;
+      refuseOthers(extra, "ExtraSourceAddress", at, ["address"]);
+      return compileSourceAddress(extra.address, `${at}.address`);
+    }),
+  ];
 };
 
 const compileStatic = (json: ClusterJson, kind: Cluster["discovery"]["kind"]): Assignment => {
@@ -137,29 +172,41 @@ export const compileCluster = (
   json: ClusterJson,
   previous: CompiledCluster | undefined,
   tools: CompileTools,
-): CompiledCluster => {
+): CompiledCluster => prepareCluster(json, tools)(previous);
+
+/** The part of it that can fail; what it gives back cannot, and is to be called when the cluster takes its place. */
+export const prepareCluster = (
+  json: ClusterJson,
+  tools: CompileTools,
+): ((previous: CompiledCluster | undefined) => CompiledCluster) => {
   refuseOthers(json, "Cluster", "", used);
   const name = required(json.name, "name");
   const connectTimeoutMs = durationMs(json.connectTimeout, "connectTimeout") ?? defaultConnectTimeoutMs;
   if (connectTimeoutMs <= 0) throw new ConfigError("connectTimeout", "must be greater than 0");
   const discovery = compileDiscovery(json);
   const http = compileUpstreamHttp(json);
+  const tls = compileTransportMatches(json.transportSocketMatches);
+  const defaultTransport = compileTransport(json.transportSocket, "transportSocket");
+  if (defaultTransport.kind === "tls") tools.checkKeyFiles?.(defaultTransport, "transportSocket");
+  for (const [index, { transport }] of tls.entries()) {
+    if (transport.kind === "tls") tools.checkKeyFiles?.(transport, `transportSocketMatches[${index}].transportSocket`);
+  }
   const settings = {
     name,
     statName: json.altStatName || name,
     connectTimeoutMs,
     http,
     limits: compileCircuitLimits(json.circuitBreakers, "circuitBreakers"),
-    load: previous?.load ?? { connections: 0, pendingRequests: 0, requests: 0, retries: 0 },
     discovery,
-    tls: compileTransportMatches(json.transportSocketMatches),
-    defaultTransport: compileTransport(json.transportSocket, "transportSocket"),
+    tls,
+    defaultTransport,
     tcpKeepalive: compileKeepalive(json),
     perConnectionBufferBytesMax:
       unsigned(json.perConnectionBufferLimitBytes, "perConnectionBufferLimitBytes") ?? defaultBufferBytes,
-    sourceAddress: compileSource(json),
+    preconnect: compilePreconnect(json),
+    sourceAddresses: compileSources(json),
     metadata: (json.metadata?.filterMetadata ?? {}) as Cluster["metadata"],
-    counters: previous?.counters ?? createClusterCounters(),
+    times: new ClusterTimes(json.altStatName || name, tools.histogram),
     connectionKey: JSON.stringify([
       json.transportSocket,
       json.transportSocketMatches,
@@ -168,12 +215,12 @@ export const compileCluster = (
       json.upstreamConnectionOptions,
     ]),
   };
-  return createLiveCluster(settings, {
+  const parts = {
     assignment: compileStatic(json, discovery.kind),
     lb: compileLbPolicy(json),
     outlier: compileOutlierSettings(json.outlierDetection),
     cleanupMs: durationMs(json.cleanupInterval, "cleanupInterval") ?? defaultCleanupMs,
-    previous,
     tools,
-  });
+  };
+  return (previous) => createLiveCluster(settings, { ...parts, previous });
 };

@@ -7,6 +7,14 @@ export const createClusterCounters = (): ClusterCounters => ({
   upstreamCxConnectTimeout: 0,
   upstreamCxConnectAttemptsExceeded: 0,
   upstreamCxOverflow: 0,
+  upstreamCxHttp1Total: 0,
+  upstreamCxHttp2Total: 0,
+  upstreamCxIdleTimeout: 0,
+  upstreamCxMaxRequests: 0,
+  upstreamCxMaxDurationReached: 0,
+  upstreamCxPeerIdleRetired: 0,
+  upstreamCxLeaseLost: 0,
+  upstreamCxLeaseQuiet: 0,
   upstreamCxDestroy: 0,
   upstreamCxRxBytesTotal: 0,
   upstreamRqTotal: 0,
@@ -32,6 +40,43 @@ export const createClusterCounters = (): ClusterCounters => ({
   outlierDetectionEjectionsActive: 0,
   outlierDetectionEjectionsTotal: 0,
   lbHealthyPanic: 0,
+  upstreamCxTxBytesTotal: 0,
+  upstreamCxNoneHealthy: 0,
+  upstreamRqMaxDurationReached: 0,
+  upstreamRqCompleted: 0,
+  upstreamRq200: 0,
+  upstreamRq201: 0,
+  upstreamRq202: 0,
+  upstreamRq204: 0,
+  upstreamRq206: 0,
+  upstreamRq301: 0,
+  upstreamRq302: 0,
+  upstreamRq304: 0,
+  upstreamRq307: 0,
+  upstreamRq308: 0,
+  upstreamRq400: 0,
+  upstreamRq401: 0,
+  upstreamRq403: 0,
+  upstreamRq404: 0,
+  upstreamRq405: 0,
+  upstreamRq409: 0,
+  upstreamRq413: 0,
+  upstreamRq429: 0,
+  upstreamRq499: 0,
+  upstreamRq500: 0,
+  upstreamRq501: 0,
+  upstreamRq502: 0,
+  upstreamRq503: 0,
+  upstreamRq504: 0,
+  retryUpstreamRqCompleted: 0,
+  retryUpstreamRq4xx: 0,
+  retryUpstreamRq5xx: 0,
+  retryUpstreamRq503: 0,
+  membershipChange: 0,
+  membershipDegraded: 0,
+  membershipExcluded: 0,
+  sslHandshake: 0,
+  sslConnectionError: 0,
 });
 
 const gauges: ReadonlySet<string> = new Set([
@@ -40,16 +85,17 @@ const gauges: ReadonlySet<string> = new Set([
   "upstreamRqPendingActive",
   "membershipTotal",
   "membershipHealthy",
+  "membershipDegraded",
+  "membershipExcluded",
   "outlierDetectionEjectionsActive",
 ]);
 
 const envoyName = (member: string): string =>
   member
-    .replace(/^outlierDetection/, "outlier_detection.")
-    .replace(/([a-z])(?=[A-Z])/g, "$1_")
-    .replace(/Rq([2-5]xx)$/, "Rq_$1")
-    .toLowerCase()
-    .replace("detection._", "detection.");
+    .replace(/^(outlierDetection|retry|ssl)(?=[A-Z])/, (group) => `${group.replace("D", "_d")}.`)
+    .replace(/([a-z0-9])(?=[A-Z])/g, "$1_")
+    .replace(/Rq([2-5](?:xx|\d\d))$/, "Rq_$1")
+    .toLowerCase();
 
 const members: readonly (readonly [member: keyof ClusterCounters, name: string, type: "counter" | "gauge"])[] = (
   Object.keys(createClusterCounters()) as (keyof ClusterCounters)[]
@@ -60,5 +106,41 @@ export function* namedClusterCounters(
   statName: string,
   counters: ClusterCounters,
 ): Generator<readonly [name: string, value: number, type: "counter" | "gauge"]> {
-  for (const [member, name, type] of members) yield [`cluster.${statName}.${name}`, counters[member], type];
+  for (const [member, name, type] of members) {
+    const value = counters[member];
+    // As in Envoy a code, a retry and TLS have names once there was one.
+    if (value !== 0 || !byCode.test(name)) yield [`cluster.${statName}.${name}`, value, type];
+  }
 }
+const byCode = /^retry\.|^ssl\.|_rq_\d{3}$/;
+
+/** Counts an answer given to the client, the upstream's or ours in its place, by its class and code. */
+export const countAnswer = (counters: ClusterCounters, status: number): void => {
+  counters.upstreamRqCompleted++;
+  if (status === 200) {
+    counters.upstreamRq2xx++;
+    counters.upstreamRq200++;
+    return;
+  }
+  if (status < 300) counters.upstreamRq2xx++;
+  else if (status < 400) counters.upstreamRq3xx++;
+  else if (status < 500) counters.upstreamRq4xx++;
+  else counters.upstreamRq5xx++;
+  const member = codeMembers.get(status);
+  if (member !== undefined) counters[member]++;
+};
+
+/** Counts an answer that was not good enough: the request is tried again. */
+export const countRetriedAnswer = (counters: ClusterCounters, status: number): void => {
+  counters.retryUpstreamRqCompleted++;
+  if (status >= 500) counters.retryUpstreamRq5xx++;
+  else if (status >= 400) counters.retryUpstreamRq4xx++;
+  if (status === 503) counters.retryUpstreamRq503++;
+};
+
+const codeMembers: ReadonlyMap<number, keyof ClusterCounters> = new Map(
+  members.flatMap(([member, name]): (readonly [number, keyof ClusterCounters])[] => {
+    const code = /^upstream_rq_(\d{3})$/.exec(name);
+    return code ? [[Number(code[1]), member]] : [];
+  }),
+);

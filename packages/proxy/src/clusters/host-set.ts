@@ -1,6 +1,7 @@
 /** The hosts of a cluster by address. They live on through changes of endpoints and of configuration. */
+import type { HostCounts } from "./counts.ts";
 import { type EndpointSpec, targetAddress } from "./endpoints.ts";
-import type { Host } from "./host.ts";
+import type { Host, HostMetadata, HostStats, HostTarget, Locality } from "./host.ts";
 
 export interface HostChange {
   readonly added: readonly Host[];
@@ -11,29 +12,44 @@ export interface HostChange {
 /** More endpoints than this in one cluster are refused by the caller. */
 export const hostsMax = 100_000;
 
-export const createHost = ({ target, weight, priority, locality, metadata, health }: EndpointSpec): Host => ({
-  address: targetAddress(target),
-  target,
-  weight,
-  priority,
-  locality,
-  metadata,
-  health,
-  ejected: false,
-  activeRequests: 0,
-  stats: {
-    cxTotal: 0,
-    cxActive: 0,
-    cxConnectFail: 0,
-    rqTotal: 0,
-    rqSuccess: 0,
-    rqError: 0,
-    rqTimeout: 0,
-  },
-  pool: undefined,
-  outlier: undefined,
-  removed: false,
-});
+/** Gives the counts of the host at that address. */
+export type CountsOfHost = (address: string) => HostCounts;
+
+class LiveHost implements Host {
+  readonly address: string;
+  readonly target: HostTarget;
+  readonly hostname: string;
+  weight: number;
+  priority: number;
+  locality: Locality;
+  metadata: HostMetadata;
+  health: Host["health"];
+  pool: Disposable | undefined = undefined;
+  removed = false;
+  readonly stats: HostStats;
+  readonly counts: HostCounts;
+
+  constructor(spec: EndpointSpec, countsOf: CountsOfHost) {
+    this.address = targetAddress(spec.target);
+    this.target = spec.target;
+    this.hostname = spec.hostname;
+    this.weight = spec.weight;
+    this.priority = spec.priority;
+    this.locality = spec.locality;
+    this.metadata = spec.metadata;
+    this.health = spec.health;
+    this.counts = countsOf(this.address);
+    this.stats = this.counts.stats;
+  }
+  get activeRequests(): number {
+    return this.counts.active;
+  }
+  get ejected(): boolean {
+    return this.counts.ejected;
+  }
+}
+
+export const createHost = (spec: EndpointSpec, countsOf: CountsOfHost): Host => new LiveHost(spec, countsOf);
 
 const update = (host: Host, { weight, priority, locality, metadata, health }: EndpointSpec): void => {
   host.weight = weight;
@@ -51,6 +67,7 @@ const update = (host: Host, { weight, priority, locality, metadata, health }: En
 export const reconcile = (
   current: ReadonlyMap<string, Host>,
   endpoints: readonly EndpointSpec[],
+  countsOf: CountsOfHost,
 ): { readonly hosts: Map<string, Host>; readonly change: HostChange } => {
   const hosts = new Map<string, Host>();
   const added: Host[] = [];
@@ -61,7 +78,7 @@ export const reconcile = (
       update(known, spec);
       hosts.set(address, known);
     } else {
-      const host = createHost(spec);
+      const host = createHost(spec, countsOf);
       added.push(host);
       hosts.set(address, host);
     }

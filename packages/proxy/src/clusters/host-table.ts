@@ -3,7 +3,7 @@ import type { PickHost } from "../balancers/balancer.ts";
 import type { ClusterCounters } from "./cluster.ts";
 import type { EndpointSpec } from "./endpoints.ts";
 import type { Host } from "./host.ts";
-import { type HostChange, reconcile } from "./host-set.ts";
+import { type CountsOfHost, type HostChange, reconcile } from "./host-set.ts";
 
 export interface HostTable {
   readonly list: () => readonly Host[];
@@ -20,6 +20,7 @@ export interface HostTableTools {
   /** Builds the pick; several changes in one turn cost one build. */
   readonly build: (hosts: readonly Host[]) => PickHost;
   readonly onRemoved: (host: Host) => void;
+  readonly countsOf: CountsOfHost;
 }
 
 export const createHostTable = (initial: Map<string, Host>, tools: HostTableTools): HostTable => {
@@ -32,9 +33,15 @@ export const createHostTable = (initial: Map<string, Host>, tools: HostTableTool
     pick = undefined;
     if (list.length !== hosts.size) list = [...hosts.values()];
     let healthy = 0;
-    for (const { health, ejected } of list) if (health === "healthy" && !ejected) healthy++;
+    let degraded = 0;
+    for (const { health, ejected } of list) {
+      if (ejected) continue;
+      if (health === "healthy") healthy++;
+      else if (health === "degraded") degraded++;
+    }
     counters.membershipTotal = list.length;
     counters.membershipHealthy = healthy;
+    counters.membershipDegraded = degraded;
   };
 
   return {
@@ -45,8 +52,9 @@ export const createHostTable = (initial: Map<string, Host>, tools: HostTableTool
       return pick(request);
     },
     settle: (endpoints) => {
-      const result = reconcile(hosts, endpoints);
+      const result = reconcile(hosts, endpoints, tools.countsOf);
       hosts = result.hosts;
+      if (result.change.added.length + result.change.removed.length > 0) counters.membershipChange++;
       list = [...hosts.values()];
       for (const host of result.change.removed) onRemoved(host);
       changed();

@@ -1,3 +1,5 @@
+import type { HostCounts } from "./counts.ts";
+
 /**
  * One endpoint as the proxy uses it. Its cluster owns it and carries it over by address when endpoints or
  * configuration change, so counters, ejection and pooled connections survive. Balancers only read it.
@@ -6,6 +8,8 @@ export interface Host {
   /** `10.0.0.1:80`, `[::1]:80`, or a socket path; the identity of the host within its cluster. */
   readonly address: string;
   readonly target: HostTarget;
+  /** The name it was given, or that DNS knows it by; empty when there is none. */
+  readonly hostname: string;
   weight: number;
   priority: number;
   locality: Locality;
@@ -13,14 +17,14 @@ export interface Host {
   metadata: HostMetadata;
   /** What xDS says; ejection is separate. */
   health: "healthy" | "degraded" | "unhealthy";
-  ejected: boolean;
-  /** Requests and TCP connections in flight now, over all streams. */
-  activeRequests: number;
+  readonly ejected: boolean;
+  /** Requests and TCP connections in flight now, over all streams and threads. */
+  readonly activeRequests: number;
   readonly stats: HostStats;
+  /** Where `activeRequests`, `ejected` and `stats` are kept: a request enters here and leaves. */
+  readonly counts: HostCounts;
   /** The pool of connections to this host; only the connection pool looks inside. */
   pool: Disposable | undefined;
-  /** Outlier detection's own record; only outlier detection looks inside. */
-  outlier: unknown;
   /** True once the host has left its cluster: no new request, its connections drain. */
   removed: boolean;
 }
@@ -46,4 +50,6 @@ export interface HostStats {
   rqSuccess: number;
   rqError: number;
   rqTimeout: number;
+  /** Requests that wait for a connection to it. */
+  rqPendingActive: number;
 }

@@ -3,6 +3,7 @@ import { formatAddress } from "@weft/core/address";
 import type { CompileTools } from "../compile/tools.ts";
 import type { Cluster, Outcome } from "./cluster.ts";
 import type { CompiledCluster, Discovered } from "./compile-cluster.ts";
+import { type ClusterCounts, localCounts } from "./counts.ts";
 import { buildPick } from "./eligible.ts";
 import { type Assignment, compileAssignment, type EndpointSpec, emptyAssignment } from "./endpoints.ts";
 import type { Host } from "./host.ts";
@@ -10,10 +11,11 @@ import { createHostTable, type HostTable } from "./host-table.ts";
 import type { LbPolicy } from "./lb-policy.ts";
 import { createOriginalHosts } from "./original-dst.ts";
 import { createOutlierDetection, type OutlierDetection } from "./outlier-detection.ts";
+import { takeBack } from "./outlier-ejection.ts";
 import type { OutlierSettings } from "./outlier-settings.ts";
 import { chooseTransport } from "./transport.ts";
 
-type Members = "hosts" | "pick" | "transportOf" | "report";
+type Members = "hosts" | "pick" | "transportOf" | "report" | "load" | "counters";
 export type ClusterSettings = Omit<Cluster, Members> & { readonly connectionKey: string };
 
 export interface LiveOptions {
@@ -64,6 +66,10 @@ const inheritDiscovered = (previous: CompiledCluster | undefined, discovery: Clu
   return same ? previous.discovered : nothingDiscovered;
 };
 
+/** The counts of the cluster it replaces, else new ones. */
+const countsFor = ({ name }: ClusterSettings, { previous, tools }: LiveOptions): ClusterCounts =>
+  previous?.counts ?? (tools.counts ?? localCounts)(name);
+
 const countOutcome = ({ stats }: Host, outcome: Outcome): void => {
   if (outcome.kind === "response") {
     if (outcome.status < 500) stats.rqSuccess++;
@@ -112,12 +118,20 @@ const createSources = ({ discovery }: ClusterSettings, { previous, assignment: o
 const createTable = (
   settings: ClusterSettings,
   { lb, tools, previous }: LiveOptions,
-  { sources, outlier }: { sources: Sources; outlier: () => OutlierDetection | undefined },
+  {
+    sources,
+    counts,
+    outlier,
+  }: { sources: Sources; counts: ClusterCounts; outlier: () => OutlierDetection | undefined },
 ): HostTable => {
-  const { counters } = settings;
+  const { counters } = counts;
   return createHostTable(inherit(previous, settings.connectionKey), {
     counters,
-    onRemoved: (host) => outlier()?.forget(host),
+    countsOf: (address) => counts.host(address, settings.connectionKey),
+    onRemoved: (host) => {
+      outlier()?.forget(host);
+      host.counts.release();
+    },
     build: (hosts) => {
       const { overprovisioning, localityWeights } = sources.discovered().assignment;
       return buildPick(hosts, {
@@ -136,41 +150,71 @@ const createTable = (
 };
 
 /** Hosts of the replaced cluster that this one does not have: flagged, and given back for draining. */
-const takeOver = (previous: CompiledCluster | undefined, table: HostTable): readonly Host[] => {
+const takeOver = (previous: CompiledCluster | undefined, table: HostTable, counts: ClusterCounts): readonly Host[] => {
   const hosts = table.byAddress();
   const replaced = (previous?.hosts() ?? []).filter((host) => hosts.get(host.address) !== host);
-  for (const host of replaced) host.removed = true;
+  for (const host of replaced) {
+    if (!host.removed) retire(host, counts);
+    host.removed = true;
+  }
   return replaced;
+};
+
+const retire = (host: Host, counts: ClusterCounts): void => {
+  takeBack(host, counts);
+  host.counts.release();
+};
+
+/** Finds out, at the price of one read, that another thread ejected a host or took one back. */
+const followHealth = (health: { readonly epoch: number }, changed: () => void): (() => void) => {
+  let seen = health.epoch;
+  return () => {
+    const { epoch } = health;
+    if (epoch === seen) return;
+    seen = epoch;
+    changed();
+  };
 };
 
 /** Puts a cluster's settings and its moving parts together. */
 export const createLiveCluster = (settings: ClusterSettings, options: LiveOptions): CompiledCluster => {
   const { previous, tools, cleanupMs } = options;
-  const { counters, discovery } = settings;
+  const { discovery } = settings;
+  const counts = countsFor(settings, options);
+  const { counters, load, health } = counts;
   const original = discovery.kind === "originalDst";
   const nowMs = tools.clock.nowMs();
   const sources = createSources(settings, options);
   let outlier: OutlierDetection | undefined;
-  const table = createTable(settings, options, { sources, outlier: () => outlier });
+  const table = createTable(settings, options, { sources, counts, outlier: () => outlier });
+  const changed = (): void => {
+    health?.bump();
+    table.changed();
+  };
   if (options.outlier) {
-    const { list, changed } = table;
     outlier = createOutlierDetection(options.outlier, {
-      hosts: list,
+      hosts: table.list,
       counters,
+      load,
+      // Hosts that connections ask for are known to their thread only.
+      sweeps: counts.sweeps || original,
       random: tools.random,
       nowMs,
       onChange: changed,
     });
   }
   if (!original) table.settle(sources.endpoints());
-  const replaced = takeOver(previous, table);
-  if (!outlier) for (const host of table.list()) host.ejected = false;
-  counters.outlierDetectionEjectionsActive = table.list().filter(({ ejected }) => ejected).length;
+  const replaced = takeOver(previous, table, counts);
+  if (!outlier) for (const host of table.list()) takeBack(host, counts);
   table.changed();
+  const follow = health && followHealth(health, table.changed);
   const onDemand = original ? createOriginalHosts(table, cleanupMs, nowMs) : undefined;
 
   return {
     ...settings,
+    load,
+    counters,
+    counts,
     replaced,
     get warm() {
       return sources.warm();
@@ -178,8 +222,18 @@ export const createLiveCluster = (settings: ClusterSettings, options: LiveOption
     get discovered() {
       return sources.discovered();
     },
-    hosts: table.list,
-    pick: table.pick,
+    hosts: follow
+      ? () => {
+          follow();
+          return table.list();
+        }
+      : table.list,
+    pick: follow
+      ? (request) => {
+          follow();
+          return table.pick(request);
+        }
+      : table.pick,
     transportOf: (host) => chooseTransport(host, settings.tls, settings.defaultTransport),
     report: (host, outcome, atMs) => {
       countOutcome(host, outcome);
@@ -192,6 +246,10 @@ export const createLiveCluster = (settings: ClusterSettings, options: LiveOption
     setResolved: (name, addresses) => {
       sources.resolve(formatAddress(name), addresses);
       return table.settle(sources.endpoints());
+    },
+    release: () => {
+      for (const host of table.list()) if (!host.removed) retire(host, counts);
+      counts.release();
     },
     originalHost: (address) => onDemand?.host(address),
     tick: (atMs) => {

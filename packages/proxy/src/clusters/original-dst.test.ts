@@ -23,7 +23,7 @@ test("a host with idle connections only is dropped after five minutes without a 
 test("a host in use stays however long its connection lives", () => {
   const cluster = open();
   const host = cluster.originalHost("10.0.0.9:80") ?? assert.fail();
-  host.activeRequests = 1;
+  host.counts.enter();
   host.stats.cxActive = 1;
   for (let at = 5000; at < 3 * unusedHostMs; at += 5000) assert.deepEqual(cluster.tick(at), []);
 });
@@ -31,7 +31,7 @@ test("a host in use stays however long its connection lives", () => {
 test("when there are too many hosts the oldest without a request makes room, and none is made when all are in use", () => {
   const cluster = open();
   const first = cluster.originalHost("10.0.0.1:1") ?? assert.fail();
-  first.activeRequests = 1;
+  first.counts.enter();
   for (let port = 2; port <= originalHostsMax; port++) cluster.originalHost(`10.0.0.1:${port}`);
   const idle = cluster.hosts()[1] ?? assert.fail();
   let disposed = 0;
@@ -42,7 +42,7 @@ test("when there are too many hosts the oldest without a request makes room, and
   assert.ok(cluster.hosts().includes(extra));
   assert.equal(cluster.originalHost("nowhere:1"), undefined);
   assert.equal(cluster.hosts().length, originalHostsMax, "what is no address costs nobody a place");
-  for (const host of cluster.hosts()) host.activeRequests = 1;
+  for (const host of cluster.hosts()) host.counts.enter();
   assert.equal(cluster.originalHost("10.0.0.3:1"), undefined);
   assert.equal(cluster.originalHost("10.0.0.1:1"), first);
 });

@@ -1,6 +1,7 @@
 /** Hosts of an ORIGINAL_DST cluster: made when a connection asks for them, dropped when unused. */
 import { formatAddress, parseAddress, type SocketAddress } from "@weft/core/address";
 import { isIp } from "../matching/cidr.ts";
+import { localHostCounts } from "./counts.ts";
 import type { Host } from "./host.ts";
 import { createHost } from "./host-set.ts";
 import type { HostTable } from "./host-table.ts";
@@ -17,16 +18,19 @@ const targetOf = (address: string): SocketAddress | undefined => {
 };
 
 const newHost = (target: SocketAddress): Host =>
-  createHost({
-    target: { kind: "ip", ...target },
-    unresolved: false,
-    weight: 1,
-    priority: 0,
-    locality: nowhere,
-    metadata: {},
-    health: "healthy",
-    hostname: "",
-  });
+  createHost(
+    {
+      target: { kind: "ip", ...target },
+      unresolved: false,
+      weight: 1,
+      priority: 0,
+      locality: nowhere,
+      metadata: {},
+      health: "healthy",
+      hostname: "",
+    },
+    localHostCounts,
+  );
 
 /** Connections kept for later requests do not hold a host for longer than this. */
 export const unusedHostMs = 300_000;

@@ -1,8 +1,9 @@
 /** Passive health: hosts that fail are left out for a while. A machine without timers of its own: it is ticked. */
 import type { Outcome } from "./cluster.ts";
 import type { Host } from "./host.ts";
-import { createEjection, type Ejection, type EjectionTools, OutlierRecord, recordOf } from "./outlier-ejection.ts";
+import { createEjection, type Ejection, type EjectionTools, takeBack } from "./outlier-ejection.ts";
 import { failurePercentageOutliers, type HostRate, successRateOutliers } from "./outlier-rates.ts";
+import { type Row, rows } from "./outlier-record.ts";
 import type { OutlierSettings, Threshold } from "./outlier-settings.ts";
 
 export interface OutlierDetection {
@@ -17,6 +18,8 @@ export interface OutlierDetection {
 
 export interface OutlierTools extends EjectionTools {
   readonly nowMs: number;
+  /** False: another thread does the work of `tick`. */
+  readonly sweeps: boolean;
 }
 
 /** What Envoy counts a local failure as when it is not told apart from the host's own answers. */
@@ -24,37 +27,34 @@ const statusOfLocal = { "connect-failure": 503, "connect-timeout": 503, timeout:
 
 /** Counts outcomes in a row; at a threshold the row ends, with or without an ejection. */
 const createRows = (settings: OutlierSettings, { eject }: Ejection) => {
-  const next = (row: number, { count, enforcing }: Threshold, host: Host, nowMs: number): number => {
-    if (row + 1 < count) return row + 1;
+  const next = (row: Row, { count, enforcing }: Threshold, host: Host, nowMs: number): void => {
+    const record = host.counts.outlier;
+    if (record.lengthen(row) < count) return;
+    record.end(row);
     eject(host, enforcing, nowMs);
-    return 0;
   };
   return {
     status: (host: Host, code: number, nowMs: number): void => {
-      const record = recordOf(host);
-      record.total++;
+      const record = host.counts.outlier;
+      record.count(false, code < 500);
       if (code < 500) {
-        record.success++;
-        record.consecutive5xx = 0;
-        record.consecutiveGateway = 0;
+        record.end(rows.any5xx);
+        record.end(rows.gateway);
         return;
       }
       const gateway = code >= 502 && code <= 504;
-      record.consecutiveGateway = gateway
-        ? next(record.consecutiveGateway, settings.consecutiveGateway, host, nowMs)
-        : 0;
-      record.consecutive5xx = next(record.consecutive5xx, settings.consecutive5xx, host, nowMs);
+      if (gateway) next(rows.gateway, settings.consecutiveGateway, host, nowMs);
+      else record.end(rows.gateway);
+      next(rows.any5xx, settings.consecutive5xx, host, nowMs);
     },
     localFailure: (host: Host, nowMs: number): void => {
-      const record = recordOf(host);
-      record.localTotal++;
-      record.consecutiveLocal = next(record.consecutiveLocal, settings.consecutiveLocal, host, nowMs);
+      host.counts.outlier.count(true, false);
+      next(rows.local, settings.consecutiveLocal, host, nowMs);
     },
     localSuccess: (host: Host): void => {
-      const record = recordOf(host);
-      record.localTotal++;
-      record.localSuccess++;
-      record.consecutiveLocal = 0;
+      const record = host.counts.outlier;
+      record.count(true, true);
+      record.end(rows.local);
     },
   };
 };
@@ -76,25 +76,20 @@ const judge = (
 
 export const createOutlierDetection = (settings: OutlierSettings, tools: OutlierTools): OutlierDetection => {
   const ejection = createEjection(settings, tools);
-  const rows = createRows(settings, ejection);
-  const { counters } = tools;
+  const outcomes = createRows(settings, ejection);
   let nextSweepMs = tools.nowMs + settings.intervalMs;
 
   const sweep = (nowMs: number): void => {
     const external: HostRate[] = [];
     const local: HostRate[] = [];
     for (const host of tools.hosts()) {
-      const record = host.outlier;
-      if (!(record instanceof OutlierRecord)) continue;
-      ejection.release(host, record, nowMs);
-      if (!host.ejected) {
-        external.push({ host, total: record.total, success: record.success });
-        local.push({ host, total: record.localTotal, success: record.localSuccess });
-      }
-      record.total = 0;
-      record.success = 0;
-      record.localTotal = 0;
-      record.localSuccess = 0;
+      const record = host.counts.outlier;
+      ejection.release(host, nowMs);
+      const answers = { host, ...record.takeRates(false) };
+      const connections = { host, ...record.takeRates(true) };
+      if (record.ejected) continue;
+      external.push(answers);
+      local.push(connections);
     }
     judge(settings, ejection.eject, { rates: external, local: false, nowMs });
     if (settings.split) judge(settings, ejection.eject, { rates: local, local: true, nowMs });
@@ -102,22 +97,18 @@ export const createOutlierDetection = (settings: OutlierSettings, tools: Outlier
 
   return {
     report: (host, outcome, nowMs) => {
-      if (outcome.kind === "response") rows.status(host, outcome.status, nowMs);
+      if (outcome.kind === "response") outcomes.status(host, outcome.status, nowMs);
       else if (outcome.kind === "connected") {
-        if (settings.split) rows.localSuccess(host);
-      } else if (settings.split) rows.localFailure(host, nowMs);
-      else rows.status(host, statusOfLocal[outcome.cause], nowMs);
+        if (settings.split) outcomes.localSuccess(host);
+      } else if (settings.split) outcomes.localFailure(host, nowMs);
+      else outcomes.status(host, statusOfLocal[outcome.cause], nowMs);
     },
     tick: (nowMs) => {
-      if (nowMs < nextSweepMs) return;
+      if (!tools.sweeps || nowMs < nextSweepMs) return;
       nextSweepMs = nowMs + settings.intervalMs;
       sweep(nowMs);
     },
-    deadlineMs: () => nextSweepMs,
-    forget: (host) => {
-      if (host.ejected) counters.outlierDetectionEjectionsActive--;
-      host.ejected = false;
-      host.outlier = undefined;
-    },
+    deadlineMs: () => (tools.sweeps ? nextSweepMs : Number.POSITIVE_INFINITY),
+    forget: (host) => takeBack(host, tools),
   };
 };

@@ -1,6 +1,7 @@
 /** The parts of TLS contexts that clusters and listeners have in common: key material, trust, parameters. */
 import { ConfigError } from "@weft/core/config-error";
 import type { SubjectNames } from "@weft/net/tls/peer";
+import { refuseParameters } from "@weft/net/tls/tls-material";
 import type { DataSourceJson } from "@weft/xds/gen/envoy/config/core/v3/base";
 import type {
   CertificateValidationContextJson,
@@ -22,6 +23,8 @@ export interface TlsCommon {
   readonly minVersion: UpstreamTls["minVersion"];
   readonly maxVersion: UpstreamTls["maxVersion"];
   readonly ciphers: readonly string[];
+  readonly curves: readonly string[];
+  readonly signatures: readonly string[];
 }
 
 type Material = { readonly kind: "pem"; readonly text: string } | { readonly kind: "file"; readonly path: string };
@@ -161,8 +164,14 @@ const compileTrust = (json: CommonTlsContextJson, at: string): ReturnType<typeof
 const compileParameters = (
   json: TlsParametersJson,
   at: string,
-): Pick<TlsCommon, "minVersion" | "maxVersion" | "ciphers"> => {
-  refuseOthers(json, "TlsParameters", at, ["tlsMinimumProtocolVersion", "tlsMaximumProtocolVersion", "cipherSuites"]);
+): Pick<TlsCommon, "minVersion" | "maxVersion" | "ciphers" | "curves" | "signatures"> => {
+  refuseOthers(json, "TlsParameters", at, [
+    "tlsMinimumProtocolVersion",
+    "tlsMaximumProtocolVersion",
+    "cipherSuites",
+    "ecdhCurves",
+    "signatureAlgorithms",
+  ]);
   // Versions before 1.2 are never spoken: a lower minimum means 1.2.
   const least = json.tlsMinimumProtocolVersion ?? "TLS_AUTO";
   const most = oneOf(
@@ -174,7 +183,17 @@ const compileParameters = (
   const minVersion = least === "TLSv1_3" ? "TLSv1.3" : "TLSv1.2";
   const maxVersion = most === "TLSv1_2" ? "TLSv1.2" : "TLSv1.3";
   if (minVersion > maxVersion) throw new ConfigError(at, "the minimum protocol version is above the maximum");
-  return { minVersion, maxVersion, ciphers: json.cipherSuites ?? [] };
+  const rules = {
+    minVersion,
+    maxVersion,
+    // BoringSSL writes ciphers that are equally good to it as `[A|B]`.
+    ciphers: (json.cipherSuites ?? []).flatMap((cipher) => cipher.replace(/^\[|\]$/g, "").split("|")),
+    curves: json.ecdhCurves ?? [],
+    signatures: json.signatureAlgorithms ?? [],
+  } as const;
+  const problem = refuseParameters(rules);
+  if (problem !== undefined) throw new ConfigError(at, problem);
+  return rules;
 };
 
 /** Names that nobody vouches for prove nothing: with no roots to check the peer by, they would be passed over. */

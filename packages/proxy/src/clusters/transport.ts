@@ -5,6 +5,7 @@ import type { TransportSocketJson } from "@weft/xds/gen/envoy/config/core/v3/bas
 import type { UpstreamTlsContextJson } from "@weft/xds/gen/envoy/extensions/transport_sockets/tls/v3/tls";
 import { openAny } from "../compile/any.ts";
 import { member, refuseOthers, required, within } from "../compile/fields.ts";
+import { compileUpstreamProxyProtocol, upstreamProxyProtocolType } from "../proxy-protocol/upstream-header.ts";
 import type { TransportMatch, UpstreamTransport } from "./cluster.ts";
 import type { Host } from "./host.ts";
 import { compileTlsCommon } from "./tls-context.ts";
@@ -29,8 +30,16 @@ export const compileTransport = (json: TransportSocketJson | undefined, at: stri
   const here = member(at, "typedConfig");
   const { typeName, raw } = openAny(json.typedConfig, here);
   if (typeName === rawType) return plaintext;
+  if (typeName === upstreamProxyProtocolType) return within(here, () => compileProxied(raw));
   if (typeName !== tlsType) throw new ConfigError(here, `${typeName} is not supported`);
   return within(here, () => compileTls(raw));
+};
+
+const compileProxied = (json: object): UpstreamTransport => {
+  const { header, inner } = compileUpstreamProxyProtocol(json);
+  const transport = compileTransport(inner, "transportSocket");
+  if (transport.proxyProtocol) throw new ConfigError("transportSocket", "holds another PROXY protocol header");
+  return { ...transport, proxyProtocol: header };
 };
 
 export const compileTransportMatches = (

@@ -43,8 +43,17 @@ export const harmlessFields: ReadonlyMap<string, readonly string[]> = new Map([
   ["OutlierDetection", ["successfulActiveHealthCheckUnejectHost"]],
   // Client session caching is off; key usage is checked by OpenSSL.
   ["UpstreamTlsContext", ["maxSessionKeys", "enforceRsaKeyUsage", "allowRenegotiation"]],
-  // Curves and signature algorithms are OpenSSL's defaults, which contain Istio's.
-  ["TlsParameters", ["ecdhCurves", "signatureAlgorithms"]],
+  // No session is ever resumed, so that what forbids, feeds or ends resumption changes nothing.
+  [
+    "DownstreamTlsContext",
+    [
+      "disableStatelessSessionResumption",
+      "disableStatefulSessionResumption",
+      "sessionTimeout",
+      "sessionTicketKeys",
+      "sessionTicketKeysSdsSecretConfig",
+    ],
+  ],
   ["CertificateValidationContext", ["watchedDirectory", "maxVerifyDepth"]],
   ["TlsCertificate", ["watchedDirectory"]],
   // Codec limits of ours hold instead; they bound the same things.
@@ -138,12 +147,10 @@ export const harmlessFields: ReadonlyMap<string, readonly string[]> = new Map([
       "tcpFastOpenQueueLength",
       "tcpBacklogSize",
       "deprecatedV1",
-      "ignoreGlobalConnLimit",
       "transparent",
       "freebind",
       "enableMptcp",
       "maxConnectionsToAcceptPerSocketEvent",
-      "bypassOverloadManager",
     ],
   ],
   ["FilterChain", ["metadata"]],

@@ -25,7 +25,7 @@ const adsBootstrap = {
 };
 
 /** A virtual clock, a control plane played by the test, and files in memory. */
-const setup = (bootstrap: object = adsBootstrap, disk?: TextFile) => {
+const setup = (bootstrap: object = adsBootstrap, disk?: TextFile, inForce?: () => Promise<void> | undefined) => {
   let nowMs = 0;
   const timers = new Set<{ readonly at: number; readonly run: () => void }>();
   const streams: { readonly path: string; readonly handlers: GrpcStreamHandlers; readonly sent: DeltaRequest[] }[] = [];
@@ -89,6 +89,7 @@ const setup = (bootstrap: object = adsBootstrap, disk?: TextFile) => {
     random: () => 0,
     setTimer,
     log: silentLogger,
+    ...(inForce ? { inForce } : {}),
     metrics: { connected: series, connectionErrors: series, latencySeconds: series, answered: () => undefined },
   });
   discovery.start();
@@ -145,6 +146,33 @@ test("the ACK of the clusters goes out before the endpoints are asked for", () =
   const [ack, ask] = stream.sent.slice(-2);
   assert.notEqual(ack?.responseNonce, "");
   assert.deepEqual(ask?.subscribe, ["a"]);
+});
+
+test("what other threads are to serve is acknowledged when they do, and not at all when the stream is lost before", async () => {
+  let { promise, resolve } = Promise.withResolvers<void>();
+  const { connect, fail, pass, streams } = setup(adsBootstrap, undefined, () => promise);
+  const first = connect();
+  const acknowledged = () => first.sent.filter(({ responseNonce }) => responseNonce !== "").length;
+  first.give("cluster", [eds("a")]);
+  assert.equal(acknowledged(), 0);
+  assert.equal(first.asked("endpoints"), undefined);
+  resolve();
+  await promise;
+  assert.equal(acknowledged(), 1);
+  assert.deepEqual(first.asked("endpoints")?.subscribe, ["a"]);
+  ({ promise, resolve } = Promise.withResolvers<void>());
+  first.give("listener", []);
+  fail();
+  pass(60_000);
+  assert.equal(streams.length, 2);
+  const second = connect();
+  resolve();
+  await promise;
+  assert.equal(acknowledged(), 1);
+  assert.deepEqual(
+    second.sent.filter(({ responseNonce }) => responseNonce !== ""),
+    [],
+  );
 });
 
 test("endpoints are given up when their cluster is removed", () => {

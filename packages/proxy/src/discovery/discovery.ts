@@ -8,10 +8,12 @@ import { adsDeltaPath, adsSotwPath } from "@weft/xds/discovery";
 import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
 import { type ResourceKind, resourceName } from "@weft/xds/resource";
 import type { Bootstrap, DiscoverySource } from "../bootstrap/bootstrap.ts";
-import { serverOfCluster, type XdsServer } from "../bootstrap/xds-server.ts";
+import { isAds, serverOfCluster, type XdsServer } from "../bootstrap/xds-server.ts";
+import type { Cluster } from "../clusters/cluster.ts";
 import type { Rejection } from "../runtime/data-plane.ts";
 import { followFile, type WatchFile } from "./file-source.ts";
 import { sourceKey } from "./held-resource.ts";
+import { createLoadReporting } from "./load-reporting.ts";
 import { formatLastGood, parseLastGood, type TextFile } from "./persistence.ts";
 import type { ResourceOffer, ResourceStore, Want } from "./resource-store.ts";
 import { createXdsClient, type XdsClient, type XdsClientMetrics, type XdsClientState } from "./xds-client.ts";
@@ -29,6 +31,10 @@ export interface DiscoveryOptions {
   readonly setTimer: SetTimer;
   readonly log: Logger;
   readonly metrics: XdsClientMetrics;
+  /** The clusters as they are in force, for load reports; none are made where it is absent. */
+  readonly clusters?: () => readonly Cluster[];
+  /** Resolves when what the store has taken so far serves; `undefined` when it does already. */
+  readonly inForce?: () => Promise<void> | undefined;
 }
 
 export interface Discovery extends Disposable {
@@ -70,6 +76,7 @@ export const createDiscovery = (options: DiscoveryOptions): Discovery => {
   const clusters = new Map(bootstrap.clusters.map((cluster): [string, ClusterJson] => [cluster.name ?? "", cluster]));
   const nodeId = bootstrap.node.id ?? "";
   let restored = false;
+  let adsHearsLoad = false;
   let ads: XdsClient | undefined;
   let saveTimer: Disposable | undefined;
   let tickTimer: Disposable | undefined;
@@ -91,6 +98,7 @@ export const createDiscovery = (options: DiscoveryOptions): Discovery => {
         setTimer: options.setTimer,
         log,
         metrics: options.metrics,
+        inForce: options.inForce,
         onProgress: () => {
           if (source === "ads") considerLastGood();
           sync();
@@ -100,6 +108,7 @@ export const createDiscovery = (options: DiscoveryOptions): Discovery => {
 
   /** Brings every source up to what is wanted of it now. */
   const sync = (): void => {
+    considerLoad();
     const wants = store.wants();
     if (ads) {
       for (const of of referencedKinds) {
@@ -186,6 +195,29 @@ export const createDiscovery = (options: DiscoveryOptions): Discovery => {
     }
   };
 
+  const reportLoad = (server: XdsServer, reports: (cluster: string) => boolean): void => {
+    const { clock, random, setTimer, clusters: inForce } = options;
+    if (!inForce) return;
+    const channel = resources.use(options.connect(server));
+    const read = () => inForce().filter(({ name }) => reports(name));
+    resources.use(
+      createLoadReporting({
+        ...{ server, channel, node: bootstrap.node, clock, random, setTimer, log },
+        clusters: read,
+      }),
+    );
+  };
+  /** Clusters that name the server they come from as the one to be told their load. */
+  const toldToAds = (name: string): boolean => {
+    const json = store.entries("cluster").get(name)?.active?.json as ClusterJson | undefined;
+    return isAds(json?.lrsServer);
+  };
+  const considerLoad = (): void => {
+    if (adsHearsLoad || !bootstrap.ads || ![...store.entries("cluster").keys()].some(toldToAds)) return;
+    adsHearsLoad = true;
+    reportLoad(bootstrap.ads, toldToAds);
+  };
+
   const considerLastGood = (): void => {
     if (ads && !restored && ads.state.received.size === 0 && ads.state.failures > 0) restore();
   };
@@ -258,6 +290,7 @@ export const createDiscovery = (options: DiscoveryOptions): Discovery => {
         const path = bootstrap.ads.form === "delta" ? adsDeltaPath : adsSotwPath;
         ads = client("ads", bootstrap.ads, path);
       }
+      if (bootstrap.loadStats) reportLoad(bootstrap.loadStats, () => true);
       const refused = offerStatic();
       follow("cluster", bootstrap.cds);
       follow("listener", bootstrap.lds);

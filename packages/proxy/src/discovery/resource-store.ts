@@ -6,6 +6,7 @@
 import type { Clock, Logger } from "@weft/core/world";
 import type { ReferenceSource } from "@weft/xds/references";
 import type { ResourceJson, ResourceKind } from "@weft/xds/resource";
+import { unknownInListener, unknownInRouteTable } from "../routing/validate-clusters.ts";
 import type { DataPlane, Rejection, ResourceChange } from "../runtime/data-plane.ts";
 import { type HeldResource, type Need, needsOf, sourceKey } from "./held-resource.ts";
 
@@ -40,6 +41,8 @@ export interface ResourceStore {
   deadlineMs(): number | undefined;
   wants(): readonly Want[];
   entries(of: ResourceKind): ReadonlyMap<string, ResourceEntry>;
+  /** The giver says there is no such resource, or was waited for long enough. */
+  isAbsent(of: ResourceKind, name: string): boolean;
   /** Names of clusters and listeners that wait, with what for. */
   waiting(): readonly { readonly of: ResourceKind; readonly name: string; readonly needs: readonly string[] }[];
 }
@@ -110,7 +113,7 @@ export const createResourceStore = (options: ResourceStoreOptions): ResourceStor
       remove(of, name);
       return undefined;
     }
-    const rejection = dataPlane.check(change(of, name, json));
+    const rejection = refuseUnknown(of, name, json) ?? dataPlane.check(change(of, name, json));
     const slot = slotOf(of, name);
     if (rejection) return refuse(of, name, version, rejection.reason);
     absent.delete(`${of} ${name}`);
@@ -119,6 +122,18 @@ export const createResourceStore = (options: ResourceStoreOptions): ResourceStor
     slot.removed = false;
     slot.error = undefined;
     return undefined;
+  };
+
+  /** Clusters that still warm are known too. */
+  const refuseUnknown = (kind: ResourceKind, name: string, json: object): Rejection | undefined => {
+    const isKnown = (cluster: string): boolean => table("cluster").get(cluster)?.removed === false;
+    const unknown =
+      kind === "listener"
+        ? unknownInListener(json, isKnown)
+        : kind === "route"
+          ? unknownInRouteTable(json, isKnown)
+          : undefined;
+    return unknown && { kind, name, reason: `${unknown.at}: unknown cluster "${unknown.name}"` };
   };
 
   const remove = (of: ResourceKind, name: string): void => {
@@ -249,6 +264,7 @@ export const createResourceStore = (options: ResourceStoreOptions): ResourceStor
       return [...wants.values()];
     },
     entries: table,
+    isAbsent: (of, name) => absent.has(`${of} ${name}`),
     waiting: () =>
       (["cluster", "listener"] as const).flatMap((of) =>
         [...table(of)].flatMap(([name, slot]) =>

@@ -8,6 +8,7 @@ import type { Clock, Logger, Random, SetTimer } from "@weft/core/world";
 import type { GrpcChannel, GrpcStream } from "@weft/net/grpc/client";
 import { GrpcError } from "@weft/net/grpc/status";
 import type { ClientRequest } from "@weft/xds/client-dialect";
+import { discoveryFeatures, withFeatures } from "@weft/xds/client-features";
 import { type ClientInput, type ClientOutput, createClientStream } from "@weft/xds/client-stream";
 import {
   decodeDeltaResponse,
@@ -45,6 +46,8 @@ export interface XdsClientOptions {
   readonly metrics: XdsClientMetrics;
   /** After every answered response and every lost stream. */
   readonly onProgress?: () => void;
+  /** Resolves when what was offered so far serves; `undefined` when it does already. */
+  readonly inForce?: (() => Promise<void> | undefined) | undefined;
 }
 
 export interface XdsClient extends Disposable {
@@ -67,9 +70,16 @@ export interface XdsClientState {
   readonly lastError: string | undefined;
 }
 
+/** The longest a timer can be set for. */
+const timerMaxMs = 2 ** 31 - 1;
+
 export const createXdsClient = (options: XdsClientOptions): XdsClient => {
   const { store, clock, log, metrics } = options;
-  const machine = createClientStream({ form: options.form, node: options.node, random: options.random });
+  const machine = createClientStream({
+    form: options.form,
+    node: withFeatures(options.node, discoveryFeatures),
+    random: options.random,
+  });
   const received = new Set<ResourceKind>();
   let stream: GrpcStream | undefined;
   let timer: Disposable | undefined;
@@ -90,7 +100,7 @@ export const createXdsClient = (options: XdsClientOptions): XdsClient => {
     timer =
       disposed || !started || deadline === undefined
         ? undefined
-        : options.setTimer(() => feed({ kind: "tick" }), Math.max(0, deadline - clock.nowMs()));
+        : options.setTimer(() => feed({ kind: "tick" }), Math.min(timerMaxMs, Math.max(0, deadline - clock.nowMs())));
   };
 
   const act = (output: ClientOutput): void => {
@@ -105,15 +115,35 @@ export const createXdsClient = (options: XdsClientOptions): XdsClient => {
         const startMs = clock.nowMs();
         const rejections = store.offer(options.source, output.of, output.changes);
         received.add(output.of);
-        feed({ kind: "verdict", offer: output.offer, rejections });
-        metrics.latencySeconds.record((clock.nowMs() - startMs) / 1000);
-        metrics.answered(output.of, rejections.length);
-        options.onProgress?.();
+        const answer = (): void => {
+          feed({ kind: "verdict", offer: output.offer, rejections });
+          metrics.latencySeconds.record((clock.nowMs() - startMs) / 1000);
+          metrics.answered(output.of, rejections.length);
+          options.onProgress?.();
+        };
+        // What is acknowledged serves, on every thread; a stream lost meanwhile makes the verdict void.
+        const inForce = options.inForce?.();
+        if (inForce === undefined) answer();
+        else void inForce.then(() => disposed || answer());
         return;
       }
       case "missing":
         log.warn("resource was not given in time", { source: options.source, kind: output.of, name: output.name });
         store.missing(output.of, output.name);
+        options.onProgress?.();
+        return;
+      case "expired":
+        log.warn("resources were not renewed in time and are given up", {
+          code: "WF3307",
+          source: options.source,
+          kind: output.of,
+          names: output.names.join(","),
+        });
+        store.offer(
+          options.source,
+          output.of,
+          output.names.map((name) => ({ name, version: "", json: undefined })),
+        );
         options.onProgress?.();
         return;
       default:

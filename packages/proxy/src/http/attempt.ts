@@ -1,5 +1,6 @@
 import type { RequestHead, ResponseHead } from "@weft/protocols/http/head";
 import type { HeaderList } from "@weft/protocols/http/headers";
+import { breakers } from "../clusters/circuit-load.ts";
 import type { Cluster } from "../clusters/cluster.ts";
 import type { Host } from "../clusters/host.ts";
 import type { PoolWaiter, StreamPool } from "../pool/pool-waiter.ts";
@@ -48,7 +49,7 @@ export class Attempt implements PoolWaiter {
     return this.state !== idle;
   }
 
-  /** The owner is called back, maybe before this returns. */
+  /** The owner took the request of the cluster's load, and is called back, maybe before this returns. */
   start(cluster: Cluster, host: Host, pool: StreamPool, request: RequestHead, body: RequestBody): void {
     this.state = waiting;
     this.cluster = cluster;
@@ -57,11 +58,8 @@ export class Attempt implements PoolWaiter {
     this.request = request;
     this.body = body;
     this.headSent = false;
-    cluster.load.requests++;
-    cluster.counters.upstreamRqTotal++;
     cluster.counters.upstreamRqActive++;
-    host.activeRequests++;
-    host.stats.rqTotal++;
+    host.counts.enter();
     pool.acquire(this);
   }
 
@@ -72,7 +70,7 @@ export class Attempt implements PoolWaiter {
     this.end();
     if (cluster !== undefined) {
       if (state === waiting) cluster.counters.upstreamRqCancelled++;
-      else cluster.counters.upstreamRqTxReset++;
+      else if (stream?.protocol !== "HTTP/1.1") cluster.counters.upstreamRqTxReset++;
     }
     if (state === waiting) pool?.withdraw(this);
     else stream?.cancel();
@@ -85,9 +83,14 @@ export class Attempt implements PoolWaiter {
     cluster.report(host, { kind: "localOrigin", cause: "timeout" }, this.wheel.nowMs());
   }
 
+  holds(stream: ClientStream): boolean {
+    return this.stream === stream;
+  }
   onStream(stream: ClientStream): void {
     this.stream = stream;
     this.state = streaming;
+    if (this.cluster !== undefined) this.cluster.counters.upstreamRqTotal++;
+    if (this.host !== undefined) this.host.stats.rqTotal++;
     if (this.request === undefined || !stream.writeHead(this.request, this.body)) {
       this.end();
       stream.cancel();
@@ -137,11 +140,6 @@ export class Attempt implements PoolWaiter {
   private count(status: number): void {
     const { cluster, host, outcome } = this;
     if (cluster === undefined || host === undefined) return;
-    const { counters } = cluster;
-    if (status < 300) counters.upstreamRq2xx++;
-    else if (status < 400) counters.upstreamRq3xx++;
-    else if (status < 500) counters.upstreamRq4xx++;
-    else counters.upstreamRq5xx++;
     outcome.status = status;
     cluster.report(host, outcome, this.wheel.nowMs());
   }
@@ -154,8 +152,8 @@ export class Attempt implements PoolWaiter {
     this.pool = undefined;
     this.request = undefined;
     if (cluster === undefined || host === undefined) return;
-    cluster.load.requests--;
+    cluster.load.give(breakers.requests);
     cluster.counters.upstreamRqActive--;
-    host.activeRequests--;
+    host.counts.leave();
   }
 }

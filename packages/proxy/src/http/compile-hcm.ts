@@ -14,13 +14,26 @@ import { type AccessLogTools, compileAccessLog } from "../observe/access-log.ts"
 import type { Stats } from "../observe/stats.ts";
 import type { NormalizeOptions } from "../routing/normalize-path.ts";
 import { compileRouteTable } from "../routing/route-table.ts";
-import type { HcmCounters, HcmSettings, HttpTools, RouteSource, XfccMode, XfccSettings } from "./hcm-settings.ts";
+import { hcmCounters } from "./hcm-counters.ts";
+import type { HcmSettings, HttpTools, RouteSource, XfccMode, XfccSettings } from "./hcm-settings.ts";
+import { compileHttp2Server } from "./http2-options.ts";
+import {
+  defaultConnectionIdleMs,
+  defaultDelayedCloseMs,
+  defaultHeadersMax,
+  defaultHeadKiB,
+  defaultHeadMs,
+  defaultStreamIdleMs,
+} from "./limits.ts";
+import { compileLocalReplies } from "./local-replies.ts";
 
 /** What compiling connection managers needs of the data plane. */
 export interface HcmTools {
   readonly http: HttpTools;
   readonly stats: Stats;
   readonly node: ProxyNode;
+  /** `listener.` and its address, for what is counted by listener. */
+  readonly listener?: string;
   readonly setTimer: FilterTools["setTimer"];
   readonly logs: AccessLogTools;
   /** The place where RDS puts the routes of that name. */
@@ -61,12 +74,9 @@ const used = [
   "pathWithEscapedSlashesAction",
   "stripMatchingHostPort",
   "stripAnyHostPort",
+  "localReplyConfig",
 ] as const;
 
-const defaultStreamIdleMs = 300_000;
-const defaultConnectionIdleMs = 3_600_000;
-const defaultDelayedCloseMs = 1000;
-const concurrentStreamsDefault = 100;
 const headersKbMost = 8192;
 
 /** Compiles an HttpConnectionManager; throws ConfigError for anything in it that would not be honoured. */
@@ -83,14 +93,19 @@ export const compileHcm = (json: HttpConnectionManagerJson, tools: HcmTools): Hc
     responseFilters: filters.filter(({ onResponse }) => onResponse !== undefined).reverse(),
     endFilters: filters.filter(({ onEnd }) => onEnd !== undefined),
     accessLogs: log === undefined ? [] : [{ log: log.http }],
-    counters: counters(tools.stats, statPrefix),
+    counters: hcmCounters(tools.stats, statPrefix, tools.listener ?? "listener.unnamed"),
     suppressEnvoyHeaders,
+    rewriteReply: compileLocalReplies(json.localReplyConfig, "localReplyConfig", tools.logs),
     ...identityOf(json),
     xfcc: compileXfcc(json),
     normalize: compileNormalize(json),
     stripPort: json.stripAnyHostPort ? "any" : json.stripMatchingHostPort ? "matching" : "none",
     ...compileLimits(json),
     upgrades: compileUpgrades(json.upgradeConfigs),
+    http2: compileHttp2Server(json.http2ProtocolOptions ?? {}, tools.stats, {
+      at: "http2ProtocolOptions",
+      prefix: statPrefix,
+    }),
   };
 };
 
@@ -138,15 +153,6 @@ const compileRoutes = (json: HttpConnectionManagerJson, tools: HcmTools): RouteS
   refuseOthers(json.rds, "Rds", "rds", ["routeConfigName"]);
   return tools.routeSource(required(json.rds.routeConfigName, "rds.routeConfigName"));
 };
-
-const counters = (stats: Stats, prefix: string): HcmCounters => ({
-  requests: stats.counter(`${prefix}.downstream_rq_total`),
-  requestsActive: stats.gauge(`${prefix}.downstream_rq_active`),
-  byClass: [1, 1, 2, 3, 4, 5].map((hundreds) => stats.counter(`${prefix}.downstream_rq_${hundreds}xx`)),
-  connections: stats.counter(`${prefix}.downstream_cx_total`),
-  connectionsActive: stats.gauge(`${prefix}.downstream_cx_active`),
-  protocolErrors: stats.counter(`${prefix}.downstream_cx_protocol_error`),
-});
 
 const identityOf = (json: HttpConnectionManagerJson) => ({
   serverName: json.serverName || "envoy",
@@ -233,25 +239,20 @@ const compileLimits = (json: HttpConnectionManagerJson) => {
     "maxRequestsPerConnection",
   ]);
   refuseOthers(json.httpProtocolOptions ?? {}, "Http1ProtocolOptions", "httpProtocolOptions", ["acceptHttp10"]);
-  refuseOthers(json.http2ProtocolOptions ?? {}, "Http2ProtocolOptions", "http2ProtocolOptions", [
-    "maxConcurrentStreams",
-    "connectionKeepalive",
-  ]);
-  const kb = unsigned(json.maxRequestHeadersKb ?? undefined, "maxRequestHeadersKb") ?? 60;
+  const kb = unsigned(json.maxRequestHeadersKb ?? undefined, "maxRequestHeadersKb") ?? defaultHeadKiB;
   if (kb === 0 || kb > headersKbMost) throw new ConfigError("maxRequestHeadersKb", `must be 1 to ${headersKbMost}`);
   return {
     streamIdleTimeoutMs: durationMs(json.streamIdleTimeout, "streamIdleTimeout") ?? defaultStreamIdleMs,
     requestTimeoutMs: durationMs(json.requestTimeout, "requestTimeout") ?? 0,
-    requestHeadersTimeoutMs: durationMs(json.requestHeadersTimeout, "requestHeadersTimeout") ?? 0,
+    requestHeadersTimeoutMs: durationMs(json.requestHeadersTimeout, "requestHeadersTimeout") ?? defaultHeadMs,
     connectionIdleTimeoutMs: durationMs(common.idleTimeout, member(at, "idleTimeout")) ?? defaultConnectionIdleMs,
     maxConnectionDurationMs: durationMs(common.maxConnectionDuration, member(at, "maxConnectionDuration")) ?? 0,
     maxRequestsPerConnection: common.maxRequestsPerConnection ?? 0,
     maxStreamDurationMs: durationMs(common.maxStreamDuration, member(at, "maxStreamDuration")) ?? 0,
     delayedCloseTimeoutMs: durationMs(json.delayedCloseTimeout, "delayedCloseTimeout") ?? defaultDelayedCloseMs,
-    headersMax: common.maxHeadersCount ?? 100,
+    headersMax: common.maxHeadersCount ?? defaultHeadersMax,
     headBytesMax: kb * 1024,
     underscoreNames: underscores[common.headersWithUnderscoresAction ?? "ALLOW"],
-    concurrentStreamsMax: json.http2ProtocolOptions?.maxConcurrentStreams ?? concurrentStreamsDefault,
     acceptHttp10: json.httpProtocolOptions?.acceptHttp10 === true,
   };
 };

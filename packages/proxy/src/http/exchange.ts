@@ -1,6 +1,9 @@
 import type { RequestHead, ResponseHead } from "@weft/protocols/http/head";
+import type { HeaderList } from "@weft/protocols/http/headers";
+import type { Tlv } from "@weft/protocols/proxy-protocol/header";
 import type { Cluster } from "../clusters/cluster.ts";
 import type { Host } from "../clusters/host.ts";
+import type { DownstreamTies } from "../pool/downstream-ties.ts";
 import type { Route } from "../routing/route.ts";
 
 /** What is known of the connection a request came by. One per connection; requests share it. */
@@ -13,8 +16,27 @@ export interface DownstreamInfo {
   /** The address the connection was accepted on, or its original destination when it was redirected. */
   readonly localHost: string;
   readonly localPort: number;
+  /** Its listener serves whatever the pressure: probes come by it. */
+  readonly bypassesOverload?: boolean;
   readonly originalDestination: { readonly host: string; readonly port: number } | undefined;
   readonly tls: DownstreamTlsInfo | undefined;
+  /** What a ClientHello that was only looked at asks for; empty or absent when there was none. */
+  readonly requestedServerName?: string;
+  /** Set where a proxy in front told by PROXY protocol whose connection this is. */
+  readonly proxied?: ProxiedInfo | undefined;
+  /** What goes when the connection goes. */
+  readonly ties?: DownstreamTies | undefined;
+}
+
+/** What stood at the head of a connection. Its addresses are in place of the connection's own already. */
+export interface ProxiedInfo {
+  /** The peer of the connection itself: the proxy in front. */
+  readonly directHost: string;
+  readonly directPort: number;
+  /** Dynamic metadata that the filter's rules made of extensions. */
+  readonly metadata: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  /** Extensions that may be passed on. */
+  readonly tlvs: readonly Tlv[];
 }
 
 export interface DownstreamTlsInfo {
@@ -69,8 +91,21 @@ export interface Exchange {
   readonly upstreamTls?: { readonly localUri: string; readonly peerUri: string } | undefined;
   /** ALPN to offer upstream in place of the transport's, by the version spoken upstream; set by `istio.alpn`. */
   upstreamAlpn?: AlpnOverride | undefined;
+  /** Makes this a gRPC exchange whose bodies pass through `translation`. From `onRequest` only. */
+  translate?(translation: BodyTranslation): void;
   /** Ends a filter's wait: goes on with the next filter, or answers with `reply`. */
   resume(reply?: LocalReply): void;
+}
+
+/** What a filter makes of the bodies of one exchange. Chunks are good during the call only. */
+export interface BodyTranslation {
+  /** `undefined` refuses the request. */
+  request(bytes: Buffer): Buffer | undefined;
+  /** False refuses a request that ended where it may not. */
+  requestEnd(): boolean;
+  response(bytes: Buffer): Buffer;
+  /** The end of the response's body in place of its trailers; `undefined` leaves them trailers. */
+  trailers(trailers: HeaderList): Buffer | undefined;
 }
 
 export interface AlpnOverride {

@@ -1,9 +1,11 @@
 import { parseGrpcStatus } from "@weft/protocols/grpc/status";
 import type { ResponseHead } from "@weft/protocols/http/head";
 import type { HeaderList } from "@weft/protocols/http/headers";
+import { breakers } from "../clusters/circuit-load.ts";
 import type { Cluster } from "../clusters/cluster.ts";
+import { countAnswer, countRetriedAnswer } from "../clusters/counters.ts";
 import type { Host } from "../clusters/host.ts";
-import { poolsOf } from "../pool/host-pools.ts";
+import { poolsOf, preconnectElsewhere } from "../pool/host-pools.ts";
 import type { ForwardAction, Route, WeightedChoice } from "../routing/route.ts";
 import { WheelTimer } from "../timers/timer-wheel.ts";
 import { Attempt, type AttemptOwner } from "./attempt.ts";
@@ -20,7 +22,7 @@ import {
   upstreamMaxDuration,
   upstreamTimeout,
 } from "./local-reply.ts";
-import { Mirror } from "./mirror.ts";
+import { Mirrors } from "./mirror.ts";
 import { failureOf, Retries } from "./retries.ts";
 import { editResponse, setExpectedTimeout, setRouterHeaders } from "./router-headers.ts";
 import { type RequestBody, type UpstreamBreak, unprocessed } from "./streams.ts";
@@ -42,7 +44,7 @@ export class Forwarder implements AttemptOwner {
   private readonly attempt: Attempt;
   private readonly retries: Retries;
   private readonly body = new BodyBuffer();
-  private readonly mirrors: Mirror[] = [];
+  private readonly mirrors = new Mirrors();
   private readonly timeout: WheelTimer;
   private readonly perTry: WheelTimer;
   private readonly backOff: WheelTimer;
@@ -103,15 +105,13 @@ export class Forwarder implements AttemptOwner {
     if (action.idleTimeoutMs !== undefined) exchange.setIdleTimeout(action.idleTimeoutMs);
     if (action.maxStreamDurationMs) tools.wheel.arm(this.duration, action.maxStreamDurationMs);
     if (exchange.requestEnded) this.armTimeout();
-    for (const { cluster: name, share } of action.mirrors) {
-      if (share >= 1 || tools.random() < share) this.mirrors.push(new Mirror(tools, name, exchange));
-    }
-    if (exchange.requestEnded) this.sendMirrors();
+    this.mirrors.begin(tools, action.mirrors, exchange);
+    if (exchange.requestEnded) this.mirrors.send();
     this.try();
   }
 
   onRequestData(bytes: Buffer): void {
-    for (const mirror of this.mirrors) mirror.onRequestData(bytes);
+    this.mirrors.onRequestData(bytes);
     const { stream } = this.attempt;
     if (this.attempt.headSent && stream !== undefined) {
       this.body.keep(bytes);
@@ -126,7 +126,7 @@ export class Forwarder implements AttemptOwner {
   onRequestEnd(): void {
     const { stream } = this.attempt;
     this.armTimeout();
-    this.sendMirrors();
+    this.mirrors.send();
     if (this.attempt.headSent && stream !== undefined) this.endRequest();
   }
   onClientWritable(): void {
@@ -146,7 +146,7 @@ export class Forwarder implements AttemptOwner {
     this.backOff.disarm();
     this.duration.disarm();
     this.retries.end();
-    this.mirrors.length = 0;
+    this.mirrors.drop();
     this.body.reset();
     this.trailers = undefined;
     this.action = undefined;
@@ -171,7 +171,7 @@ export class Forwarder implements AttemptOwner {
         this.try();
         return;
       default:
-        this.exchange.giveUp(upstreamMaxDuration);
+        this.onTooLong();
     }
   }
 
@@ -204,6 +204,7 @@ export class Forwarder implements AttemptOwner {
     this.perTry.disarm();
     if (cluster !== undefined && this.retries.wantsResponse(head, this.canReplay)) {
       if (this.retries.take(cluster)) {
+        countRetriedAnswer(cluster.counters, head.status);
         this.attempt.cancel();
         this.retryLater();
         return;
@@ -215,6 +216,10 @@ export class Forwarder implements AttemptOwner {
     if (!this.body.whole || exchange.requestEnded) this.body.drop();
     exchange.details = "via_upstream";
     exchange.upstreamMs = Math.round(this.tools.wheel.nowMs() - this.sentMs);
+    if (cluster !== undefined) {
+      countAnswer(cluster.counters, head.status);
+      cluster.times.requestTook(exchange.upstreamMs);
+    }
     editResponse(exchange, head, this.choice, this.setCookie);
     const grpcStatus = end ? head.headers.get("grpc-status") : undefined;
     if (grpcStatus !== undefined) exchange.grpcStatus = parseGrpcStatus(grpcStatus);
@@ -259,7 +264,9 @@ export class Forwarder implements AttemptOwner {
       exchange.flag(this.retries.refusalFlag);
     }
     this.answered = true;
-    exchange.reply(upstreamBroken(how, exchange.upstreamFailure, this.retries.any));
+    const answer = upstreamBroken(how, exchange.upstreamFailure, this.retries.any);
+    if (cluster !== undefined) countAnswer(cluster.counters, answer.status);
+    exchange.reply(answer);
   }
 
   /** The whole request can be sent once more. */
@@ -275,13 +282,15 @@ export class Forwarder implements AttemptOwner {
     const host = this.pick(cluster);
     if (host === undefined) {
       this.answered = true;
+      cluster.counters.upstreamCxNoneHealthy++;
+      countAnswer(cluster.counters, noHealthyUpstream.status);
       exchange.reply(noHealthyUpstream);
       return;
     }
     exchange.attempts++;
     exchange.host = host;
     if (exchange.attempts > 1) this.tellAgain();
-    if (cluster.load.requests >= cluster.limits.maxRequests) {
+    if (!cluster.load.take(breakers.requests, cluster.limits.maxRequests)) {
       cluster.counters.upstreamRqPendingOverflow++;
       this.onAttemptBroken("overflow", "");
       return;
@@ -290,12 +299,14 @@ export class Forwarder implements AttemptOwner {
     const body = this.requestBody();
     this.sentWithoutBody = body === "none";
     if (this.tunnel && exchange.request.method === "CONNECT" && exchange.request.protocol === "") {
-      this.attempt.start(cluster, host, pools.tunnelTo(cluster, host), exchange.request, body);
+      this.attempt.start(cluster, host, pools.tunnelTo(cluster, host, exchange.downstream), exchange.request, body);
       return;
     }
     const protocol = upstreamProtocol(cluster, exchange.protocol);
-    const pool = pools.poolFor(cluster, host, protocol, upstreamAlpn(this.exchange, protocol));
+    const alpn = upstreamAlpn(this.exchange, protocol);
+    const pool = pools.poolFor(cluster, host, protocol, alpn, exchange.downstream);
     this.attempt.start(cluster, host, pool, exchange.request, body);
+    if (cluster.preconnect.predictiveRatio > 1) preconnectElsewhere(tools.pools, cluster, protocol);
   }
 
   /** What the upstream is told of a try that is not the first. */
@@ -326,11 +337,6 @@ export class Forwarder implements AttemptOwner {
     if (this.attempt.headSent) this.armPerTry();
   }
 
-  private sendMirrors(): void {
-    for (const mirror of this.mirrors) mirror.send();
-    this.mirrors.length = 0;
-  }
-
   private armTimeout(): void {
     if (this.timeoutMs > 0 && !this.timeout.armed) this.tools.wheel.arm(this.timeout, this.timeoutMs);
   }
@@ -341,7 +347,10 @@ export class Forwarder implements AttemptOwner {
 
   private onTimeout(): void {
     const { exchange } = this;
-    if (exchange.cluster !== undefined) exchange.cluster.counters.upstreamRqTimeout++;
+    if (exchange.cluster !== undefined) {
+      exchange.cluster.counters.upstreamRqTimeout++;
+      if (!exchange.responseStarted) countAnswer(exchange.cluster.counters, upstreamTimeout.status);
+    }
     this.attempt.timedOut();
     exchange.giveUp(upstreamTimeout);
   }
@@ -360,7 +369,16 @@ export class Forwarder implements AttemptOwner {
       exchange.flag(this.retries.refusalFlag);
     }
     this.answered = true;
+    countAnswer(cluster.counters, perTryTimeout.status);
     exchange.reply(perTryTimeout);
+  }
+  private onTooLong(): void {
+    const { exchange } = this;
+    if (exchange.cluster !== undefined) {
+      exchange.cluster.counters.upstreamRqMaxDurationReached++;
+      if (!exchange.responseStarted) countAnswer(exchange.cluster.counters, upstreamMaxDuration.status);
+    }
+    exchange.giveUp(upstreamMaxDuration);
   }
 
   private retryLater(): void {

@@ -1,16 +1,19 @@
-import type { Clock, Random } from "@weft/core/world";
+import type { Clock, Logger, Random } from "@weft/core/world";
 import type { Cluster } from "../clusters/cluster.ts";
 import type { Host } from "../clusters/host.ts";
 import type { HttpFilter } from "../filters/http/filter.ts";
 import type { IpRange } from "../listeners/ip-range.ts";
-import type { Counter, Gauge } from "../observe/stats.ts";
+import type { Overload } from "../overload/overload.ts";
 import type { PoolTools } from "../pool/pool-tools.ts";
 import type { NormalizeOptions } from "../routing/normalize-path.ts";
 import type { RouteTable } from "../routing/route.ts";
 import type { TimerWheel } from "../timers/timer-wheel.ts";
 import type { Exchange } from "./exchange.ts";
 import type { ExchangePool } from "./exchange-pool.ts";
+import type { HcmCounters } from "./hcm-counters.ts";
+import type { Http2ServerSettings } from "./http2-options.ts";
 import type { Http2ServerStreams } from "./http2-server-stream.ts";
+import type { RewriteReply } from "./local-replies.ts";
 
 /** The routes of now: read once per request. RDS writes it, or the listener's own table stands in it for good. */
 export interface RouteSource {
@@ -30,8 +33,11 @@ export interface HttpTools {
   readonly originalHost: (cluster: Cluster, address: string) => Host | undefined;
   readonly exchanges: ExchangePool;
   readonly http2Streams: Http2ServerStreams;
+  /** What is refused for want of memory or time. */
+  readonly overload: Overload;
   /** `Date` header value of this second. */
   readonly date: () => string;
+  readonly log?: Logger;
 }
 
 export interface RequestLog {
@@ -56,16 +62,6 @@ export interface XfccSettings {
   readonly uri: boolean;
 }
 
-export interface HcmCounters {
-  readonly requests: Counter;
-  readonly requestsActive: Gauge;
-  /** By hundreds: index 1 to 5. */
-  readonly byClass: readonly Counter[];
-  readonly connections: Counter;
-  readonly connectionsActive: Gauge;
-  readonly protocolErrors: Counter;
-}
-
 /** A compiled HttpConnectionManager; immutable, but for the routes it reads per request. */
 export interface HcmSettings {
   readonly tools: HttpTools;
@@ -78,6 +74,8 @@ export interface HcmSettings {
   readonly accessLogs: readonly RequestLog[];
   readonly counters: HcmCounters;
   readonly suppressEnvoyHeaders: boolean;
+  /** Rewrites the proxy's own answers; absent where they stay as they are. */
+  readonly rewriteReply: RewriteReply | undefined;
   readonly serverName: string;
   readonly serverHeader: "OVERWRITE" | "APPEND_IF_ABSENT" | "PASS_THROUGH";
   readonly generateRequestId: boolean;
@@ -103,7 +101,7 @@ export interface HcmSettings {
   readonly headersMax: number;
   readonly headBytesMax: number;
   readonly underscoreNames: "accept" | "refuse" | "drop";
-  readonly concurrentStreamsMax: number;
+  readonly http2: Http2ServerSettings;
   readonly acceptHttp10: boolean;
   /** Lower case; CONNECT is `connect`. */
   readonly upgrades: ReadonlySet<string>;

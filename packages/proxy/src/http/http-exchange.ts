@@ -1,4 +1,3 @@
-import { GrpcMessageCounter } from "@weft/protocols/grpc/message-counter";
 import { encodeGrpcMessage } from "@weft/protocols/grpc/message-text";
 import { grpcStatusOfHttp, parseGrpcStatus } from "@weft/protocols/grpc/status";
 import type { RequestHead, ResponseHead } from "@weft/protocols/http/head";
@@ -6,14 +5,23 @@ import { HeaderList } from "@weft/protocols/http/headers";
 import type { Cluster } from "../clusters/cluster.ts";
 import type { Host } from "../clusters/host.ts";
 import { wait } from "../filters/http/filter.ts";
-import { isGrpcRequest } from "../matching/grpc.ts";
 import { withFlag } from "../observe/response-flags.ts";
 import type { Route } from "../routing/route.ts";
-import { WheelTimer } from "../timers/timer-wheel.ts";
-import type { AlpnOverride, DownstreamInfo, Exchange, LocalReply } from "./exchange.ts";
+import type { AlpnOverride, BodyTranslation, DownstreamInfo, Exchange, LocalReply } from "./exchange.ts";
+import { ExchangeTimers, idleKind, requestKind } from "./exchange-timers.ts";
 import { Forwarder } from "./forwarder.ts";
+import { GrpcBodies } from "./grpc-bodies.ts";
+import { countEnding, countHead } from "./hcm-counters.ts";
 import type { HcmSettings, HttpTools } from "./hcm-settings.ts";
-import { maxDuration, noRoute, requestTimeout, streamIdleTimeout, upgradeRefused } from "./local-reply.ts";
+import {
+  badGrpcWeb,
+  maxDuration,
+  noRoute,
+  overloaded,
+  requestTimeout,
+  streamIdleTimeout,
+  upgradeRefused,
+} from "./local-reply.ts";
 import { type PreparedRequest, prepareRequest } from "./request-headers.ts";
 import { finishResponse, routeReply } from "./response-headers.ts";
 import type { RequestSink, ServerStream, UpstreamIdentities } from "./streams.ts";
@@ -26,9 +34,6 @@ export interface RequestStart {
   readonly end: boolean;
 }
 
-const idleKind = 0;
-const requestKind = 1;
-const durationKind = 2;
 const direct: LocalReply = { status: 200, flags: "", details: "direct_response", body: "" };
 const noDownstream = {} as DownstreamInfo;
 const noRequest: RequestHead = {
@@ -59,8 +64,6 @@ export class HttpExchange implements Exchange, RequestSink {
   attempts = 0;
   requestBodyBytes = 0;
   responseBodyBytes = 0;
-  requestMessages = 0;
-  responseMessages = 0;
   grpcStatus = -1;
   upstreamMs = -1;
   upstreamFailure = "";
@@ -75,12 +78,8 @@ export class HttpExchange implements Exchange, RequestSink {
   private readonly forwarder: Forwarder;
   private readonly ownResponse: ResponseHead = { status: 0, headers: new HeaderList() };
   private readonly prepared: PreparedRequest = { remoteHost: "", reply: undefined };
-  private readonly idleTimer: WheelTimer;
-  private readonly requestTimer: WheelTimer;
-  private readonly durationTimer: WheelTimer;
-  private grpc = false;
-  private readonly requestCounter = new GrpcMessageCounter();
-  private readonly responseCounter = new GrpcMessageCounter();
+  private readonly timers: ExchangeTimers;
+  private readonly grpc = new GrpcBodies();
   /** The filter to go on with; -1 when none waits. */
   private waitingAt = -1;
 
@@ -88,9 +87,7 @@ export class HttpExchange implements Exchange, RequestSink {
     this.tools = tools;
     this.response = this.ownResponse;
     this.forwarder = new Forwarder(this, tools);
-    this.idleTimer = new WheelTimer(this, idleKind);
-    this.requestTimer = new WheelTimer(this, requestKind);
-    this.durationTimer = new WheelTimer(this, durationKind);
+    this.timers = new ExchangeTimers(this, tools.wheel);
   }
 
   begin(
@@ -107,11 +104,16 @@ export class HttpExchange implements Exchange, RequestSink {
     this.protocol = start.protocol;
     this.requestEnded = start.end;
     this.startMs = this.tools.wheel.nowMs();
-    this.grpc = isGrpcRequest(head);
+    this.grpc.begin(head);
     settings.counters.requests.add(1);
     settings.counters.requestsActive.add(1);
-    this.armTimers(settings);
+    (start.protocol === "HTTP/2" ? settings.counters.http2Requests : settings.counters.http1Requests).add(1);
+    this.timers.arm(settings, this.startMs, this.requestEnded);
     const { prepared } = this;
+    if (this.tools.overload.shedsRequest() && downstream.bypassesOverload !== true) {
+      this.reply(overloaded);
+      return;
+    }
     prepareRequest(settings, head, downstream, prepared);
     this.remoteHost = prepared.remoteHost;
     this.route = settings.routes.table?.match(head, downstream);
@@ -129,12 +131,23 @@ export class HttpExchange implements Exchange, RequestSink {
     this.startMs = this.tools.wheel.nowMs();
     settings.counters.requests.add(1);
     settings.counters.requestsActive.add(1);
+    (this.protocol === "HTTP/2" ? settings.counters.http2Requests : settings.counters.http1Requests).add(1);
     this.flag(reply.flags);
     this.details = reply.details;
     this.ownResponse.status = reply.status;
     this.responseBodyBytes = reply.body.length;
-    settings.counters.byClass[Math.floor(reply.status / 100)]?.add(1);
+    countHead(settings.counters, reply.status);
     this.finish();
+  }
+
+  get requestMessages(): number {
+    return this.grpc.requestMessages;
+  }
+  get responseMessages(): number {
+    return this.grpc.responseMessages;
+  }
+  translate(translation: BodyTranslation): void {
+    this.grpc.translate(translation);
   }
 
   resume(reply?: LocalReply): void {
@@ -148,12 +161,10 @@ export class HttpExchange implements Exchange, RequestSink {
   onRequestData(bytes: Buffer): void {
     if (this.stream === undefined) return;
     this.requestBodyBytes += bytes.length;
-    if (this.grpc) {
-      this.requestCounter.receive(bytes);
-      this.requestMessages = this.requestCounter.count;
-    }
-    this.touch();
-    this.forwarder.onRequestData(bytes);
+    const body = this.grpc.active ? this.grpc.request(bytes) : bytes;
+    this.timers.touch();
+    if (body === undefined) this.giveUp(badGrpcWeb);
+    else if (body.length > 0) this.forwarder.onRequestData(body);
   }
   onRequestTrailers(trailers: HeaderList): void {
     this.forwarder.trailers = trailers;
@@ -161,8 +172,9 @@ export class HttpExchange implements Exchange, RequestSink {
   onRequestEnd(): void {
     if (this.requestEnded || this.stream === undefined) return;
     this.requestEnded = true;
-    this.requestTimer.disarm();
-    this.forwarder.onRequestEnd();
+    this.timers.requestEnded();
+    if (this.grpc.active && !this.grpc.requestEnd()) this.giveUp(badGrpcWeb);
+    else this.forwarder.onRequestEnd();
   }
   onClientWritable(): void {
     this.forwarder.onClientWritable();
@@ -209,20 +221,22 @@ export class HttpExchange implements Exchange, RequestSink {
     const { headers } = head;
     headers.clear();
     for (const [name, value] of reply.headers ?? []) headers.add(name, value);
-    if (this.grpc) {
+    head.status = reply.status;
+    const rewritten = settings.rewriteReply?.(this, body ?? reply.body);
+    const said = rewritten?.body ?? body ?? reply.body;
+    if (this.grpc.active) {
+      this.grpcStatus = reply.grpcStatus ?? grpcStatusOfHttp(head.status);
       head.status = 200;
       headers.set("content-type", "application/grpc");
-      this.grpcStatus = reply.grpcStatus ?? grpcStatusOfHttp(reply.status);
       headers.set("grpc-status", String(this.grpcStatus));
-      const message = body === undefined ? reply.body : Buffer.from(body).toString();
+      const message = typeof said === "string" ? said : Buffer.from(said).toString();
       if (message !== "") headers.set("grpc-message", encodeGrpcMessage(message));
       this.writeHead(head, true);
       this.finish();
       return;
     }
-    head.status = reply.status;
-    const bytes = body ?? Buffer.from(reply.body);
-    this.writeOwn(stream, head, bytes);
+    if (rewritten !== undefined && said.length > 0) headers.set("content-type", rewritten.contentType);
+    this.writeOwn(stream, head, typeof said === "string" ? Buffer.from(said) : said);
   }
 
   /** The head goes downstream after the filters' last look at it. */
@@ -234,7 +248,7 @@ export class HttpExchange implements Exchange, RequestSink {
     const { responseFilters } = settings;
     for (let i = 0; i < responseFilters.length; i++) responseFilters[i]?.onResponse?.(this);
     finishResponse(settings, head.headers, this.request);
-    settings.counters.byClass[Math.floor(head.status / 100)]?.add(1);
+    countHead(settings.counters, head.status);
     stream.writeHead(head, end);
   }
 
@@ -243,17 +257,18 @@ export class HttpExchange implements Exchange, RequestSink {
     const { stream } = this;
     if (stream === undefined) return true;
     this.responseBodyBytes += bytes.length;
-    if (this.grpc) {
-      this.responseCounter.receive(bytes);
-      this.responseMessages = this.responseCounter.count;
-    }
-    this.touch();
-    return stream.writeData(bytes);
+    this.timers.touch();
+    return stream.writeData(this.grpc.active ? this.grpc.response(bytes) : bytes);
   }
   writeTrailers(trailers: HeaderList): void {
     const status = trailers.get("grpc-status");
     if (status !== undefined) this.grpcStatus = parseGrpcStatus(status);
-    this.stream?.writeTrailers(trailers);
+    const frame = this.grpc.active ? this.grpc.trailers(trailers) : undefined;
+    if (frame === undefined) this.stream?.writeTrailers(trailers);
+    else {
+      this.stream?.writeData(frame);
+      this.stream?.writeEnd();
+    }
     this.finish();
   }
   writeEnd(): void {
@@ -270,14 +285,22 @@ export class HttpExchange implements Exchange, RequestSink {
     const { settings, stream } = this;
     if (settings === undefined || stream === undefined) return;
     this.stream = undefined;
-    this.idleTimer.disarm();
-    this.requestTimer.disarm();
-    this.durationTimer.disarm();
+    this.timers.disarm();
     this.forwarder.end();
-    const { endFilters, accessLogs } = settings;
+    const { endFilters, accessLogs, counters } = settings;
+    counters.requestTime.record(Math.round(this.tools.wheel.nowMs() - this.startMs));
+    if (this.details !== "via_upstream") {
+      countEnding(counters, this);
+      this.tools.log?.debug("not answered by an upstream", {
+        path: this.request.path,
+        status: this.response.status,
+        flags: this.flags,
+        details: this.details,
+      });
+    }
     for (let i = 0; i < endFilters.length; i++) endFilters[i]?.onEnd?.(this);
     for (let i = 0; i < accessLogs.length; i++) accessLogs[i]?.log(this);
-    settings.counters.requestsActive.add(-1);
+    counters.requestsActive.add(-1);
     this.reset();
     stream.release();
     this.tools.exchanges.give(this);
@@ -301,6 +324,7 @@ export class HttpExchange implements Exchange, RequestSink {
 
   private answer(): void {
     const { route } = this;
+    this.settings?.counters.routed.add(1);
     if (route === undefined) {
       this.reply(noRoute);
       return;
@@ -337,34 +361,13 @@ export class HttpExchange implements Exchange, RequestSink {
     this.finish();
   }
 
-  private armTimers(settings: HcmSettings): void {
-    const { wheel } = this.tools;
-    const now = this.startMs;
-    const idleMs = settings.streamIdleTimeoutMs;
-    if (idleMs > 0) wheel.armAt(this.idleTimer, now + idleMs);
-    if (!this.requestEnded && settings.requestTimeoutMs > 0) {
-      wheel.armAt(this.requestTimer, now + settings.requestTimeoutMs);
-    }
-    if (settings.maxStreamDurationMs > 0) wheel.armAt(this.durationTimer, now + settings.maxStreamDurationMs);
-  }
   /** A route's own idle timeout replaces the listener's. */
   setIdleTimeout(idleMs: number): void {
-    this.idleMs = idleMs;
-    if (idleMs > 0) this.tools.wheel.arm(this.idleTimer, idleMs);
-    else this.idleTimer.disarm();
-  }
-  private idleMs = -1;
-  private touch(): void {
-    const idleMs = this.idleMs >= 0 ? this.idleMs : (this.settings?.streamIdleTimeoutMs ?? 0);
-    if (idleMs > 0) this.tools.wheel.arm(this.idleTimer, idleMs);
+    this.timers.setIdle(idleMs);
   }
 
   private reset(): void {
-    if (this.grpc) {
-      this.grpc = false;
-      this.requestCounter.reset();
-      this.responseCounter.reset();
-    }
+    if (this.grpc.active) this.grpc.reset();
     this.request = noRequest;
     this.response = this.ownResponse;
     this.ownResponse.status = 0;
@@ -383,8 +386,6 @@ export class HttpExchange implements Exchange, RequestSink {
     this.attempts = 0;
     this.requestBodyBytes = 0;
     this.responseBodyBytes = 0;
-    this.requestMessages = 0;
-    this.responseMessages = 0;
     this.grpcStatus = -1;
     this.upstreamMs = -1;
     this.upstreamFailure = "";
@@ -392,6 +393,5 @@ export class HttpExchange implements Exchange, RequestSink {
     this.requestEnded = false;
     this.responseStarted = false;
     this.waitingAt = -1;
-    this.idleMs = -1;
   }
 }

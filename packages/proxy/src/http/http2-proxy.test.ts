@@ -13,7 +13,16 @@ import {
 } from "node:http2";
 import { test } from "node:test";
 import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
-import { cluster, hcm, http2Upstream, listener, openPlane, routes, toCluster } from "../runtime/testing/test-plane.ts";
+import {
+  cluster,
+  hcm,
+  http2Upstream,
+  listener,
+  openPlane,
+  openServer,
+  routes,
+  toCluster,
+} from "../runtime/testing/test-plane.ts";
 
 const portOf = (address: unknown): number => (address as { readonly port: number }).port;
 
@@ -240,4 +249,20 @@ test("draining says GOAWAY, finishes what is in flight, and then is idle", async
   assert.equal((await collect(stream)).body.toString(), "one two");
   await drained;
   assert.equal(all.plane.listeners()[0]?.connections, 0);
+});
+
+test("an HTTP/1 connection that its last client left unread serves the next", { timeout: 10_000 }, async () => {
+  await using app = await openServer((socket) => {
+    socket.on("data", () => socket.write("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"));
+  });
+  await using all = await openAll(app.port);
+  const unread = connect(`http://127.0.0.1:${all.portOf("in")}`, { settings: { initialWindowSize: 0 } });
+  unread.on("error", () => {});
+  const stream = unread.request({ ":path": "/" });
+  stream.on("error", () => {});
+  await once(stream, "response");
+  unread.destroy();
+  using client = openClient(all.portOf("in"));
+  assert.equal(String((await ask(client, { ":path": "/" })).body), "hello");
+  assert.equal(all.plane.clusters()[0]?.counters.upstreamCxTotal, 1);
 });

@@ -30,6 +30,12 @@ export class Http2ServerStream implements ServerStream {
   private ended = false;
   private paused = false;
   private owed = 0;
+  /** An upgrade or CONNECT that is not answered yet: what came for the tunnel, bounded by the stream's window. */
+  private early: Buffer[] | undefined = undefined;
+  private earlyEnd = false;
+  private upgrade = false;
+  /** The upgrade was declined: what the client sends for it is nobody's. */
+  private declined = false;
 
   constructor(pool: Http2ServerStreams) {
     this.pool = pool;
@@ -44,10 +50,23 @@ export class Http2ServerStream implements ServerStream {
     this.ended = false;
     this.paused = false;
     this.owed = 0;
+    this.upgrade = this.head.protocol !== "";
+    this.early = this.head.method === "CONNECT" ? [] : undefined;
+    this.earlyEnd = false;
+    this.declined = false;
   }
 
   onData(chunk: Buffer, end: boolean): void {
-    const { exchange } = this;
+    const { exchange, early } = this;
+    if (early !== undefined) {
+      if (chunk.length > 0) early.push(Buffer.from(chunk));
+      this.earlyEnd = end;
+      return;
+    }
+    if (this.declined) {
+      this.codec?.consume(this.id, chunk.length);
+      return;
+    }
     if (exchange !== undefined && chunk.length > 0) exchange.onRequestData(chunk);
     if (this.paused) this.owed += chunk.length;
     else if (!end) this.codec?.consume(this.id, chunk.length);
@@ -65,12 +84,13 @@ export class Http2ServerStream implements ServerStream {
     this.codec?.respond(this.id, head, false);
   }
   writeHead(head: ResponseHead, end: boolean): void {
-    // An upgrade that HTTP/1 answers with 101 is answered with 200 here (RFC 8441 section 5).
+    // An upgrade that HTTP/1 answers with 101 is answered with 200 here (RFC 8441 section 5), which no other answer may.
     if (head.status === 101) {
       head.status = 200;
       head.headers.remove("upgrade");
-    }
+    } else if (this.upgrade && head.status < 300) head.status = 502;
     this.codec?.respond(this.id, head, end);
+    if (this.early !== undefined) this.settleTunnel(head.status < 300);
   }
   writeData(bytes: Buffer): boolean {
     return this.codec?.data(this.id, bytes, false) ?? true;
@@ -100,7 +120,20 @@ export class Http2ServerStream implements ServerStream {
     if (this.ended) this.giveBack();
   }
 
+  /** What came before the answer goes on if there is a tunnel for it, else nowhere. */
+  private settleTunnel(open: boolean): void {
+    const { early = [], id, codec } = this;
+    this.early = undefined;
+    this.declined = !open;
+    for (const chunk of early) {
+      if (this.id !== id || this.codec !== codec) return;
+      this.onData(chunk, false);
+    }
+    if (this.earlyEnd && this.id === id) this.onData(noBytes, true);
+  }
+
   private giveBack(): void {
+    this.early = undefined;
     this.codec = undefined;
     this.id = 0;
     this.head.headers.clear();

@@ -8,3 +8,25 @@ export const freeExchangesMax = 1024;
 
 /** How long an idle HTTP/1 connection still takes a request once its listener drains. */
 export const drainIdleMs = 1_000;
+
+/**
+ * Bytes kept of requests that wait behind the one being answered; beyond it the client is not read. Reading so far lets
+ * its end be noticed while its request runs. One read may go over it.
+ */
+export const pipelinedBytesMax = 64 * 1024;
+
+/** A request or its answer may rest so long where a listener and a route say nothing. As in Envoy. */
+export const defaultStreamIdleMs = 300_000;
+
+/** A client's connection without a request stays so long where a listener says nothing. As in Envoy. */
+export const defaultConnectionIdleMs = 3_600_000;
+
+/** A head that has begun is whole within this where a listener says nothing; Envoy would wait for ever. */
+export const defaultHeadMs = 10_000;
+
+/** How long a client has to read the last bytes of a connection that ends. As in Envoy. */
+export const defaultDelayedCloseMs = 1_000;
+
+/** A head's size and fields where a listener says nothing. As in Envoy. */
+export const defaultHeadKiB = 60;
+export const defaultHeadersMax = 100;

@@ -1,3 +1,5 @@
+import { GRPC_STATUS } from "@weft/protocols/grpc/status";
+import { retryAfterSeconds } from "../overload/limits.ts";
 import type { LocalReply } from "./exchange.ts";
 import type { UpstreamBreak } from "./streams.ts";
 
@@ -8,6 +10,10 @@ const reply = (status: number, flags: string, details: string, body: string): Lo
   body,
 });
 
+export const overloaded: LocalReply = {
+  ...reply(503, "OM", "overload", "envoy overloaded"),
+  headers: [["retry-after", String(retryAfterSeconds)]],
+};
 export const noRoute = reply(404, "NR", "route_not_found", "");
 export const noHealthyUpstream = reply(503, "UH", "no_healthy_upstream", "no healthy upstream");
 export const upstreamTimeout = reply(504, "UT", "response_timeout", "upstream request timeout");
@@ -21,7 +27,12 @@ export const upstreamMaxDuration = reply(
 export const streamIdleTimeout = (requestComplete: boolean): LocalReply =>
   reply(requestComplete ? 504 : 408, "SI", "stream_idle_timeout", "stream timeout");
 export const requestTimeout = reply(408, "DPE", "request_overall_timeout", "request timeout");
-export const maxDuration = reply(408, "DT", "max_duration_timeout", "downstream duration timeout");
+/** A gRPC caller is told what its own deadline would have told it. */
+export const maxDuration: LocalReply = {
+  ...reply(408, "DT", "max_duration_timeout", "downstream duration timeout"),
+  grpcStatus: GRPC_STATUS.deadlineExceeded,
+};
+export const badGrpcWeb = reply(400, "", "grpc_web_invalid_body", "Bad gRPC-web request, invalid base64 data.");
 export const noCluster = (status: number): LocalReply => reply(status, "NC", "cluster_not_found", "");
 export const badPath = reply(400, "", "path_normalization_failed", "");
 /** `OPTIONS *` asks the server itself: this one has nothing to say of itself, and no route leads there. */
@@ -38,7 +49,7 @@ const breakTexts: Readonly<Record<UpstreamBreak, readonly [status: number, flags
   "protocol-error": [502, "UPE", "protocol error"],
   overflow: [503, "UO", "overflow"],
 };
-const overloaded: readonly (readonly [string, string])[] = [["x-envoy-overloaded", "true"]];
+const overflowing: readonly (readonly [string, string])[] = [["x-envoy-overloaded", "true"]];
 
 /** The flag alone, for when a response had begun already. */
 export const breakFlag = (how: UpstreamBreak): string => breakTexts[how][1];
@@ -54,7 +65,7 @@ export const upstreamBroken = (how: UpstreamBreak, detail: string, retried: bool
     flags,
     details: `upstream_reset_before_response_started{${reason.replaceAll(" ", "_")}${reported}}`,
     body: `upstream connect error or disconnect/reset before headers. ${latest}: ${reason}`,
-    ...(how === "overflow" ? { headers: overloaded } : {}),
+    ...(how === "overflow" ? { headers: overflowing } : {}),
   };
 };
 

@@ -1,6 +1,9 @@
 import type { RequestHead, ResponseHead } from "@weft/protocols/http/head";
 import { HeaderList } from "@weft/protocols/http/headers";
+import { breakers } from "../clusters/circuit-load.ts";
+import { countAnswer } from "../clusters/counters.ts";
 import { poolsOf } from "../pool/host-pools.ts";
+import type { ForwardAction } from "../routing/route.ts";
 import { WheelTimer } from "../timers/timer-wheel.ts";
 import { Attempt, type AttemptOwner } from "./attempt.ts";
 import { BodyBuffer } from "./body-buffer.ts";
@@ -22,7 +25,7 @@ const shadowAuthority = (authority: string): string => {
  * A copy of a request, sent once it is whole; the answer is read and dropped. A body larger than what is kept for a
  * retry is not mirrored, nor is its request.
  */
-export class Mirror implements AttemptOwner {
+class Mirror implements AttemptOwner {
   private readonly tools: HttpTools;
   private readonly clusterName: string;
   private readonly request: RequestHead;
@@ -50,9 +53,8 @@ export class Mirror implements AttemptOwner {
     const { tools, request } = this;
     const cluster = tools.cluster(this.clusterName);
     if (!this.body.whole || cluster === undefined) return;
-    if (cluster.load.requests >= cluster.limits.maxRequests) return;
     const host = cluster.pick(noHash);
-    if (host === undefined) return;
+    if (host === undefined || !cluster.load.take(breakers.requests, cluster.limits.maxRequests)) return;
     const protocol = upstreamProtocol(cluster, this.protocol);
     const pool = poolsOf(host, tools.pools).poolFor(cluster, host, protocol, undefined);
     tools.wheel.arm(this.timer, mirrorTimeoutMs);
@@ -67,7 +69,9 @@ export class Mirror implements AttemptOwner {
     this.body.drop();
   }
   onAttemptInterim(): void {}
-  onAttemptHead(_head: ResponseHead, end: boolean): void {
+  onAttemptHead({ status }: ResponseHead, end: boolean): void {
+    const cluster = this.tools.cluster(this.clusterName);
+    if (cluster !== undefined) countAnswer(cluster.counters, status);
     if (end) this.timer.disarm();
   }
   onAttemptData(): void {}
@@ -80,5 +84,27 @@ export class Mirror implements AttemptOwner {
   onAttemptWritable(): void {}
   onAttemptBroken(): void {
     this.timer.disarm();
+  }
+}
+
+/** The copies of one request, each drawn for by its share; none where the route asks for none. */
+export class Mirrors {
+  private readonly list: Mirror[] = [];
+
+  begin(tools: HttpTools, wanted: ForwardAction["mirrors"], exchange: Exchange): void {
+    for (const { cluster, share } of wanted) {
+      if (share >= 1 || tools.random() < share) this.list.push(new Mirror(tools, cluster, exchange));
+    }
+  }
+  onRequestData(bytes: Buffer): void {
+    for (let i = 0; i < this.list.length; i++) this.list[i]?.onRequestData(bytes);
+  }
+  /** The request is whole: off they go. */
+  send(): void {
+    for (let i = 0; i < this.list.length; i++) this.list[i]?.send();
+    this.list.length = 0;
+  }
+  drop(): void {
+    this.list.length = 0;
   }
 }

@@ -113,3 +113,22 @@ test("connections come from the cluster's source address", async () => {
   assert.equal((await ask(all.portOf("out"), { host })).body, `127.0.0.6 ${host}`);
   assert.equal((await ask(all.portOf("tcp"), { host })).body, `127.0.0.6 ${host}`);
 });
+
+test("of several source addresses the first of the host's family is taken", async () => {
+  await using app = await openApp();
+  await using all = openPlane();
+  const source = (address: string) => ({ address: { address, portValue: 0 } });
+  const upstreamBindConfig = {
+    sourceAddress: source("::1").address,
+    extraSourceAddresses: [source("127.0.0.7"), source("127.0.0.8")],
+  };
+  await all.put(
+    cluster("fixed", [app.port], { upstreamBindConfig }),
+    listener("tcp", [tcpProxy({ cluster: "fixed" })]),
+  );
+  const host = `127.0.0.1:${app.port}`;
+  assert.equal((await ask(all.portOf("tcp"), { host })).body, `127.0.0.7 ${host}`);
+  const extraSourceAddresses = [{ address: { address: "no address" } }];
+  const wrong = cluster("fixed", [1], { upstreamBindConfig: { ...upstreamBindConfig, extraSourceAddresses } });
+  assert.match(all.plane.check(wrong)?.reason ?? "", /extraSourceAddresses\[0\]\.address\.address/);
+});

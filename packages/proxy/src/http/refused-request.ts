@@ -34,6 +34,13 @@ const detached: ServerStream = {
   release() {},
 };
 
+/** Counts and logs an HTTP/2 request that was refused before anything saw it; its codec has answered. */
+export const logRefused = (settings: HcmSettings, downstream: DownstreamInfo, reply: LocalReply): void => {
+  const exchange = settings.tools.exchanges.take(settings.tools);
+  exchange.protocol = "HTTP/2";
+  exchange.refuse(settings, detached, downstream, reply);
+};
+
 /** Answers a request of which no valid head came: counted and logged like any other, then the connection closes. */
 export const answerRefused = (
   settings: HcmSettings,
@@ -49,7 +56,9 @@ export const answerRefused = (
     body,
   };
   const { exchanges } = settings.tools;
-  exchanges.take(settings.tools).refuse(settings, detached, downstream, reply);
+  const exchange = exchanges.take(settings.tools);
+  exchange.protocol = "HTTP/1.1";
+  exchange.refuse(settings, detached, downstream, reply);
   const headers = new HeaderList();
   headers.add("content-length", String(body.length));
   if (body !== "") headers.add("content-type", "text/plain");

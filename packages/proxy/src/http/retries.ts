@@ -1,6 +1,7 @@
 import type { Random } from "@weft/core/world";
 import type { ResponseHead } from "@weft/protocols/http/head";
 import type { PickRequest } from "../balancers/balancer.ts";
+import { breakers } from "../clusters/circuit-load.ts";
 import type { Cluster } from "../clusters/cluster.ts";
 import type { Host } from "../clusters/host.ts";
 import type { AttemptFailure, RetryPolicy } from "../routing/route.ts";
@@ -94,7 +95,7 @@ export class Retries {
       this.refusalFlag = "URX";
       return false;
     }
-    if (cluster.load.retries >= retriesMax(cluster)) {
+    if (!cluster.load.take(breakers.retries, retriesMax(cluster))) {
       cluster.counters.upstreamRqRetryOverflow++;
       this.refusalFlag = "UO";
       return false;
@@ -102,7 +103,6 @@ export class Retries {
     this.left--;
     this.made++;
     this.holder = cluster;
-    cluster.load.retries++;
     cluster.counters.upstreamRqRetry++;
     return true;
   }
@@ -129,7 +129,7 @@ export class Retries {
 
   private release(): void {
     if (this.holder === undefined) return;
-    this.holder.load.retries--;
+    this.holder.load.give(breakers.retries);
     this.holder = undefined;
   }
 }

@@ -1,4 +1,6 @@
+import { formatGrpcTimeout } from "@weft/protocols/grpc/timeout";
 import type { ResponseHead } from "@weft/protocols/http/head";
+import { isGrpcRequest } from "../matching/grpc.ts";
 import type { Route, WeightedChoice } from "../routing/route.ts";
 import type { HttpExchange } from "./http-exchange.ts";
 
@@ -17,10 +19,14 @@ export const setRouterHeaders = (exchange: HttpExchange, route: Route, patience:
 
 /** The time of one try, or of the whole request where that ends sooner. 0 would mean no bound, so 1 is the least. */
 export const setExpectedTimeout = (exchange: HttpExchange, { timeoutMs, perTryMs, leftMs }: Patience): void => {
-  if (exchange.settings?.suppressEnvoyHeaders === true) return;
   const expected = perTryMs > 0 ? perTryMs : timeoutMs;
   if (expected === 0) return;
   const within = timeoutMs > 0 ? Math.max(1, Math.min(expected, Math.ceil(leftMs))) : expected;
+  const action = exchange.route?.action;
+  if (action?.kind === "forward" && action.tellsGrpcTimeout === true && isGrpcRequest(exchange.request)) {
+    exchange.request.headers.set("grpc-timeout", formatGrpcTimeout(within));
+  }
+  if (exchange.settings?.suppressEnvoyHeaders === true) return;
   exchange.request.headers.set("x-envoy-expected-rq-timeout-ms", String(within));
 };
 

@@ -1,5 +1,6 @@
 import type { Connection, ConnectionHandler } from "@weft/net/tcp/connection";
 import { WheelTimer } from "../timers/timer-wheel.ts";
+import { ConnectionCount } from "./hcm-counters.ts";
 import type { ServedConnection, ServerStart } from "./server-connection.ts";
 import { Http1Server } from "./server-http1.ts";
 import { Http2Server } from "./server-http2.ts";
@@ -7,20 +8,25 @@ import { Http2Server } from "./server-http2.ts";
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 
 /** Starts HTTP on a connection; with codec AUTO the version is ALPN's, else told by the first bytes. */
-export const serveHttp = (start: ServerStart, track: (served: ServedConnection) => void, onGone: () => void): void => {
-  const { slot, connection, downstream } = start;
+export const serveHttp = (
+  accepted: ServerStart,
+  track: (served: ServedConnection) => void,
+  onGone: () => void,
+): void => {
+  const { slot, connection, downstream } = accepted;
   const settings = slot.current;
-  const { counters } = settings;
-  counters.connections.add(1);
-  counters.connectionsActive.add(1);
+  const count = new ConnectionCount(settings.counters, connection, downstream.tls !== undefined, settings.tools.wheel);
+  const start: ServerStart = { ...accepted, count };
   const gone = (): void => {
-    counters.connectionsActive.add(-1);
+    count.gone();
     onGone();
   };
   const alpn = downstream.tls?.alpn ?? "";
   if (settings.codec === "http2" || (settings.codec === "auto" && (alpn === "h2" || alpn === "istio-h2"))) {
+    count.speaks("http2");
     track(new Http2Server(start, gone));
   } else if (settings.codec === "http1" || alpn.includes("http/1")) {
+    count.speaks("http1");
     track(new Http1Server(start, gone));
   } else {
     track(new Undecided(start, connection, track, gone));
@@ -60,7 +66,8 @@ class Undecided implements ConnectionHandler, ServedConnection {
       this.held = Buffer.from(all);
       return;
     }
-    this.timer.disarm();
+    this.timer.retire();
+    this.start.count?.speaks(isPreface ? "http2" : "http1");
     const served = isPreface ? new Http2Server(this.start, this.gone) : new Http1Server(this.start, this.gone);
     this.track(served);
     served.onRead(all);
@@ -70,7 +77,7 @@ class Undecided implements ConnectionHandler, ServedConnection {
   }
   onDrain(): void {}
   onClose(): void {
-    this.timer.disarm();
+    this.timer.retire();
     this.gone();
   }
 }

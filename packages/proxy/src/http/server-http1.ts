@@ -18,7 +18,7 @@ import { WheelTimer } from "../timers/timer-wheel.ts";
 import type { DownstreamInfo } from "./exchange.ts";
 import type { HcmSettings, HcmSlot } from "./hcm-settings.ts";
 import type { HttpExchange } from "./http-exchange.ts";
-import { drainIdleMs } from "./limits.ts";
+import { drainIdleMs, pipelinedBytesMax } from "./limits.ts";
 import { answerRefused } from "./refused-request.ts";
 import type { ServedConnection, ServerStart } from "./server-connection.ts";
 import type { ServerStream } from "./streams.ts";
@@ -36,6 +36,7 @@ export class Http1Server implements ConnectionHandler, DecoderSink, ServerStream
   private readonly downstream: DownstreamInfo;
   private readonly decoder: RequestDecoder;
   private readonly onGone: () => void;
+  private readonly count: ServerStart["count"];
   private readonly idleTimer: WheelTimer;
   private readonly headTimer: WheelTimer;
   private readonly closeTimer: WheelTimer;
@@ -52,19 +53,24 @@ export class Http1Server implements ConnectionHandler, DecoderSink, ServerStream
   private tunnel = false;
   private bodyPaused = false;
   private socketPaused = false;
+  /** The client does not read its answers: the next request waits until it does. */
+  private answersWait = false;
+  /** The decoder is at work and will go on by itself. */
+  private reading = false;
   private readonly expectsTunnel = { asked: false };
 
-  constructor({ slot, connection, downstream }: ServerStart, onGone: () => void) {
+  constructor({ slot, connection, downstream, count }: ServerStart, onGone: () => void) {
     const settings = slot.current;
     this.slot = slot;
     this.connection = connection;
     this.downstream = downstream;
     this.onGone = onGone;
+    this.count = count;
     this.decoder = new RequestDecoder(this, {
       scheme: downstream.tls === undefined ? "http" : "https",
       acceptHttp10: settings.acceptHttp10,
-      // A WebSocket that is not configured is refused by the router; other unknown upgrades are not heard.
-      upgrades: ["websocket", ...settings.upgrades].filter((name) => name !== "connect"),
+      // One that is not configured is refused when the route is known.
+      upgrades: "any",
       underscoreNames: settings.underscoreNames,
       limits: {
         headBytesMax: settings.headBytesMax,
@@ -106,12 +112,11 @@ export class Http1Server implements ConnectionHandler, DecoderSink, ServerStream
 
   onRead(bytes: Buffer): void {
     if (this.closing) return;
+    this.reading = true;
     this.decoder.receive(bytes);
-    if (this.exchange === undefined && !this.decoder.idle && !this.headTimer.armed) this.armHead();
-    if (this.decoder.paused && !this.socketPaused && this.connection.open) {
-      this.socketPaused = true;
-      this.connection.pause();
-    }
+    this.reading = false;
+    if (this.exchange === undefined) this.watchHead();
+    this.steerReading();
   }
   onPeerEnd(): void {
     if (this.closing) {
@@ -134,14 +139,15 @@ export class Http1Server implements ConnectionHandler, DecoderSink, ServerStream
     this.connection.destroy();
   }
   onDrain(): void {
-    this.exchange?.onClientWritable();
+    if (this.answersWait) this.readNext();
+    else this.exchange?.onClientWritable();
   }
   onClose(): void {
     this.closing = true;
-    this.idleTimer.disarm();
-    this.headTimer.disarm();
-    this.closeTimer.disarm();
-    this.durationTimer.disarm();
+    this.idleTimer.retire();
+    this.headTimer.retire();
+    this.closeTimer.retire();
+    this.durationTimer.retire();
     this.decoder.stop();
     const { exchange } = this;
     this.exchange = undefined;
@@ -158,14 +164,15 @@ export class Http1Server implements ConnectionHandler, DecoderSink, ServerStream
     this.requests++;
     const last = settings.maxRequestsPerConnection > 0 && this.requests >= settings.maxRequestsPerConnection;
     this.closeAfter = !facts.keepAlive || last;
+    if (settings.tools.overload.endsKeepAlive()) {
+      settings.counters.keepAliveOff.add(1);
+      this.closeAfter = true;
+    }
     this.expectsTunnel.asked = facts.bodyKind === "tunnel";
     this.requestOpen = facts.bodyKind !== "none";
     this.headWritten = false;
     this.tunnel = false;
-    if (facts.expectContinue) {
-      head.headers.remove("expect");
-      if (this.requestOpen) this.writeText(continueHead);
-    }
+    if (facts.expectContinue && this.requestOpen) this.writeText(continueHead);
     const exchange = settings.tools.exchanges.take(settings.tools);
     this.exchange = exchange;
     exchange.begin(settings, this, this.downstream, head, {
@@ -200,21 +207,25 @@ export class Http1Server implements ConnectionHandler, DecoderSink, ServerStream
     const begun = this.headWritten;
     exchange.flag("DPE");
     exchange.details = `http1.${error.reason}`;
+    // Its release is not to end the connection before the refusal is written.
+    this.closing = true;
     exchange.onClientGone();
+    this.closing = false;
     if (begun) this.connection.destroy();
     else this.refuse(error.status, error.reason);
   }
 
   writeInterim(head: ResponseHead): void {
-    if (this.minorVersion === 0 || this.headWritten) return;
+    if (this.minorVersion === 0 || this.headWritten || head.status === 101) return;
     this.writeText(encodeResponseHead(head, "none"));
   }
   writeHead(head: ResponseHead, end: boolean): void {
     const asked = this.expectsTunnel.asked;
     this.headWritten = true;
-    if (asked && head.status === 200 && this.method !== "CONNECT") head.status = 101;
     this.bodyKind = responseBodyKind(head, this);
     this.tunnel = asked && this.bodyKind === "tunnel";
+    // What a client sends after an upgrade that was declined was not meant as a request.
+    if (asked && !this.tunnel) this.closeAfter = true;
     if (this.bodyKind === "close") this.closeAfter = true;
     if (end && this.requestOpen && !asked) this.closeAfter = true;
     if (end && this.bodyKind !== "none" && this.bodyKind !== "tunnel") {
@@ -230,8 +241,10 @@ export class Http1Server implements ConnectionHandler, DecoderSink, ServerStream
       return;
     }
     if (!asked) return;
-    if (this.tunnel) this.decoder.acceptUpgrade();
-    else {
+    if (this.tunnel) {
+      this.decoder.acceptUpgrade();
+      this.steerReading();
+    } else {
       this.requestOpen = false;
       this.decoder.declineUpgrade();
     }
@@ -264,22 +277,27 @@ export class Http1Server implements ConnectionHandler, DecoderSink, ServerStream
   }
   pauseBody(): void {
     this.bodyPaused = true;
-    this.decoder.pause();
+    this.steerReading();
   }
   resumeBody(): void {
     this.bodyPaused = false;
-    this.readOn();
+    this.steerReading();
   }
   release(): void {
     this.exchange = undefined;
+    this.count?.bytes();
     if (!this.connection.open || this.closing) return;
     if (this.closeAfter || this.draining || this.requestOpen) {
       this.finishConnection();
       return;
     }
     this.armIdle();
-    if (this.bodyPaused) this.bodyPaused = false;
-    if (this.decoder.paused) this.readOn();
+    this.bodyPaused = false;
+    if (this.connection.congested) {
+      this.answersWait = true;
+      this.decoder.pause();
+    } else if (this.reading) this.decoder.resume();
+    else this.readNext();
   }
 
   private connectionOption(): ConnectionOption {
@@ -288,17 +306,27 @@ export class Http1Server implements ConnectionHandler, DecoderSink, ServerStream
     return this.minorVersion === 0 ? "keep-alive" : "";
   }
 
-  private readOn(): void {
-    if (this.socketPaused) {
-      this.socketPaused = false;
-      this.connection.resume();
-    }
+  /** Takes the next request, or as much of it as is here. */
+  private readNext(): void {
+    this.answersWait = false;
+    this.reading = true;
     this.decoder.resume();
-    // What was held may have begun another request or filled the decoder again.
-    if (this.decoder.paused && !this.socketPaused && this.exchange !== undefined && this.bodyPaused) {
-      this.socketPaused = true;
-      this.connection.pause();
-    }
+    this.reading = false;
+    if (this.closing) return;
+    if (this.exchange === undefined) this.watchHead();
+    this.steerReading();
+  }
+
+  /**
+   * A request's body is read as fast as the upstream takes it. Behind a whole request reading goes on, for only so the
+   * client's end is seen while it waits; but no further than a bound.
+   */
+  private steerReading(): void {
+    const full = (this.bodyPaused && this.requestOpen) || this.decoder.heldBytes > pipelinedBytesMax;
+    if (full === this.socketPaused || !this.connection.open || this.closing) return;
+    this.socketPaused = full;
+    if (full) this.connection.pause();
+    else this.connection.resume();
   }
 
   /** Sends what is written, ends our side, and waits a while for the client to end its own. */
@@ -327,6 +355,10 @@ export class Http1Server implements ConnectionHandler, DecoderSink, ServerStream
     connection.wrote(position + text.length);
   }
 
+  /** A head that has begun must come whole in its time. */
+  private watchHead(): void {
+    if (!this.decoder.idle && !this.answersWait && !this.headTimer.armed) this.armHead();
+  }
   private armIdle(): void {
     const { connectionIdleTimeoutMs, tools } = this.settings;
     if (connectionIdleTimeoutMs > 0) tools.wheel.arm(this.idleTimer, connectionIdleTimeoutMs);

@@ -1,13 +1,16 @@
 import type { Connection, ConnectionHandler, OutputSource } from "@weft/net/tcp/connection";
 import type { RequestHead, ResponseHead } from "@weft/protocols/http/head";
 import { HeaderList } from "@weft/protocols/http/headers";
-import { Http2Connection } from "@weft/protocols/http2/connection";
+import { Http2Connection, KEEPALIVE_TIMEOUT } from "@weft/protocols/http2/connection";
+import type { Http2Flood } from "@weft/protocols/http2/limits";
 import { H2_ERROR } from "@weft/protocols/http2/protocol";
-import type { Http2ServerSink } from "@weft/protocols/http2/sink";
+import { HEAD_TOO_LARGE } from "@weft/protocols/http2/receiver";
+import type { Http2ServerSink, ResetCause } from "@weft/protocols/http2/sink";
 import { WheelTimer } from "../timers/timer-wheel.ts";
-import type { DownstreamInfo } from "./exchange.ts";
+import type { DownstreamInfo, LocalReply } from "./exchange.ts";
 import type { HcmSettings, HcmSlot } from "./hcm-settings.ts";
 import type { Http2ServerStream } from "./http2-server-stream.ts";
+import { logRefused } from "./refused-request.ts";
 import type { ServedConnection, ServerStart } from "./server-connection.ts";
 
 const idleKind = 0;
@@ -22,6 +25,7 @@ export class Http2Server implements ConnectionHandler, Http2ServerSink, OutputSo
   readonly downstream: DownstreamInfo;
   private readonly connection: Connection;
   private readonly onGone: () => void;
+  private readonly count: ServerStart["count"];
   private readonly streams = new Map<number, Http2ServerStream>();
   private readonly idleTimer: WheelTimer;
   private readonly codecTimer: WheelTimer;
@@ -31,24 +35,22 @@ export class Http2Server implements ConnectionHandler, Http2ServerSink, OutputSo
   /** Whose head the codec fills; `onRequest` follows at once. */
   private next: Http2ServerStream | undefined = undefined;
 
-  constructor({ slot, connection, downstream }: ServerStart, onGone: () => void) {
+  constructor({ slot, connection, downstream, count }: ServerStart, onGone: () => void) {
     const settings = slot.current;
     this.slot = slot;
     this.connection = connection;
     this.downstream = downstream;
     this.onGone = onGone;
+    this.count = count;
     const { wheel, pools } = settings.tools;
     this.codec = new Http2Connection({
       role: "server",
       sink: this,
       nowMs: () => wheel.nowMs(),
       workspace: pools.workspace,
-      limits: {
-        concurrentStreams: settings.concurrentStreamsMax,
-        headerBytes: settings.headBytesMax,
-        headerCount: settings.headersMax,
-      },
-      settings: { connectProtocol: settings.upgrades.size > 0 },
+      limits: { ...settings.http2.limits, headerBytes: settings.headBytesMax, headerCount: settings.headersMax },
+      settings: { connectProtocol: settings.upgrades.size > 0, ...settings.http2.settings },
+      ...(settings.http2.keepalive === undefined ? {} : { keepalive: settings.http2.keepalive }),
     });
     this.idleTimer = new WheelTimer(this, idleKind);
     this.codecTimer = new WheelTimer(this, codecKind);
@@ -67,6 +69,7 @@ export class Http2Server implements ConnectionHandler, Http2ServerSink, OutputSo
   }
 
   drain(): void {
+    this.settings.http2.counters.sent.goaways.add(1);
     this.codec.shutdown();
     this.watch();
   }
@@ -91,6 +94,7 @@ export class Http2Server implements ConnectionHandler, Http2ServerSink, OutputSo
 
   onRead(bytes: Buffer): void {
     this.codec.receive(bytes);
+    this.count?.bytes();
     if (!this.codecTimer.linked) this.watch();
   }
   onPeerEnd(): void {
@@ -100,10 +104,10 @@ export class Http2Server implements ConnectionHandler, Http2ServerSink, OutputSo
   }
   onDrain(): void {}
   onClose(): void {
-    this.idleTimer.disarm();
-    this.codecTimer.disarm();
-    this.closeTimer.disarm();
-    this.durationTimer.disarm();
+    this.idleTimer.retire();
+    this.codecTimer.retire();
+    this.closeTimer.retire();
+    this.durationTimer.retire();
     this.codec.disconnected("connection closed");
     this.onGone();
   }
@@ -119,15 +123,24 @@ export class Http2Server implements ConnectionHandler, Http2ServerSink, OutputSo
     const stream = this.next;
     if (stream === undefined) return;
     this.next = undefined;
-    this.idleTimer.disarm();
-    this.requests++;
     const { settings, codec } = this;
     const { tools } = settings;
+    if (settings.underscoreNames !== "accept" && !this.acceptNames(settings, head)) {
+      tools.http2Streams.give(stream);
+      this.refused(streamId, underscored);
+      return;
+    }
+    this.idleTimer.disarm();
+    this.requests++;
     const exchange = tools.exchanges.take(tools);
     stream.open(codec, streamId, exchange, !endStream);
     this.streams.set(streamId, stream);
     const most = settings.maxRequestsPerConnection;
     if (most > 0 && this.requests >= most) codec.shutdown();
+    else if (tools.overload.endsKeepAlive()) {
+      settings.counters.keepAliveOff.add(1);
+      codec.shutdown();
+    }
     if (!endStream && head.headers.get("expect")?.toLowerCase() === "100-continue") {
       head.headers.remove("expect");
       codec.respond(streamId, continueHead, false);
@@ -149,7 +162,10 @@ export class Http2Server implements ConnectionHandler, Http2ServerSink, OutputSo
   onWritable(streamId: number): void {
     this.streams.get(streamId)?.exchange?.onClientWritable();
   }
-  onReset(streamId: number): void {
+  onReset(streamId: number, _code: number, cause: ResetCause): void {
+    const { received, sent } = this.settings.http2.counters;
+    if (cause === "peer") received.resets.add(1);
+    else if (cause === "self") sent.resets.add(1);
     const stream = this.streams.get(streamId);
     const exchange = stream?.exchange;
     if (stream === undefined || exchange === undefined) return;
@@ -165,11 +181,38 @@ export class Http2Server implements ConnectionHandler, Http2ServerSink, OutputSo
   }
   onSettings(): void {}
   onGoaway(): void {}
-  onClosed(code: number): void {
-    if (code !== H2_ERROR.noError) this.settings.counters.protocolErrors.add(1);
+  /** A request nobody saw: counted and logged like one that was refused in HTTP/1. */
+  onRefused(_streamId: number, reason: string): void {
+    const { counters } = this.settings.http2;
+    const tooLarge = reason === HEAD_TOO_LARGE;
+    (tooLarge ? counters.received.tooLarge : counters.received.malformed).add(1);
+    logRefused(this.settings, this.downstream, tooLarge ? tooLargeHead : malformedHead);
+  }
+  onFlood(what: Http2Flood): void {
+    this.settings.http2.counters.floods[what].add(1);
+  }
+  onClosed(code: number, reason: string): void {
+    const { counters } = this.settings;
+    if (reason === KEEPALIVE_TIMEOUT) this.settings.http2.counters.keepaliveTimeouts.add(1);
+    else if (code !== H2_ERROR.noError && code !== H2_ERROR.connectError) counters.protocolErrors.add(1);
     this.connection.end();
     const { delayedCloseTimeoutMs, tools } = this.settings;
     tools.wheel.arm(this.closeTimer, Math.max(delayedCloseTimeoutMs, 1));
+  }
+
+  private acceptNames({ underscoreNames }: HcmSettings, { headers }: RequestHead): boolean {
+    for (let i = headers.size - 1; i >= 0; i--) {
+      const name = headers.nameAt(i);
+      if (!name.includes("_")) continue;
+      if (underscoreNames === "refuse") return false;
+      headers.remove(name);
+      i = Math.min(i, headers.size);
+    }
+    return true;
+  }
+  private refused(streamId: number, reply: LocalReply): void {
+    this.codec.respond(streamId, { status: reply.status, headers: new HeaderList() }, true);
+    logRefused(this.settings, this.downstream, reply);
   }
 
   private armIdle(): void {
@@ -182,4 +225,8 @@ export class Http2Server implements ConnectionHandler, Http2ServerSink, OutputSo
   }
 }
 
+const malformed = (status: number, details: string): LocalReply => ({ status, flags: "DPE", details, body: "" });
+const malformedHead = malformed(400, "http2.violation.of.messaging.rule");
+const tooLargeHead = malformed(431, "http2.too_many_headers");
+const underscored = malformed(400, "unexpected_underscore");
 const continueHead: ResponseHead = { status: 100, headers: new HeaderList() };

@@ -78,6 +78,8 @@ export type UpstreamBreak =
 export const unprocessed = "unprocessed";
 
 export interface ClientStreamSink {
+  /** Whether that stream is the one it waits for; absent where nobody asks. */
+  holds?(stream: ClientStream): boolean;
   onInterim(head: ResponseHead): void;
   /** `head` stays valid until the stream's end. */
   onHead(head: ResponseHead, end: boolean): void;

@@ -6,7 +6,7 @@ import { createPrivateKey } from "node:crypto";
 import { formatIdentity, type Identity } from "@weft/core/identity";
 import type { Clock, Logger, Random, SetTimer } from "@weft/core/world";
 import { noAltNames } from "@weft/protocols/x509/alt-names";
-import { createCsr } from "@weft/protocols/x509/csr";
+import { createCsrAside } from "@weft/protocols/x509/csr";
 import { type IdentityInput, IdentityMachine, type IdentityOutput } from "./identity-machine.ts";
 import type { IdentityMaterial, StoredIdentity } from "./identity-material.ts";
 
@@ -86,7 +86,7 @@ export const openIdentityClient = (options: IdentityClientOptions): IdentityClie
     const uri = formatIdentity(options.identity);
     const ask = async (): Promise<StoredIdentity> => {
       const keyPem = await options.generateKey();
-      const csr = createCsr(createPrivateKey(keyPem), { ...noAltNames, uris: [uri] });
+      const csr = await createCsrAside(createPrivateKey(keyPem), { ...noAltNames, uris: [uri] });
       return { keyPem, chain: await options.requestCertificate(csr) };
     };
     ask().then(

@@ -149,6 +149,7 @@ class SdsStream {
         return true;
       case "node":
       case "acked":
+      case "tooLarge":
         return true;
       default:
         return output satisfies never;

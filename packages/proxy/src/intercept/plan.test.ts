@@ -1,10 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { compareRules, parseSave, planIntercept, removeInput, restoreInput } from "./plan.ts";
+import { planIntercept } from "./plan.ts";
+import { planRouting } from "./routing.ts";
+import { compareRules, noRules, parseSave, removeInput, restoreInput } from "./rules.ts";
 import { defaultSettings, type InterceptSettings, parseAllOr, parseCidrs, parseIds, parsePorts } from "./settings.ts";
 
 const plan = (over: Partial<InterceptSettings> = {}) =>
   planIntercept({ ...defaultSettings, ipv6: false, ...over })[0] ?? assert.fail();
+const syn = "-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN";
+const asSaved = (rule: string): string =>
+  rule
+    .replace(/--dport/, "-m tcp --dport")
+    .replace(/-p tcp (! )?--syn/, (_, not = "") => syn.replace("--tcp", `${not}--tcp`));
 const nothing = parseSave("*nat\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n");
 const rulesOf = (chain: string, over: Partial<InterceptSettings> = {}) =>
   plan(over)
@@ -42,7 +49,7 @@ test("an empty list of included destinations of a family redirects nothing of it
 });
 
 test("IPv6 gets its own plan with its own addresses", () => {
-  const [, six] = planIntercept({ ...defaultSettings, excludeCidrs: ["10.0.0.0/8", "fd00::/8"] });
+  const [, , six] = planIntercept({ ...defaultSettings, excludeCidrs: ["10.0.0.0/8", "fd00::/8"] });
   const text = six?.rules.join("\n") ?? "";
   assert.match(text, /-d fd00::\/8 -j RETURN/);
   assert.doesNotMatch(text, /10\.0\.0\.0|127\.0\.0/);
@@ -55,9 +62,9 @@ test("owners that are excluded return before anything is redirected", () => {
 
 test("hooks are added once however often the plan is applied", () => {
   const first = restoreInput(plan(), nothing);
-  assert.match(first, /-A OUTPUT -p tcp -j WEFT_OUTPUT/);
+  assert.match(first, /-A OUTPUT -p tcp --syn -j WEFT_OUTPUT/);
   const there = parseSave(
-    `:WEFT_OUTPUT - [0:0]\n-A PREROUTING -p tcp -j WEFT_INBOUND\n-A OUTPUT -p tcp -j WEFT_OUTPUT\n`,
+    `:WEFT_OUTPUT - [0:0]\n-A PREROUTING ${syn} -j WEFT_INBOUND\n-A OUTPUT ${syn} -j WEFT_OUTPUT\n`,
   );
   assert.doesNotMatch(restoreInput(plan(), there), /-A OUTPUT/);
 });
@@ -80,13 +87,65 @@ test("removal deletes hooks before chains, and nothing when nothing is there", (
 
 test("a rule that is missing, extra or out of order is named", () => {
   const { rules, hooks } = plan({ excludeInboundPorts: [15_020] });
-  const saved = [...rules, ...hooks].map((rule) => rule.replace(/--dport/, "-m tcp --dport")).join("\n");
+  const saved = [...rules, ...hooks].map(asSaved).join("\n");
   assert.deepEqual(compareRules(plan({ excludeInboundPorts: [15_020] }), parseSave(saved)), []);
   const lacking = saved.replace(/-A WEFT_INBOUND -p tcp -m tcp --dport 15020 -j RETURN\n/, "");
   assert.equal(
     compareRules(plan({ excludeInboundPorts: [15_020] }), parseSave(lacking))[0]?.wanted,
     "-A WEFT_INBOUND -p tcp -m tcp --dport 15020 -j RETURN",
   );
+});
+
+test("only packets that open a connection are redirected", () => {
+  for (const hook of plan().hooks) assert.match(hook, /-p tcp --syn -j/);
+});
+
+test("hooks of another form, and rules of the other mode, go when the plan is applied", () => {
+  const old = parseSave(
+    ":WEFT_INBOUND - [0:0]\n:WEFT_OUTPUT - [0:0]\n-A PREROUTING -p tcp -j WEFT_INBOUND\n-A PREROUTING -p tcp -j OTHER\n",
+  );
+  assert.match(restoreInput(plan(), old), /^-D PREROUTING -p tcp -j WEFT_INBOUND$/m);
+  assert.ok(compareRules(plan(), old).some(({ found }) => found === "-A PREROUTING -p tcp -j WEFT_INBOUND"));
+  const [, mangle] = planIntercept({ ...defaultSettings, ipv6: false });
+  assert.ok(mangle);
+  assert.equal(restoreInput(mangle, noRules), "");
+  const left = parseSave(":WEFT_TPROXY_INBOUND - [0:0]\n-A PREROUTING -p tcp -j WEFT_TPROXY_INBOUND\n");
+  assert.match(restoreInput(mangle, left), /^-D PREROUTING.*\n-F WEFT_TPROXY_INBOUND\n-X WEFT_TPROXY_INBOUND$/ms);
+  assert.doesNotMatch(restoreInput(plan({ mode: "tproxy" }), nothing), /-A PREROUTING/);
+});
+
+test("tproxy gives new inbound connections to the sidecar as they are, and leaves loopback and the rest alone", () => {
+  const plans = planIntercept({ ...defaultSettings, mode: "tproxy", excludeInboundPorts: [22] });
+  const [nat, mangle, , six] = plans;
+  assert.deepEqual(nat?.hooks, ["-A OUTPUT -p tcp --syn -j WEFT_OUTPUT"]);
+  assert.deepEqual(mangle?.rules, [
+    "-A WEFT_DIVERT -j MARK --set-xmark 0x539/0xffffffff",
+    "-A WEFT_DIVERT -j ACCEPT",
+    "-A WEFT_TPROXY -p tcp -j TPROXY --on-port 15006 --on-ip 0.0.0.0 --tproxy-mark 0x539/0xffffffff",
+    "-A WEFT_TPROXY_INBOUND -i lo -j RETURN",
+    "-A WEFT_TPROXY_INBOUND -p tcp -m socket --transparent -j WEFT_DIVERT",
+    "-A WEFT_TPROXY_INBOUND -p tcp ! --syn -j RETURN",
+    "-A WEFT_TPROXY_INBOUND -p tcp --dport 22 -j RETURN",
+    "-A WEFT_TPROXY_INBOUND -p tcp -j WEFT_TPROXY",
+  ]);
+  assert.match(six?.rules.join("\n") ?? "", /--on-ip ::/);
+  const saved = [...(mangle?.rules ?? []), ...(mangle?.hooks ?? [])].map(asSaved).join("\n");
+  assert.deepEqual(compareRules(mangle ?? assert.fail(), parseSave(saved)), []);
+});
+
+test("routing is planned for the mode, and what the other mode left is not wanted", () => {
+  const redirect = planRouting(defaultSettings);
+  assert.deepEqual(
+    redirect.wanted.map(({ add }) => add.join(" ")),
+    ["-6 addr add ::6/128 dev lo"],
+  );
+  const tproxy = planRouting({ ...defaultSettings, mode: "tproxy", ipv6: false });
+  assert.deepEqual(tproxy.unwanted, []);
+  const [rule, route] = tproxy.wanted;
+  assert.equal(rule?.isThere("32765:\tfrom all fwmark 0x539 lookup 133 \n"), true);
+  assert.equal(rule?.isThere("32765:\tfrom all fwmark 0x539 lookup 1334 \n"), false);
+  assert.equal(route?.isThere("local default dev lo scope host \n"), true);
+  assert.equal(route?.isThere(""), false);
 });
 
 test("what is not a port, an id or a CIDR is refused by name", () => {

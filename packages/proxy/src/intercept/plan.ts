@@ -4,12 +4,15 @@ import type { InterceptSettings } from "./settings.ts";
 
 export type Family = "ipv4" | "ipv6";
 
-/** The rules of one address family, in the order they are appended. */
-export interface FamilyPlan {
+export type Table = "nat" | "mangle";
+
+/** The rules of one table of one address family, in the order they are appended; all empty where nothing is to be. */
+export interface TablePlan {
   readonly family: Family;
-  /** Our own chains. */
+  readonly table: Table;
+  /** Our own chains, also those that this plan leaves out. */
   readonly chains: readonly string[];
-  /** Rules in iptables' argument form, `-A CHAIN …`, of the nat table. */
+  /** Rules in iptables' argument form, `-A CHAIN …`. */
   readonly rules: readonly string[];
   /** The rules that hook our chains into the kernel's. */
   readonly hooks: readonly string[];
@@ -21,9 +24,20 @@ const chains = {
   inbound: "WEFT_INBOUND",
   output: "WEFT_OUTPUT",
 };
+const mangleChains = {
+  divert: "WEFT_DIVERT",
+  tproxy: "WEFT_TPROXY",
+  inbound: "WEFT_TPROXY_INBOUND",
+};
+
+/**
+ * Only the packet that opens a connection is looked at: one that was there before the kernel tracked connections would
+ * pass for a new one with its next packet, whichever side sends it, and be torn from its program.
+ */
+const opening = "-p tcp --syn";
 
 /** Where the sidecar's own pass-through connections to the application come from; they must reach it as they are. */
-const passthroughSource: Readonly<Record<Family, string>> = { ipv4: "127.0.0.6/32", ipv6: "::6/128" };
+export const passthroughSource: Readonly<Record<Family, string>> = { ipv4: "127.0.0.6/32", ipv6: "::6/128" };
 const loopback: Readonly<Record<Family, string>> = { ipv4: "127.0.0.1/32", ipv6: "::1/128" };
 
 const ofFamily = (family: Family, cidrs: readonly string[]): readonly string[] =>
@@ -31,17 +45,15 @@ const ofFamily = (family: Family, cidrs: readonly string[]): readonly string[] =
 
 const append = (chain: string, rule: string): string => `-A ${chain} ${rule}`;
 
-const inboundRules = (settings: InterceptSettings): readonly string[] => {
-  const excluded = settings.excludeInboundPorts.map((port) =>
-    append(chains.inbound, `-p tcp --dport ${port} -j RETURN`),
-  );
-  const included =
-    settings.includeInboundPorts === "all"
-      ? [append(chains.inbound, `-p tcp -j ${chains.inRedirect}`)]
-      : settings.includeInboundPorts.map((port) =>
-          append(chains.inbound, `-p tcp --dport ${port} -j ${chains.inRedirect}`),
-        );
-  return [...excluded, ...included];
+/** Rules for inbound ports: the excluded ones return, the included ones go to `target`. */
+const inboundRules = (settings: InterceptSettings, chain: string, target: string): readonly string[] => {
+  const of = (ports: readonly number[], jump: string): readonly string[] =>
+    ports.map((port) => append(chain, `-p tcp --dport ${port} -j ${jump}`));
+  const { includeInboundPorts: included } = settings;
+  return [
+    ...of(settings.excludeInboundPorts, "RETURN"),
+    ...(included === "all" ? [append(chain, `-p tcp -j ${target}`)] : of(included, target)),
+  ];
 };
 
 const outputRules = (settings: InterceptSettings, family: Family): readonly string[] => {
@@ -76,101 +88,53 @@ const outputRules = (settings: InterceptSettings, family: Family): readonly stri
   ];
 };
 
-/** The rules for each family the settings ask for. */
-export const planIntercept = (settings: InterceptSettings): readonly FamilyPlan[] => {
-  const families: readonly Family[] = settings.ipv6 ? ["ipv4", "ipv6"] : ["ipv4"];
-  return families.map((family) => ({
+const natPlan = (settings: InterceptSettings, family: Family): TablePlan => {
+  const redirectsInbound = settings.mode === "redirect";
+  return {
     family,
+    table: "nat",
     chains: Object.values(chains),
     rules: [
       append(chains.redirect, `-p tcp -j REDIRECT --to-ports ${settings.outboundPort}`),
       append(chains.inRedirect, `-p tcp -j REDIRECT --to-ports ${settings.inboundPort}`),
-      ...inboundRules(settings),
+      ...(redirectsInbound ? inboundRules(settings, chains.inbound, chains.inRedirect) : []),
       ...outputRules(settings, family),
     ],
-    hooks: [append("PREROUTING", `-p tcp -j ${chains.inbound}`), append("OUTPUT", `-p tcp -j ${chains.output}`)],
-  }));
+    hooks: [
+      ...(redirectsInbound ? [append("PREROUTING", `${opening} -j ${chains.inbound}`)] : []),
+      append("OUTPUT", `${opening} -j ${chains.output}`),
+    ],
+  };
 };
 
-/** Rules as `iptables-save -t nat` printed them, for what is there now. */
-export interface CurrentRules {
-  readonly chains: ReadonlySet<string>;
-  readonly rules: readonly string[];
-}
-
-export const parseSave = (text: string): CurrentRules => {
-  const lines = text.split("\n").map((line) => line.trim());
+/** What arrives for the workload is given to the sidecar as it is, with the address it was sent to. */
+const manglePlan = (settings: InterceptSettings, family: Family): TablePlan => {
+  const { divert, tproxy, inbound } = mangleChains;
+  if (settings.mode === "redirect") {
+    return { family, table: "mangle", chains: Object.values(mangleChains), rules: [], hooks: [] };
+  }
+  const mark = `0x${settings.mark.toString(16)}/0xffffffff`;
+  const anywhere = family === "ipv4" ? "0.0.0.0" : "::";
   return {
-    chains: new Set(lines.filter((line) => line.startsWith(":")).map((line) => line.slice(1).split(" ")[0] ?? "")),
-    rules: lines.filter((line) => line.startsWith("-A ")),
+    family,
+    table: "mangle",
+    chains: Object.values(mangleChains),
+    rules: [
+      append(divert, `-j MARK --set-xmark ${mark}`),
+      append(divert, "-j ACCEPT"),
+      append(tproxy, `-p tcp -j TPROXY --on-port ${settings.inboundPort} --on-ip ${anywhere} --tproxy-mark ${mark}`),
+      // What goes over loopback is the sidecar's call of its application, or the application's of itself.
+      append(inbound, "-i lo -j RETURN"),
+      append(inbound, `-p tcp -m socket --transparent -j ${divert}`),
+      append(inbound, "-p tcp ! --syn -j RETURN"),
+      ...inboundRules(settings, inbound, tproxy),
+    ],
+    hooks: [append("PREROUTING", `-p tcp -j ${inbound}`)],
   };
 };
 
-/**
- * Input for `iptables-restore --noflush` that puts the plan in place in one step whatever was there of it before:
- * our chains are emptied and filled, the hooks are added only where they are missing.
- */
-export const restoreInput = (plan: FamilyPlan, current: CurrentRules): string => {
-  const missing = plan.hooks.filter((hook) => !current.rules.includes(canonical(hook)));
-  return ["*nat", ...plan.chains.map((chain) => `:${chain} - [0:0]`), ...plan.rules, ...missing, "COMMIT", ""].join(
-    "\n",
-  );
-};
-
-/** Input for `iptables-restore --noflush` that takes every trace of us out; empty when there is none. */
-export const removeInput = (plan: FamilyPlan, current: CurrentRules): string => {
-  const present = plan.chains.filter((chain) => current.chains.has(chain));
-  if (present.length === 0) return "";
-  const hooks = current.rules.filter((rule) => plan.hooks.some((hook) => canonical(hook) === rule));
-  return [
-    "*nat",
-    ...hooks.map((hook) => hook.replace(/^-A/, "-D")),
-    ...present.map((chain) => `-F ${chain}`),
-    ...present.map((chain) => `-X ${chain}`),
-    "COMMIT",
-    "",
-  ].join("\n");
-};
-
-export interface Mismatch {
-  readonly chain: string;
-  readonly wanted: string | undefined;
-  readonly found: string | undefined;
-}
-
-/** Where what is there differs from the plan, rule by rule in order; empty when the plan holds. */
-export const compareRules = (plan: FamilyPlan, current: CurrentRules): readonly Mismatch[] => {
-  const mismatches: Mismatch[] = [];
-  for (const chain of plan.chains) {
-    const wanted = plan.rules.filter((rule) => rule.startsWith(`-A ${chain} `)).map(canonical);
-    const found = current.rules.filter((rule) => rule.startsWith(`-A ${chain} `));
-    for (let i = 0; i < Math.max(wanted.length, found.length); i++) {
-      if (wanted[i] !== found[i]) mismatches.push({ chain, wanted: wanted[i], found: found[i] });
-    }
-  }
-  for (const hook of plan.hooks) {
-    if (!current.rules.includes(canonical(hook)))
-      mismatches.push({ chain: hook.split(" ")[1] ?? "", wanted: hook, found: undefined });
-  }
-  return mismatches;
-};
-
-/** The same rule as `iptables-save` spells it: it names the match module that `-p tcp --dport` implies, and orders by kind. */
-const canonical = (rule: string): string => {
-  const take = (pattern: RegExp): string => {
-    const match = pattern.exec(rule);
-    return match ? ` ${match[0].trim()}` : "";
-  };
-  const chain = /^-A \S+/.exec(rule)?.[0] ?? "";
-  const port = /--dport \d+/.exec(rule)?.[0];
-  return [
-    chain,
-    take(/(?:^| )-s \S+/),
-    take(/(?:! )?-d \S+/),
-    take(/-o \S+/),
-    take(/-p tcp/),
-    port === undefined ? "" : ` -m tcp ${port}`,
-    take(/-m owner --[ug]id-owner \d+/),
-    take(/-j \S+.*$/),
-  ].join("");
+/** The rules of each table for each family the settings ask for. */
+export const planIntercept = (settings: InterceptSettings): readonly TablePlan[] => {
+  const families: readonly Family[] = settings.ipv6 ? ["ipv4", "ipv6"] : ["ipv4"];
+  return families.flatMap((family) => [natPlan(settings, family), manglePlan(settings, family)]);
 };

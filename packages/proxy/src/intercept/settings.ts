@@ -3,6 +3,14 @@ import { isIPv4, isIPv6 } from "@weft/core/ip";
 
 /** What is intercepted, and what is left alone. Defaults are Istio's. */
 export interface InterceptSettings {
+  /**
+   * How inbound connections reach the sidecar: `redirect` changes where they go; `tproxy` leaves them as they are, for a
+   * listener that may take what is for other addresses. Outbound ones are redirected in both.
+   */
+  readonly mode: InterceptMode;
+  /** Marks packets of tproxy, and the routing table that makes them local. */
+  readonly mark: number;
+  readonly routeTable: number;
   readonly outboundPort: number;
   readonly inboundPort: number;
   /** User and group ids the sidecar runs under: its own connections are never sent back to it. */
@@ -22,7 +30,12 @@ export interface InterceptSettings {
   readonly ipv6: boolean;
 }
 
+export type InterceptMode = "redirect" | "tproxy";
+
 export const defaultSettings: InterceptSettings = {
+  mode: "redirect",
+  mark: 1337,
+  routeTable: 133,
   outboundPort: 15_001,
   inboundPort: 15_006,
   proxyUids: [1337],
@@ -79,3 +92,15 @@ export const parseCidrs = (flag: string, text: string): readonly string[] =>
 
 export const parseAllOr = <T>(text: string, parse: (text: string) => readonly T[]): "all" | readonly T[] =>
   text === "*" ? "all" : parse(text);
+
+export const parseMode = (flag: string, text: string): InterceptMode => {
+  if (text === "redirect" || text === "tproxy") return text;
+  throw bad(flag, text, "redirect or tproxy");
+};
+
+/** A mark of packets or a number of a routing table. */
+export const parseNumber = (flag: string, text: string, most: number): number => {
+  const number = Number(text);
+  if (!/^\d+$/.test(text) || number < 1 || number > most) throw bad(flag, text, `a number from 1 to ${most}`);
+  return number;
+};

@@ -1,27 +1,44 @@
 import { formatAddress, type SocketAddress } from "@weft/core/address";
 import { formatError } from "@weft/core/error";
-import { listenTcp, type TcpListener } from "@weft/net/tcp/accept";
+import type { SetTimer } from "@weft/core/world";
+import type { OpenListener, TcpListener } from "@weft/net/tcp/accept";
 import type { Connection } from "@weft/net/tcp/connection";
-import { originalDestination } from "@weft/net/tcp/original-destination";
+import { originalDestination, transparentDestination } from "@weft/net/tcp/original-destination";
 import type { SocketLoop } from "@weft/net/tcp/socket-loop";
 import type { DownstreamInfo } from "../http/exchange.ts";
 import type { ServedConnection } from "../http/server-connection.ts";
+import type { Overload } from "../overload/overload.ts";
+import { type FoundHeader, HeaderReader } from "../proxy-protocol/header-reader.ts";
+import type { ProxyProtocolFilter } from "../proxy-protocol/listener-filter.ts";
 import type { ListenerState } from "../runtime/data-plane.ts";
 import { carryOver } from "./carry-over.ts";
 import type { CompiledListener, FilterChain } from "./compile-listener.ts";
+import { downstreamInfo, type Ends, endsOf } from "./ends.ts";
 import { chooseChain } from "./filter-chain-match.ts";
 import { type ServeTools, serve } from "./serve.ts";
-import { type Sniffed, Sniffer } from "./sniffer.ts";
+import { helloOnly, type RawChoice, type Sniffed, Sniffer } from "./sniffer.ts";
 
 export interface ListenerRuntime extends ServeTools {
+  readonly overload: Overload;
   readonly loop: SocketLoop;
-  readonly reusePort: boolean;
+  readonly setTimer: SetTimer;
+  /** Opens the sockets; with several threads all of them come to have the same ports. */
+  readonly listen: OpenListener;
+  /** Where the number of connections of a listener is shown to other threads. */
+  readonly connectionGauge?: ((listener: string) => ConnectionGauge) | undefined;
   /** The listener that connections to that address are handed to; `undefined`: the one that accepted serves. */
   readonly handOver: (destination: SocketAddress, from: ActiveListener) => ActiveListener | undefined;
 }
 
+/** Shows a number; closing it takes the number away. */
+export interface ConnectionGauge {
+  set(connections: number): void;
+  close(): void;
+}
+
 interface Live {
   readonly connection: Connection;
+  readonly ends: Ends;
   chain: FilterChain | undefined;
   served: ServedConnection | undefined;
 }
@@ -29,7 +46,13 @@ interface Live {
 /** More connections than this at one listener are closed at once. */
 const connectionsMax = 100_000;
 const noBytes = Buffer.alloc(0);
-const idle: Sniffed = { tls: false, serverName: "", applicationProtocols: [], firstBytes: noBytes };
+const idle: Sniffed = {
+  tls: false,
+  serverName: "",
+  applicationProtocols: [],
+  firstBytes: noBytes,
+  early: undefined,
+};
 
 /**
  * A listener by name: its sockets and connections outlive changes of its configuration. New connections are served by
@@ -39,6 +62,7 @@ const idle: Sniffed = { tls: false, serverName: "", applicationProtocols: [], fi
 export class ActiveListener {
   config: CompiledListener;
   private readonly runtime: ListenerRuntime;
+  private readonly gauge: ConnectionGauge | undefined;
   private sockets: TcpListener[] = [];
   private boundKey = "";
   private address: SocketAddress | undefined = undefined;
@@ -52,6 +76,7 @@ export class ActiveListener {
   constructor(config: CompiledListener, runtime: ListenerRuntime) {
     this.config = config;
     this.runtime = runtime;
+    this.gauge = runtime.connectionGauge?.(config.name);
     this.bind();
   }
 
@@ -100,15 +125,17 @@ export class ActiveListener {
     for (const { connection } of [...this.live]) connection.destroy();
   }
 
-  /** Takes a connection another listener accepted. */
-  adopt(connection: Connection, destination: SocketAddress): void {
-    this.inspect(connection, destination);
+  /** Takes a connection another listener accepted, and what was read of it. */
+  adopt(connection: Connection, ends: Ends, firstBytes: Buffer): void {
+    this.inspect(connection, ends, firstBytes);
   }
 
   private bind(): void {
-    const { binds, addresses } = this.config;
+    const { binds, addresses, transparent } = this.config;
     const key = binds
-      ? addresses.map((address) => `${formatAddress(address)}${address.ipv6Only ? "" : "+ipv4"}`).join(" ")
+      ? addresses
+          .map((address) => `${formatAddress(address)}${address.ipv6Only ? "" : "+ipv4"}${transparent ? "+any" : ""}`)
+          .join(" ")
       : "";
     if (key === this.boundKey && this.state === "active") return;
     this.unbind();
@@ -117,9 +144,11 @@ export class ActiveListener {
     this.state = "active";
     this.error = undefined;
     if (!binds) return;
-    const { loop, reusePort } = this.runtime;
+    const { loop, listen } = this.runtime;
     this.sockets = addresses.map((address) =>
-      listenTcp({ loop, address, reusePort, ipv6Only: address.ipv6Only }, (connection) => this.accept(connection)),
+      listen({ name: this.config.name, loop, address, ipv6Only: address.ipv6Only, transparent }, (connection) =>
+        this.accept(connection),
+      ),
     );
     const { sockets } = this;
     this.settled = Promise.all(sockets.map(({ bound }) => bound)).then(
@@ -142,87 +171,149 @@ export class ActiveListener {
 
   private accept(connection: Connection): void {
     const { config } = this;
-    if (this.live.size >= connectionsMax) {
+    if (this.live.size >= connectionsMax || (!config.bypassesOverload && this.runtime.overload.refusesConnection())) {
+      config.counters.overflow.add(1);
       connection.destroy();
       return;
     }
-    const destination = config.readsOriginalDst ? originalDestination(connection.socket) : undefined;
-    if (destination !== undefined && config.useOriginalDst) {
-      const other = this.runtime.handOver(destination, this);
-      if (other !== undefined) {
-        other.adopt(connection, destination);
-        return;
-      }
-    }
-    this.inspect(connection, destination);
+    const original = config.readsOriginalDst ? this.originalOf(connection) : undefined;
+    if (config.proxyProtocol === undefined) this.route(connection, endsOf(connection, original, undefined), noBytes);
+    else this.readHeader(connection, config.proxyProtocol, original);
   }
 
-  private inspect(connection: Connection, destination: SocketAddress | undefined): void {
-    const { config } = this;
-    const live: Live = { connection, chain: undefined, served: undefined };
-    this.live.add(live);
-    const onGone = (): void => this.forget(live);
-    const port = destination?.port ?? connection.localPort;
-    if ((!config.inspectsTls && !config.inspectsHttp) || config.exempt(port)) {
-      this.serve(live, destination, idle);
-      return;
-    }
-    new Sniffer(config, connection, this.runtime.wheel, {
-      onKnown: (sniffed) => this.serve(live, destination, sniffed),
-      onGone,
+  private originalOf({ socket }: Connection): SocketAddress | undefined {
+    if (!this.config.transparent) return originalDestination(socket);
+    return transparentDestination(socket, this.address?.port ?? 0);
+  }
+
+  /** The connection counts as ours while its PROXY protocol header is read. */
+  private readHeader(connection: Connection, filter: ProxyProtocolFilter, original: SocketAddress | undefined): void {
+    const live = this.keep(connection, endsOf(connection, original, undefined));
+    new HeaderReader({
+      filter,
+      connection,
+      wheel: this.runtime.wheel,
+      timeoutMs: this.config.inspectTimeoutMs,
+      goesOnAfterTimeout: this.config.goesOnAfterTimeout,
+      onKnown: (found: FoundHeader | undefined, rest: Buffer) => {
+        this.route(connection, endsOf(connection, original, found), rest);
+        this.forget(live);
+      },
+      onGone: () => this.forget(live),
     });
   }
 
-  private serve(live: Live, destination: SocketAddress | undefined, sniffed: Sniffed): void {
+  private route(connection: Connection, ends: Ends, firstBytes: Buffer): void {
+    if (ends.destination !== undefined && this.config.useOriginalDst) {
+      const other = this.runtime.handOver(ends.destination, this);
+      if (other !== undefined) {
+        other.adopt(connection, ends, firstBytes);
+        return;
+      }
+    }
+    this.inspect(connection, ends, firstBytes);
+  }
+
+  private keep(connection: Connection, ends: Ends): Live {
+    const live: Live = { connection, ends, chain: undefined, served: undefined };
+    this.live.add(live);
+    connection.congestedAt = this.config.bufferBytesMax;
+    this.runtime.overload.entered();
+    this.gauge?.set(this.live.size);
+    return live;
+  }
+
+  private inspect(connection: Connection, ends: Ends, firstBytes: Buffer): void {
     const { config } = this;
-    const { connection } = live;
-    const local = destination ?? { host: connection.localHost, port: connection.localPort };
-    const remoteHost = plainHost(connection.remoteHost);
+    const live = this.keep(connection, ends);
+    const onGone = (): void => this.forget(live);
+    if ((!config.inspectsTls && !config.inspectsHttp) || config.exempt(ends.localPort)) {
+      this.serve(live, firstBytes.length === 0 ? idle : { ...idle, firstBytes: Buffer.from(firstBytes) });
+      return;
+    }
+    new Sniffer(config, connection, this.runtime, {
+      onKnown: (sniffed) => this.serve(live, sniffed),
+      onGone,
+      rawChoice: () => this.rawChoice(ends),
+    });
+    if (firstBytes.length > 0) connection.handler.onRead(firstBytes);
+  }
+
+  /** The chain that would pass a connection's bytes on without knowing what they are, where it may. */
+  private rawChoice(ends: Ends): RawChoice | undefined {
+    const { chain, info } = this.choose(ends, idle);
+    if (chain === undefined || chain.tls !== undefined || chain.terminal.kind !== "tcp") return undefined;
+    for (const allow of chain.allow) if (!allow(info, true).allowed) return undefined;
+    return { chain, info, settings: chain.terminal.settings };
+  }
+
+  private choose(
+    ends: Ends,
+    sniffed: Sniffed,
+  ): { readonly chain: FilterChain | undefined; readonly info: DownstreamInfo } {
+    const { config } = this;
     const chain =
       chooseChain(config.chains, {
-        destinationHost: local.host,
-        destinationPort: local.port,
-        sourceHost: remoteHost,
-        sourcePort: connection.remotePort,
+        destinationHost: ends.localHost,
+        destinationPort: ends.localPort,
+        sourceHost: ends.remoteHost,
+        sourcePort: ends.remotePort,
+        directSourceHost: ends.directHost,
         serverName: sniffed.serverName,
         transportProtocol: sniffed.tls ? "tls" : "raw_buffer",
         applicationProtocols: sniffed.applicationProtocols,
       }) ?? config.defaultChain;
-    const onGone = (): void => this.forget(live);
-    const info: DownstreamInfo = {
-      listenerName: config.name,
-      filterChainName: chain?.name ?? "",
-      direction: config.direction,
-      remoteHost,
-      remotePort: connection.remotePort,
-      localHost: plainHost(local.host),
-      localPort: local.port,
-      originalDestination: destination,
-      tls: undefined,
+    const info = downstreamInfo(ends, config, chain?.name ?? "");
+    if (sniffed.serverName === "") return { chain, info };
+    return { chain, info: { ...info, requestedServerName: sniffed.serverName } };
+  }
+
+  private serve(live: Live, sniffed: Sniffed): void {
+    const { connection, ends } = live;
+    const { early } = sniffed;
+    const { chain, info } = early?.settled ? early : this.choose(ends, sniffed);
+    const { counters } = this.config;
+    const { wheel } = this.runtime;
+    const startMs = wheel.nowMs();
+    counters.connections.add(1);
+    const onGone = (): void => {
+      counters.destroyed.add(1);
+      counters.length.record(Math.round(wheel.nowMs() - startMs));
+      this.forget(live);
     };
     if (chain === undefined) {
+      counters.noChain.add(1);
       this.refuse(connection, info, onGone);
       return;
     }
     live.chain = chain;
-    const serving = {
-      chain,
-      connection,
-      info,
-      sni: sniffed.serverName,
-      offered: sniffed.applicationProtocols,
-      firstBytes: sniffed.firstBytes,
-    };
-    serve(
-      serving,
-      this.runtime,
-      (served) => {
-        live.served = served;
-        // Its chain went while the handshake was under way.
-        if (live.chain === undefined) served.drain();
-      },
-      onGone,
-    );
+    const begin = (known: Sniffed): void =>
+      serve(
+        {
+          counters,
+          chain,
+          connection,
+          info,
+          sni: known.serverName,
+          offered: known.applicationProtocols,
+          firstBytes: known.firstBytes,
+          dial: chain === early?.chain ? early.dial : undefined,
+        },
+        this.runtime,
+        (served) => {
+          live.served = served;
+          // Its chain went while the handshake was under way.
+          if (live.chain === undefined) served.drain();
+        },
+        onGone,
+      );
+    if (chain.tls === undefined || sniffed.tls) {
+      begin(sniffed);
+      return;
+    }
+    // No inspector has read the hello, and what it offers by ALPN is needed to answer it.
+    new Sniffer(helloOnly, connection, this.runtime, { onKnown: begin, onGone, rawChoice: () => undefined });
+    if (sniffed.firstBytes.length > 0) connection.handler.onRead(sniffed.firstBytes);
   }
 
   private refuse(connection: Connection, downstream: DownstreamInfo, onGone: () => void): void {
@@ -246,12 +337,13 @@ export class ActiveListener {
   }
 
   private forget(live: Live): void {
-    this.live.delete(live);
+    if (!this.live.delete(live)) return;
+    this.runtime.overload.left();
+    this.gauge?.set(this.live.size);
+    live.ends.ties.release();
     if (this.live.size > 0) return;
+    if (this.state === "draining") this.gauge?.close();
     this.onIdle?.();
     this.onIdle = undefined;
   }
 }
-
-/** IPv4 as IPv4, also on a dual-stack socket. */
-const plainHost = (host: string): string => (host.startsWith("::ffff:") && host.includes(".") ? host.slice(7) : host);

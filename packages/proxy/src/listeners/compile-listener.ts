@@ -1,20 +1,19 @@
 import type { SocketAddress } from "@weft/core/address";
 import { ConfigError } from "@weft/core/config-error";
+import { queuedBytesMax, queuedBytesMost } from "@weft/net/tcp/limits";
 import type { AddressJson } from "@weft/xds/gen/envoy/config/core/v3/address";
 import type { ListenerJson } from "@weft/xds/gen/envoy/config/listener/v3/listener";
-import type {
-  FilterChainJson,
-  ListenerFilterChainMatchPredicateJson,
-  ListenerFilterJson,
-} from "@weft/xds/gen/envoy/config/listener/v3/listener_components";
-import { openAny } from "../compile/any.ts";
-import { durationMs, member, refuseOthers, required } from "../compile/fields.ts";
+import type { FilterChainJson } from "@weft/xds/gen/envoy/config/listener/v3/listener_components";
+import { durationMs, member, refuseOthers, required, unsigned } from "../compile/fields.ts";
 import type { DownstreamInfo } from "../http/exchange.ts";
 import { compileAccessLog } from "../observe/access-log.ts";
 import type { TcpExchange } from "../observe/tcp-exchange.ts";
+import type { ProxyProtocolFilter } from "../proxy-protocol/listener-filter.ts";
+import { compileListenerFilters } from "./compile-listener-filters.ts";
 import { compileNetworkFilters, type NetworkFilters, type TerminalTools } from "./compile-terminal.ts";
 import { compileDownstreamTls, type DownstreamTls } from "./downstream-tls.ts";
 import { type CompiledMatch, compileMatch } from "./filter-chain-match.ts";
+import { type ListenerCounters, listenerCounters, listenerStatName } from "./listener-counters.ts";
 
 export interface FilterChain extends NetworkFilters {
   readonly name: string;
@@ -38,16 +37,27 @@ export interface CompiledListener {
   /** False: it only gets connections handed over by a listener with `useOriginalDst`. */
   readonly binds: boolean;
   readonly useOriginalDst: boolean;
+  /** It takes connections to any address that the kernel brings here, and that address is where they were going. */
+  readonly transparent: boolean;
   readonly direction: DownstreamInfo["direction"];
   readonly readsOriginalDst: boolean;
+  /** What a connection may or must begin with, ahead of everything else. */
+  readonly proxyProtocol: ProxyProtocolFilter | undefined;
   readonly inspectsTls: boolean;
   readonly inspectsHttp: boolean;
   /** Destination ports whose connections are not inspected: their servers speak first. */
   readonly exempt: (port: number) => boolean;
+  /** What may wait for a client before the source of its bytes pauses. */
+  readonly bufferBytesMax: number;
   readonly inspectTimeoutMs: number;
   readonly goesOnAfterTimeout: boolean;
+  /** Bytes of no known protocol may be passed on as they are, so that a server may be the one who speaks first. */
+  readonly passesRaw: boolean;
   readonly chains: readonly FilterChain[];
   readonly defaultChain: FilterChain | undefined;
+  readonly counters: ListenerCounters;
+  /** Serves whatever the pressure: for probes. */
+  readonly bypassesOverload: boolean;
   /** Connections that no chain took. */
   readonly log: ((tcp: TcpExchange) => void) | undefined;
 }
@@ -67,18 +77,25 @@ const used = [
   "trafficDirection",
   "bindToPort",
   "accessLog",
+  "metadata",
+  "transparent",
+  "bypassOverloadManager",
+  "ignoreGlobalConnLimit",
 ] as const;
 
 const defaultInspectTimeoutMs = 15_000;
-const filterPrefix = "envoy.extensions.filters.listener.";
 
 /** Compiles a Listener; throws ConfigError for anything in it that would not be honoured. */
-export const compileListener = (json: ListenerJson, tools: TerminalTools): CompiledListener => {
+export const compileListener = (json: ListenerJson, terminals: TerminalTools): CompiledListener => {
   refuseOthers(json, "Listener", "", used);
+  const statName = listenerStatName(json.statPrefix, socketOf(json.address));
+  const tools: TerminalTools = { ...terminals, listener: statName };
   const chains = (json.filterChains ?? []).map((chain, index) => compileChain(chain, `filterChains[${index}]`, tools));
   refuseTwins(chains);
   if (chains.length === 0 && !json.defaultFilterChain) throw new ConfigError("filterChains", "is required");
-  const filters = compileListenerFilters(json.listenerFilters ?? []);
+  const filters = compileListenerFilters(json.listenerFilters ?? [], tools.stats);
+  const defaultChain = json.defaultFilterChain && compileChain(json.defaultFilterChain, "defaultFilterChain", tools);
+  const goesOnAfterTimeout = json.continueOnListenerFiltersTimeout === true;
   return {
     name: required(json.name, "name"),
     addresses: [
@@ -89,18 +106,38 @@ export const compileListener = (json: ListenerJson, tools: TerminalTools): Compi
     ],
     binds: json.bindToPort !== false,
     useOriginalDst: json.useOriginalDst === true,
+    transparent: json.transparent === true,
     direction: directions[json.trafficDirection ?? "UNSPECIFIED"],
     ...filters,
     readsOriginalDst: filters.readsOriginalDst || json.useOriginalDst === true,
+    bufferBytesMax: Math.min(
+      unsigned(json.perConnectionBufferLimitBytes, "perConnectionBufferLimitBytes") || queuedBytesMax,
+      queuedBytesMost,
+    ),
     inspectTimeoutMs: durationMs(json.listenerFiltersTimeout, "listenerFiltersTimeout") ?? defaultInspectTimeoutMs,
-    goesOnAfterTimeout: json.continueOnListenerFiltersTimeout === true,
+    goesOnAfterTimeout,
+    passesRaw: passesRaw(goesOnAfterTimeout, chains, defaultChain) && !isClientFirst(json),
     chains,
-    defaultChain: json.defaultFilterChain && compileChain(json.defaultFilterChain, "defaultFilterChain", tools),
+    defaultChain,
+    counters: listenerCounters(terminals.stats, statName),
+    bypassesOverload: json.bypassOverloadManager === true || json.ignoreGlobalConnLimit === true,
     log: compileAccessLog(json.accessLog, "accessLog", tools.logs)?.tcp,
   };
 };
 
+const passesRaw = (goesOn: boolean, chains: readonly FilterChain[], defaultChain: FilterChain | undefined): boolean => {
+  const passes = ({ tls, terminal }: FilterChain): boolean => tls === undefined && terminal.kind === "tcp";
+  if (chains.some((chain) => chain.match.transportProtocol === "raw_buffer" && passes(chain))) return true;
+  return goesOn && [...chains, ...(defaultChain ? [defaultChain] : [])].some(passes);
+};
+
+/** Our control plane marks listeners of ports whose protocol is declared as one that clients begin. */
+const isClientFirst = ({ metadata }: ListenerJson): boolean => metadata?.filterMetadata?.weft?.clientFirst === true;
+
 const directions = { UNSPECIFIED: "unspecified", INBOUND: "inbound", OUTBOUND: "outbound" } as const;
+
+const socketOf = (json: AddressJson | undefined): SocketAddress | undefined =>
+  json?.socketAddress && { host: json.socketAddress.address ?? "", port: json.socketAddress.portValue ?? 0 };
 
 const compileAddress = (json: AddressJson | undefined, at: string): ListenAddress => {
   const socket = json?.socketAddress;
@@ -123,10 +160,12 @@ const compileChain = (json: FilterChainJson, at: string, tools: TerminalTools): 
     "transportSocketConnectTimeout",
     "name",
   ]);
+  const tls = compileDownstreamTls(json.transportSocket, member(at, "transportSocket"));
+  if (tls !== undefined) tools.checkKeyFiles?.(tls, member(at, "transportSocket"));
   return {
     name: json.name ?? "",
     match: compileMatch(json.filterChainMatch, member(at, "filterChainMatch")),
-    tls: compileDownstreamTls(json.transportSocket, member(at, "transportSocket")),
+    tls,
     handshakeTimeoutMs:
       durationMs(json.transportSocketConnectTimeout, member(at, "transportSocketConnectTimeout")) ?? 0,
     footing: footingOf(json),
@@ -147,48 +186,4 @@ const refuseTwins = (chains: readonly FilterChain[]): void => {
     }
     seen.set(match.identity, index);
   }
-};
-
-const compileListenerFilters = (list: readonly ListenerFilterJson[]) => {
-  const found = { readsOriginalDst: false, inspectsTls: false, inspectsHttp: false, exempt: neverExempt };
-  for (const [index, json] of list.entries()) {
-    const at = `listenerFilters[${index}]`;
-    refuseOthers(json, "ListenerFilter", at, ["name", "typedConfig", "filterDisabled"]);
-    if (json.filterDisabled) found.exempt = compileExemption(json.filterDisabled, member(at, "filterDisabled"));
-    const typeName = json.typedConfig ? openAny(json.typedConfig, at).typeName : (json.name ?? "");
-    if (typeName.startsWith(`${filterPrefix}original_dst`) || typeName.endsWith("original_dst")) {
-      found.readsOriginalDst = true;
-    } else if (typeName.startsWith(`${filterPrefix}tls_inspector`) || typeName.endsWith("tls_inspector")) {
-      found.inspectsTls = true;
-    } else if (typeName.startsWith(`${filterPrefix}http_inspector`) || typeName.endsWith("http_inspector")) {
-      found.inspectsHttp = true;
-    } else throw new ConfigError(at, `the listener filter "${json.name}" (${typeName}) is not supported`);
-  }
-  return found;
-};
-
-const neverExempt: CompiledListener["exempt"] = () => false;
-
-/** The predicate that disables an inspector for some destination ports. */
-const compileExemption = (json: ListenerFilterChainMatchPredicateJson, at: string): CompiledListener["exempt"] => {
-  refuseOthers(json, "ListenerFilterChainMatchPredicate", at, [
-    "orMatch",
-    "andMatch",
-    "notMatch",
-    "anyMatch",
-    "destinationPortRange",
-  ]);
-  const { destinationPortRange: range, notMatch } = json;
-  if (range) return (port) => port >= (range.start ?? 0) && port < (range.end ?? 0);
-  if (notMatch) {
-    const inner = compileExemption(notMatch, member(at, "notMatch"));
-    return (port) => !inner(port);
-  }
-  const all = (rules: readonly ListenerFilterChainMatchPredicateJson[] | undefined, name: string) =>
-    (rules ?? []).map((rule, index) => compileExemption(rule, `${at}.${name}.rules[${index}]`));
-  const some = all(json.orMatch?.rules, "orMatch");
-  const every = all(json.andMatch?.rules, "andMatch");
-  if (some.length > 0) return (port) => some.some((test) => test(port));
-  if (every.length > 0) return (port) => every.every((test) => test(port));
-  return () => json.anyMatch === true;
 };

@@ -2,6 +2,7 @@ import { ConfigError } from "@weft/core/config-error";
 import type { FilterJson } from "@weft/xds/gen/envoy/config/listener/v3/listener_components";
 import { openAny } from "../compile/any.ts";
 import { member, refuseOthers, within } from "../compile/fields.ts";
+import type { CompileTools } from "../compile/tools.ts";
 import { istioStats } from "../filters/http/istio-stats.ts";
 import { peerMetadata } from "../filters/http/peer-metadata.ts";
 import { type AllowConnection, compileNetworkRbac, networkRbacType } from "../filters/network/rbac.ts";
@@ -20,6 +21,7 @@ export type Terminal =
 
 export interface TerminalTools extends HcmTools {
   readonly tcp: TcpTools;
+  readonly checkKeyFiles?: CompileTools["checkKeyFiles"];
 }
 
 export interface NetworkFilters {

@@ -10,6 +10,8 @@ export interface ConnectionFacts {
   readonly destinationPort: number;
   readonly sourceHost: string;
   readonly sourcePort: number;
+  /** The socket's own peer, where that is not the source; the source when absent. */
+  readonly directSourceHost?: string;
   /** Lower case; empty when the client named none. */
   readonly serverName: string;
   readonly transportProtocol: "tls" | "raw_buffer";
@@ -70,6 +72,7 @@ export const compileMatch = (json: FilterChainMatchJson | undefined, at: string)
 interface Facts extends ConnectionFacts {
   readonly destinationIp: IpNumber | undefined;
   readonly sourceIp: IpNumber | undefined;
+  readonly directSourceIp: IpNumber | undefined;
 }
 
 /** How strongly a match holds for one property: -1 not at all, 0 it says nothing of it, more is more specific. */
@@ -110,7 +113,7 @@ const steps: readonly Strength[] = [
     return transportProtocol === facts.transportProtocol ? 1 : -1;
   },
   applicationProtocol,
-  ({ directSourceRanges }, facts) => longestHolding(directSourceRanges, facts.sourceIp),
+  ({ directSourceRanges }, facts) => longestHolding(directSourceRanges, facts.directSourceIp),
   sourceType,
   ({ sourceRanges }, facts) => longestHolding(sourceRanges, facts.sourceIp),
   ({ sourcePorts }, facts) => {
@@ -128,6 +131,7 @@ export const chooseChain = <T extends { readonly match: CompiledMatch }>(
     ...facts,
     destinationIp: parseIp(facts.destinationHost),
     sourceIp: parseIp(facts.sourceHost),
+    directSourceIp: parseIp(facts.directSourceHost ?? facts.sourceHost),
   };
   let left = chains;
   for (const strength of steps) {

@@ -1,22 +1,30 @@
+import type { Logger } from "@weft/core/world";
 import type { Connection, ConnectionHandler } from "@weft/net/tcp/connection";
 import type { TlsPeer } from "@weft/net/tls/peer";
-import { upgradeServer } from "@weft/net/tls/server-tls";
+import { type ServerTlsOptions, upgradeServer } from "@weft/net/tls/server-tls";
 import { acceptsNames } from "../clusters/tls-context.ts";
 import type { DownstreamInfo, DownstreamTlsInfo } from "../http/exchange.ts";
 import { serveHttp } from "../http/serve-http.ts";
 import type { ServedConnection } from "../http/server-connection.ts";
 import type { BuiltContext, ContextInput } from "../runtime/secrets.ts";
+import type { TcpDial } from "../tcp/tcp-dial.ts";
 import { TcpProxy } from "../tcp/tcp-proxy.ts";
 import { type TimerWheel, WheelTimer } from "../timers/timer-wheel.ts";
 import type { FilterChain } from "./compile-listener.ts";
+import type { DownstreamTls } from "./downstream-tls.ts";
+import type { HandshakePacer } from "./handshake-pacer.ts";
+import { countHandshake, type ListenerCounters } from "./listener-counters.ts";
 
 /** What serving a connection needs besides its chain. */
 export interface ServeTools {
   readonly wheel: TimerWheel;
+  readonly handshakes: HandshakePacer;
   readonly context: (input: ContextInput) => BuiltContext;
+  readonly log?: Logger;
 }
 
 export interface Serving {
+  readonly counters: ListenerCounters;
   readonly chain: FilterChain;
   readonly connection: Connection;
   /** All but its TLS, which is known only later. */
@@ -26,6 +34,8 @@ export interface Serving {
   readonly offered: readonly string[];
   /** What was read of the connection already. */
   readonly firstBytes: Buffer;
+  /** The connection to where its bytes go, where that was made ahead. */
+  readonly dial: TcpDial | undefined;
 }
 
 const waiting = (onClose: () => void): ConnectionHandler => ({
@@ -58,6 +68,12 @@ const tlsInfo = (peer: TlsPeer, trusted: boolean, localUris: readonly string[]):
   localUris,
 });
 
+/** A client that ends its side before the handshake is over cannot end the handshake. */
+const shaking = (connection: Connection, onClose: () => void): ConnectionHandler => ({
+  ...waiting(onClose),
+  onPeerEnd: () => connection.destroy(),
+});
+
 /** Hands a connection to its chain: TLS first when the chain has it, then network filters, then what ends the chain. */
 export const serve = (
   serving: Serving,
@@ -71,45 +87,63 @@ export const serve = (
     if (serving.firstBytes.length > 0 && connection.open) connection.handler.onRead(serving.firstBytes);
     return;
   }
-  const { tls } = chain;
-  const built = tools.context(tls);
-  if (built.kind === "missing" || (tls.requireSni && serving.sni === "")) {
+  const built = tools.context(chain.tls);
+  if (built.kind === "missing" || (chain.tls.requireSni && serving.sni === "")) {
     connection.handler = waiting(onGone);
     connection.destroy();
     return;
   }
   const timer = new WheelTimer({ onTimer: () => connection.destroy() }, 0);
   tools.wheel.arm(timer, chain.handshakeTimeoutMs > 0 ? chain.handshakeTimeoutMs : handshakeMostMs);
-  connection.handler = waiting(() => {
-    timer.disarm();
+  let secured = false;
+  connection.handler = shaking(connection, () => {
+    if (!secured) tools.log?.debug("TLS handshake failed", { listener: info.listenerName, client: info.remoteHost });
+    if (!secured) serving.counters.tls().connectionErrors.add(1);
+    timer.retire();
     onGone();
   });
-  upgradeServer(
-    connection,
-    {
-      context: built.context,
-      alpn: serving.offered.length === 0 ? undefined : tls.alpn.find((name) => serving.offered.includes(name)),
-      requestCertificate: tls.requireClientCertificate || tls.trust !== undefined,
-      sni: serving.sni,
-      firstBytes: serving.firstBytes,
-    },
-    (peer) => {
-      timer.disarm();
-      if (refuseClient(chain, built.verifies, peer) !== undefined) {
+  const begin = (): void =>
+    upgradeServer(connection, optionsOf(serving, chain.tls as DownstreamTls, built), (peer) => {
+      timer.retire();
+      secured = true;
+      const refusal = refuseClient(chain, built.verifies, peer);
+      countHandshake(serving.counters, peer, refusal);
+      if (refusal !== undefined) {
+        tools.log?.debug("TLS client refused", { listener: info.listenerName, client: info.remoteHost, why: refusal });
         connection.destroy();
         return;
       }
       const trusted = peer.hasCertificate && built.verifies && peer.verified;
       start(serving, { ...info, tls: tlsInfo(peer, trusted, built.localUris) }, track, onGone);
-    },
-  );
+    });
+  const { handshakes } = tools;
+  if (handshakes.ready) {
+    handshakes.take();
+    begin();
+    return;
+  }
+  // What comes after the hello stays with the kernel until it is this connection's turn.
+  connection.pause();
+  if (!handshakes.wait({ wanted: () => connection.open, begin })) connection.destroy();
 };
+
+const optionsOf = (
+  { offered, sni, firstBytes }: Serving,
+  tls: DownstreamTls,
+  { context }: Extract<BuiltContext, { kind: "ready" }>,
+): ServerTlsOptions => ({
+  context,
+  alpn: offered.length === 0 ? undefined : tls.alpn.find((name) => offered.includes(name)),
+  requestCertificate: tls.requireClientCertificate || tls.trust !== undefined,
+  sni,
+  firstBytes,
+});
 
 /** A handshake is never waited for longer than this. */
 const handshakeMostMs = 15_000;
 
 const start = (
-  { chain, connection }: Serving,
+  { chain, connection, dial }: Serving,
   downstream: DownstreamInfo,
   track: (served: ServedConnection) => void,
   onGone: () => void,
@@ -125,9 +159,12 @@ const start = (
     case "http":
       serveHttp({ slot: terminal.slot, connection, downstream }, track, onGone);
       return;
-    case "tcp":
-      track(new TcpProxy(terminal.settings, connection, downstream, onGone));
+    case "tcp": {
+      const proxy = new TcpProxy(terminal.settings, connection, downstream, onGone);
+      track(proxy);
+      proxy.start(dial);
       return;
+    }
     case "direct":
       connection.handler = waiting(onGone);
       connection.write(terminal.body);

@@ -143,6 +143,16 @@ const logTransportFailure = {
   ],
 };
 
+/** A ClientHello as a client of this Node makes it. */
+const helloOf = async (servername: string): Promise<Buffer> => {
+  const got = Promise.withResolvers<Buffer>();
+  await using server = await openServer((socket) => {
+    socket.once("data", (bytes: Buffer) => got.resolve(bytes));
+  });
+  connect({ host: "127.0.0.1", port: server.port, servername }).on("error", () => {});
+  return await got.promise;
+};
+
 const get = "GET / HTTP/1.1\r\nhost: app\r\nconnection: close\r\n\r\n";
 
 /** Everything that comes back, or the error's code. */
@@ -173,6 +183,30 @@ test("mesh TLS and plaintext are told apart at one port, and the client's identi
   const [bytes] = await once(plain, "data");
   assert.match(String(bytes), /none$/);
   plain.destroy();
+});
+
+test("a TLS chain chooses by ALPN and knows the server name where no inspector read the hello", async () => {
+  await using app = await openApp();
+  await using all = openPlane();
+  await all.put(
+    ...secrets("app"),
+    cluster("app", [app.port]),
+    routes([toCluster("app")]),
+    listener("in", [], { filterChains: [{ transportSocket: serverTls(["h2", "http/1.1"]), filters: [hcm()] }] }),
+  );
+  const handshake = async (offered: string[]): Promise<string | false | null> => {
+    const ALPNProtocols = offered.length === 0 ? undefined : { ALPNProtocols: offered };
+    const options = { host: "127.0.0.1", port: all.portOf("in"), ca: ca.rootPem, ...identity("web"), ...ALPNProtocols };
+    const socket = connect({ ...options, checkServerIdentity: () => undefined });
+    await once(socket, "secureConnect");
+    socket.destroy();
+    return socket.alpnProtocol;
+  };
+  assert.equal(await handshake(["http/1.1", "h2"]), "h2", "the server's order decides");
+  assert.equal(await handshake(["http/1.1"]), "http/1.1");
+  assert.equal(await handshake(["spdy/3"]), false, "nothing in common is no reason to refuse");
+  assert.equal(await handshake([]), false);
+  assert.match(await askTls(all.portOf("in"), identity("web")), /^HTTP\/1\.1 200 OK/);
 });
 
 test("a client without a certificate, or with one of another root, is not served", async () => {
@@ -328,4 +362,155 @@ test("TLS passes through by its server name", async () => {
     socket.destroy();
   }
   assert.deepEqual(reached, ["one", "two"]);
+});
+
+test("TLS passes through by what the client offers by ALPN, after its server name", async () => {
+  const reached: string[] = [];
+  const server = (name: string) =>
+    openServer((socket) => {
+      socket.once("data", () => {
+        reached.push(name);
+        socket.destroy();
+      });
+    });
+  await using database = await server("database");
+  await using web = await server("web");
+  await using rest = await server("rest");
+  await using all = openPlane();
+  const to = (name: string, filterChainMatch: object) => ({ filterChainMatch, filters: [tcpProxy({ cluster: name })] });
+  await all.put(
+    cluster("database", [database.port]),
+    cluster("web", [web.port]),
+    cluster("rest", [rest.port]),
+    listener("in", [], {
+      ...inspectors,
+      filterChains: [
+        to("database", { serverNames: ["a.example"], applicationProtocols: ["postgresql"] }),
+        to("web", { serverNames: ["a.example"], applicationProtocols: ["h2", "http/1.1"] }),
+        to("rest", { serverNames: ["a.example"] }),
+      ],
+    }),
+  );
+  for (const ALPNProtocols of [["postgresql"], ["http/1.1", "h2"], ["other"], undefined]) {
+    const socket = connect({
+      host: "127.0.0.1",
+      port: all.portOf("in"),
+      servername: "a.example",
+      rejectUnauthorized: false,
+      ...(ALPNProtocols ? { ALPNProtocols } : {}),
+    });
+    socket.on("error", () => {});
+    await new Promise((resolve) => socket.once("close", resolve));
+  }
+  assert.deepEqual(reached, ["database", "web", "rest", "rest"]);
+});
+
+test("a client certificate proves one workload of our trust domain, or nothing", async () => {
+  await using app = await openApp();
+  await using all = openPlane();
+  const ours = { matchTypedSubjectAltNames: [{ sanType: "URI", matcher: { prefix: "spiffe://cluster.local/" } }] };
+  const socketOf = (tlsParams: object) => ({
+    name: "envoy.transport_sockets.tls",
+    typedConfig: any(`${tlsPrefix}.DownstreamTlsContext`, {
+      requireClientCertificate: true,
+      disableStatelessSessionResumption: true,
+      commonTlsContext: common({
+        tlsParams,
+        combinedValidationContext: {
+          defaultValidationContext: ours,
+          validationContextSdsSecretConfig: { name: "ROOTCA", sdsConfig: { ads: {} } },
+        },
+      }),
+    }),
+  });
+  const only12 = { tlsMaximumProtocolVersion: "TLSv1_2", cipherSuites: ["[ECDHE-ECDSA-AES128-GCM-SHA256|NONE]"] };
+  const [refused] = all.plane.apply([
+    listener("in", [], { filterChains: [{ transportSocket: socketOf(only12), filters: [hcm()] }] }),
+  ]);
+  assert.match(refused?.reason ?? "", /tlsParams: no cipher is called NONE/);
+  await all.put(
+    ...secrets("app"),
+    cluster("app", [app.port]),
+    routes([toCluster("app")]),
+    listener("in", [], {
+      ...inspectors,
+      filterChains: [{ transportSocket: socketOf({ ...only12, cipherSuites: [] }), filters: [hcm()] }],
+    }),
+  );
+  const ask = (uri: string, options: ConnectionOptions = {}) => {
+    const { keyPem, chain } = ca.issue({ ...valid, uri });
+    return askTls(all.portOf("in"), { key: keyPem, cert: chain.join(""), ...options });
+  };
+  assert.match(await ask(uriOf("web")), /^HTTP\/1\.1 200/);
+  assert.doesNotMatch(await ask(uriOf("web"), { minVersion: "TLSv1.3" }), /HTTP/, "the configured version holds");
+  for (const uri of [
+    "spiffe://cluster.local.evil/ns/default/sa/web",
+    "spiffe://other/ns/default/sa/web",
+    "spiffe://cluster.local/ns/default/sa/web\0",
+    "spiffe://cluster.local",
+    "https://cluster.local/ns/default/sa/web",
+  ])
+    assert.doesNotMatch(await ask(uri), /HTTP/, JSON.stringify(uri));
+});
+
+test("files of keys and roots that are not there, or are none, are refused with their names", async () => {
+  await using all = openPlane({
+    readText: (path) => {
+      if (path === "/roots.pem") return ca.rootPem;
+      if (path === "/nonsense.pem") return "nonsense";
+      throw new Error(`ENOENT: no such file or directory, open '${path}'`);
+    },
+  });
+  const tlsTo = (filename: string) => ({
+    transportSocket: {
+      name: "envoy.transport_sockets.tls",
+      typedConfig: any(`${tlsPrefix}.UpstreamTlsContext`, {
+        sni: "a",
+        commonTlsContext: { validationContext: { trustedCa: { filename } } },
+      }),
+    },
+  });
+  assert.deepEqual(all.plane.apply([cluster("a", [1], tlsTo("/roots.pem"))]), []);
+  const [missing] = all.plane.apply([cluster("a", [1], tlsTo("/gone/ca.pem"))]);
+  assert.match(missing?.reason ?? "", /^transportSocket: ENOENT.*\/gone\/ca\.pem/);
+  const matches = { transportSocketMatches: [{ name: "tls", match: {}, ...tlsTo("/gone/ca.pem") }] };
+  const [within] = all.plane.apply([cluster("a", [1], matches)]);
+  assert.match(within?.reason ?? "", /^transportSocketMatches\[0\]\.transportSocket: ENOENT/);
+  assert.deepEqual(all.plane.apply([cluster("a", [1], tlsTo("/etc/ssl/certs/ca-certificates.crt"))]), []);
+});
+
+test("a server name made to break a log line reaches neither the log nor the metrics, and a proper one is logged", async () => {
+  await using server = await openServer((socket) => socket.once("data", () => socket.destroy()));
+  await using all = openPlane();
+  const accessLog = [
+    {
+      name: "log",
+      typedConfig: any("envoy.extensions.access_loggers.file.v3.FileAccessLog", {
+        path: "/dev/stdout",
+        logFormat: { jsonFormat: { sni: "%REQUESTED_SERVER_NAME%" } },
+      }),
+    },
+  ];
+  await all.put(cluster("any", [server.port]), listener("in", [tcpProxy({ cluster: "any", accessLog })], inspectors));
+  const hello = await helloOf("shop.example");
+  const at = hello.indexOf("shop.example");
+  const bad = ['a\r\nb"} x\u001b[', "a\0\0\0\0\0\0\0\0\0\0\0", "\xff\xfe\xfd{}\\\\'\"%s", "shop.example"];
+  for (const name of bad) {
+    const bytes = Buffer.from(hello);
+    bytes.write(name.padEnd(12, "\n").slice(0, 12), at, "latin1");
+    const socket = connectPlain({ host: "127.0.0.1", port: all.portOf("in") });
+    socket.on("error", () => {});
+    socket.write(bytes);
+    await new Promise((resolve) => socket.once("close", resolve));
+  }
+  await all.plane.close();
+  const lines = all.logLines.join("").split("\n").filter(Boolean);
+  assert.equal(lines.length, bad.length);
+  assert.deepEqual(
+    lines.map((line) => (JSON.parse(line) as { readonly sni: string | null }).sni),
+    [null, null, null, "shop.example"],
+  );
+  for (const { name, labels } of all.stats.series()) {
+    assert.match([name, ...labels.flat()].join(" "), /^[\x20-\x7e]*$/);
+  }
 });

@@ -6,7 +6,7 @@ import type { FileAccessLogJson } from "@weft/xds/gen/envoy/extensions/access_lo
 import { openAny } from "../compile/any.ts";
 import { member, refuseOthers, required, within } from "../compile/fields.ts";
 import type { CompileTools } from "../compile/tools.ts";
-import type { Exchange } from "../http/exchange.ts";
+import type { DownstreamInfo, Exchange } from "../http/exchange.ts";
 import { compileLogFilter } from "./access-log-filter.ts";
 import { compileFormat, compileTypedFormat } from "./format.ts";
 import type { FormatSource } from "./format-operators.ts";
@@ -33,7 +33,6 @@ export const defaultFormat =
   '"%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%"\n';
 
 type Line = (source: FormatSource) => string;
-type Value = (source: FormatSource) => unknown;
 
 interface JsonOptions {
   /** Keep numbers as numbers; the older `json_format` of file logs writes strings. */
@@ -41,34 +40,56 @@ interface JsonOptions {
   readonly omitEmpty: boolean;
 }
 
-const compileJsonValue = (json: unknown, at: string, options: JsonOptions): Value => {
+/** Nothing of it can be read as anything but itself within quotation marks. */
+const plain = /^[\x20-\x21\x23-\x5b\x5d-\x7e]*$/;
+const quoted = (text: string): string => (plain.test(text) ? `"${text}"` : JSON.stringify(text));
+
+/** A value as JSON text. */
+const jsonText = (value: string | number | undefined): string => {
+  if (typeof value === "string") return quoted(value);
+  return value === undefined ? "null" : String(value);
+};
+
+/** Compiles a value to what writes its JSON text; `null` is for what has no value. */
+const compileJsonValue = (json: unknown, at: string, options: JsonOptions): Line => {
   if (typeof json === "string") {
-    if (options.typed) return compileTypedFormat(json, at);
-    return compileFormat(json, { missing: "-" }, at);
+    const value = options.typed ? compileTypedFormat(json, at) : compileFormat(json, { missing: "-" }, at);
+    return (source) => jsonText(value(source));
   }
   if (Array.isArray(json)) {
     const items = json.map((item, index) => compileJsonValue(item, `${at}[${index}]`, options));
-    return (source) => items.map((item) => item(source) ?? null);
+    return (source) => `[${items.map((item) => item(source)).join(",")}]`;
   }
-  if (typeof json !== "object" || json === null) return () => json;
+  if (typeof json !== "object" || json === null) {
+    const text = JSON.stringify(json);
+    return () => text;
+  }
   const members = Object.entries(json).map(
-    ([key, value]) => [key, compileJsonValue(value, `${at}.${key}`, options)] as const,
+    ([key, value]) =>
+      ({ key: `${JSON.stringify(key)}:`, value: compileJsonValue(value, `${at}.${key}`, options) }) as const,
   );
+  const { omitEmpty } = options;
   return (source) => {
-    const pairs = members.map(([key, value]) => [key, value(source) ?? null] as const);
-    return Object.fromEntries(options.omitEmpty ? pairs.filter(([, value]) => value !== null) : pairs);
+    let out = "{";
+    for (const { key, value } of members) {
+      const text = value(source);
+      if (omitEmpty && text === "null") continue;
+      out += out.length === 1 ? key + text : `,${key}${text}`;
+    }
+    return `${out}}`;
   };
 };
 
 const compileJson = (json: unknown, at: string, options: JsonOptions): Line => {
   const value = compileJsonValue(json, at, options);
-  return (source) => `${JSON.stringify(value(source))}\n`;
+  return (source) => `${value(source)}\n`;
 };
 
 const compileText = (format: string, at: string, omitEmpty: boolean): Line =>
   compileFormat(format, { missing: omitEmpty ? "" : "-" }, at);
 
-const compileLogFormat = (json: SubstitutionFormatStringJson, at: string): Line => {
+/** A format as text or as JSON with a line's end. */
+export const compileLogFormat = (json: SubstitutionFormatStringJson, at: string): Line => {
   refuseOthers(json, "SubstitutionFormatString", at, [
     "textFormat",
     "jsonFormat",
@@ -135,21 +156,34 @@ export const compileAccessLog = (
   const writes = (list ?? []).map((json, index) => compileOne(json, `${at}[${index}]`, tools));
   if (writes.length === 0) return undefined;
   const { clock } = tools;
-  const write = (source: FormatSource): void => {
-    for (const one of writes) one(source);
+  // One for all lines: each is written before the next one begins.
+  const source: FormatSource = {
+    request: undefined,
+    response: undefined,
+    downstream: nowhere,
+    outcome: undefined,
+    startWallMs: 0,
+    nowWallMs: 0,
   };
-  const times = (startMs: number) => {
-    const nowWallMs = clock.wallMs();
-    return { startWallMs: nowWallMs - (clock.nowMs() - startMs), nowWallMs };
+  const write = (downstream: DownstreamInfo, outcome: Exchange | TcpExchange): void => {
+    source.downstream = downstream;
+    source.outcome = outcome;
+    source.nowWallMs = clock.wallMs();
+    source.startWallMs = source.nowWallMs - (clock.nowMs() - outcome.startMs);
+    for (const one of writes) one(source);
   };
   return {
     http: (exchange) => {
-      const { request, response, downstream } = exchange;
-      write({ request, response, downstream, outcome: exchange, ...times(exchange.startMs) });
+      source.request = exchange.request;
+      source.response = exchange.response;
+      write(exchange.downstream, exchange);
     },
     tcp: (tcp) => {
-      const { downstream } = tcp;
-      write({ request: undefined, response: undefined, downstream, outcome: tcp, ...times(tcp.startMs) });
+      source.request = undefined;
+      source.response = undefined;
+      write(tcp.downstream, tcp);
     },
   };
 };
+
+const nowhere = {} as DownstreamInfo;

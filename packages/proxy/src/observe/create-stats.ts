@@ -19,17 +19,28 @@ const chunkSlots = 4096;
 
 /** Where a series has its slots. */
 interface Place {
-  readonly chunk: Float64Array;
+  readonly chunk: Float64Array<ArrayBufferLike>;
+  readonly at: number;
+}
+
+/** A series that a thread keeps in memory which others may read. Plain data: it crosses to another thread. */
+export interface SharedSeries {
+  readonly sort: "counter" | "gauge" | "histogram";
+  readonly name: string;
+  readonly labels: Labels;
+  readonly memory: SharedArrayBuffer;
   readonly at: number;
 }
 
 /** Slots come in chunks that never move, so a series keeps its place for life. */
-const createSlots = (): ((count: number) => Place) => {
-  let chunk = new Float64Array(chunkSlots);
+const createSlots = (shared: boolean): ((count: number) => Place) => {
+  const newChunk = (): Float64Array<ArrayBufferLike> =>
+    shared ? new Float64Array(new SharedArrayBuffer(8 * chunkSlots)) : new Float64Array(chunkSlots);
+  let chunk = newChunk();
   let used = 0;
   return (count) => {
     if (used + count > chunkSlots) {
-      chunk = new Float64Array(chunkSlots);
+      chunk = newChunk();
       used = 0;
     }
     used += count;
@@ -38,7 +49,7 @@ const createSlots = (): ((count: number) => Place) => {
 };
 
 class SlotCounter implements Counter, Gauge {
-  private readonly chunk: Float64Array;
+  private readonly chunk: Float64Array<ArrayBufferLike>;
   private readonly at: number;
   constructor({ chunk, at }: Place) {
     this.chunk = chunk;
@@ -63,7 +74,7 @@ export interface HistogramValues {
 }
 
 class SlotHistogram implements Histogram {
-  private readonly chunk: Float64Array;
+  private readonly chunk: Float64Array<ArrayBufferLike>;
   private readonly at: number;
   constructor({ chunk, at }: Place) {
     this.chunk = chunk;
@@ -84,6 +95,9 @@ class SlotHistogram implements Histogram {
       sum: chunk[at + histogramSlots - 1] as number,
     };
   }
+  merge({ chunk, at }: SlotHistogram): void {
+    for (let slot = 0; slot < histogramSlots; slot++) this.add(slot, chunk[at + slot] as number);
+  }
   private add(slot: number, n: number): void {
     this.chunk[this.at + slot] = (this.chunk[this.at + slot] as number) + n;
   }
@@ -98,40 +112,59 @@ export type Series = { readonly name: string; readonly labels: Labels } & (
 export interface StatsStore extends Stats {
   /** For `istio_build` and the like. */
   labelledGauge(name: string, labels: Labels): Gauge;
+  /**
+   * Takes in the series of another thread: what it counts is added to ours of the same name whenever they are read.
+   */
+  join(): JoinedStats;
   /** Every series with its value now, collected ones included, in no order. */
   series(): Iterable<Series>;
+}
+
+export interface JoinedStats {
+  add(series: SharedSeries): void;
+  /** The thread is gone: what it counted stays, what it measured at its end does not. */
+  leave(): void;
 }
 
 interface Named<T> {
   readonly name: string;
   readonly labels: Labels;
   readonly series: T;
+  /** The same series of other threads. */
+  readonly others: Set<T>;
 }
 
 /** The series of one sort, by name and labels. */
 class Family<T> {
-  private readonly make: () => T;
+  private readonly make: (name: string, labels: Labels) => T;
   private readonly refuse: () => void;
   private readonly byKey = new Map<string, Named<T>>();
   private overflow: Named<T> | undefined;
 
-  constructor(make: () => T, refuse: () => void) {
+  constructor(make: (name: string, labels: Labels) => T, refuse: () => void) {
     this.make = make;
     this.refuse = refuse;
   }
 
   get(name: string, labels: Labels): T {
+    return this.entry(name, labels).series;
+  }
+
+  entry(name: string, labels: Labels): Named<T> {
     const key = labels.length === 0 ? name : JSON.stringify([name, labels]);
     const found = this.byKey.get(key);
-    if (found) return found.series;
+    if (found) return found;
     if (this.byKey.size >= seriesMax) {
       this.refuse();
-      this.overflow ??= { name: "overflow", labels: [], series: this.make() };
-      return this.overflow.series;
+      this.overflow ??= { name: "overflow", labels: [], series: this.make("overflow", []), others: new Set() };
+      return this.overflow;
     }
-    const made: Named<T> = { name: name.slice(0, nameCharsMax), labels: labels.map(bounded), series: this.make() };
+    const ownName = name.slice(0, nameCharsMax);
+    const ownLabels = labels.map(bounded);
+    const series = this.make(ownName, ownLabels);
+    const made: Named<T> = { name: ownName, labels: ownLabels, series, others: new Set() };
     this.byKey.set(key, made);
-    return made.series;
+    return made;
   }
 
   *all(): Generator<Named<T>> {
@@ -145,19 +178,86 @@ const bounded = ([name, value]: readonly [string, string]): readonly [string, st
   value.slice(0, nameCharsMax),
 ];
 
+const nameOf = ({ name, labels }: Named<unknown>): { readonly name: string; readonly labels: Labels } => ({
+  name,
+  labels,
+});
+
+const sumOf = ({ series, others }: Named<SlotCounter>): number => {
+  let sum = series.value;
+  for (const other of others) sum += other.value;
+  return sum;
+};
+
+const readAll = ({ series, others }: Named<SlotHistogram>): HistogramValues => {
+  if (others.size === 0) return series.read();
+  const all = new SlotHistogram({ chunk: new Float64Array(histogramSlots), at: 0 });
+  all.merge(series);
+  for (const other of others) all.merge(other);
+  return all.read();
+};
+
+interface Families {
+  readonly counters: Family<SlotCounter>;
+  readonly gauges: Family<SlotCounter>;
+  readonly histograms: Family<SlotHistogram>;
+}
+
+const joinStats = ({ counters, gauges, histograms }: Families): JoinedStats => {
+  const leaving: (() => void)[] = [];
+  const join = <T>({ series, others }: Named<T>, other: T, keep: (series: T, other: T) => void): void => {
+    others.add(other);
+    leaving.push(() => {
+      others.delete(other);
+      keep(series, other);
+    });
+  };
+  const addUp = (series: SlotCounter, other: SlotCounter): void => series.add(other.value);
+  return {
+    add: ({ sort, name, labels, memory, at }) => {
+      const place = { chunk: new Float64Array(memory), at };
+      if (sort === "histogram")
+        join(histograms.entry(name, labels), new SlotHistogram(place), (series, other) => series.merge(other));
+      else if (sort === "counter") join(counters.entry(name, labels), new SlotCounter(place), addUp);
+      else join(gauges.entry(name, labels), new SlotCounter(place), () => undefined);
+    },
+    leave: () => {
+      for (const leave of leaving.splice(0)) leave();
+    },
+  };
+};
+
 type Source = () => Iterable<readonly [name: string, value: number, type: "counter" | "gauge"]>;
 
-export const createStats = (): StatsStore => {
-  const take = createSlots();
-  const refused = new SlotCounter(take(1));
-  const refuse = (): void => refused.add(1);
-  const counter = (): SlotCounter => new SlotCounter(take(1));
-  const histogram = (): SlotHistogram => new SlotHistogram(take(histogramSlots));
-  const counters = new Family(counter, refuse);
-  const gauges = new Family(counter, refuse);
+const refusedName = "server.stats_refused";
+const none: Labels = [];
+
+/** `onSeries` makes this the statistics of one thread among several: it hears of each series that comes to be. */
+export const createStats = (onSeries?: (series: SharedSeries) => void): StatsStore => {
+  const take = createSlots(onSeries !== undefined);
+  const tell = (sort: SharedSeries["sort"], name: string, labels: Labels, { chunk, at }: Place): void => {
+    if (onSeries && chunk.buffer instanceof SharedArrayBuffer)
+      onSeries({ sort, name, labels, memory: chunk.buffer, at });
+  };
+  const scalar =
+    (sort: "counter" | "gauge") =>
+    (name: string, labels: Labels): SlotCounter => {
+      const place = take(1);
+      tell(sort, name, labels, place);
+      return new SlotCounter(place);
+    };
+  const histogram = (name: string, labels: Labels): SlotHistogram => {
+    const place = take(histogramSlots);
+    tell("histogram", name, labels, place);
+    return new SlotHistogram(place);
+  };
+  const refuse = (): void => counters.get(refusedName, none).add(1);
+  const counters = new Family(scalar("counter"), refuse);
+  const gauges = new Family(scalar("gauge"), refuse);
   const histograms = new Family(histogram, refuse);
   const sources = new Set<Source>();
-  const none: Labels = [];
+  // Looked up before there can be too many.
+  counters.get(refusedName, none);
   return {
     counter: (name) => counters.get(name, none),
     gauge: (name) => gauges.get(name, none),
@@ -171,14 +271,11 @@ export const createStats = (): StatsStore => {
       sources.add(own);
       return { [Symbol.dispose]: () => void sources.delete(own) };
     },
+    join: () => joinStats({ counters, gauges, histograms }),
     *series() {
-      for (const { name, labels, series } of counters.all())
-        yield { name, labels, type: "counter", value: series.value };
-      for (const { name, labels, series } of gauges.all()) yield { name, labels, type: "gauge", value: series.value };
-      for (const { name, labels, series } of histograms.all()) {
-        yield { name, labels, type: "histogram", values: series.read() };
-      }
-      yield { name: "server.stats_refused", labels: none, type: "counter", value: refused.value };
+      for (const each of counters.all()) yield { ...nameOf(each), type: "counter", value: sumOf(each) };
+      for (const each of gauges.all()) yield { ...nameOf(each), type: "gauge", value: sumOf(each) };
+      for (const each of histograms.all()) yield { ...nameOf(each), type: "histogram", values: readAll(each) };
       for (const source of sources) {
         for (const [name, value, type] of source()) yield { name, labels: none, type, value };
       }

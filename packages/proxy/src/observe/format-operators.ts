@@ -21,6 +21,8 @@ export interface FormatSource {
   /** Wall clock of the start and of now, milliseconds since 1970. */
   startWallMs: number;
   nowWallMs: number;
+  /** The body of an answer of the proxy's own, while it is rewritten. */
+  localReplyBody?: string;
 }
 
 /** The members that an HTTP exchange and a TCP exchange have in common, and those only HTTP has. */
@@ -85,6 +87,7 @@ const clientHost = ({ outcome, downstream }: FormatSource): string => outcome?.r
 
 const remoteAddress: Operator = (source) =>
   formatAddress({ host: clientHost(source), port: source.downstream.remotePort });
+const directHost = ({ proxied, remoteHost }: DownstreamInfo): string => proxied?.directHost ?? remoteHost;
 const localAddress: Operator = ({ downstream }) =>
   formatAddress({ host: downstream.localHost, port: downstream.localPort });
 
@@ -120,6 +123,7 @@ const metadata =
 const clusterMetadata = metadata(({ outcome }) => outcome?.cluster?.metadata);
 const hostMetadata = metadata(({ outcome }) => outcome?.host?.metadata);
 const routeMetadata = metadata(({ outcome }) => outcome?.route?.metadata);
+const dynamicMetadata = metadata(({ downstream }) => downstream.proxied?.metadata);
 const absent: Make = () => () => undefined;
 
 const anyMetadata: Make = (argument, at) => {
@@ -128,7 +132,7 @@ const anyMetadata: Make = (argument, at) => {
     ["CLUSTER", clusterMetadata],
     ["UPSTREAM_HOST", hostMetadata],
     ["ROUTE", routeMetadata],
-    ["DYNAMIC", absent],
+    ["DYNAMIC", dynamicMetadata],
   ]).get(kind);
   if (!make) throw new ConfigError(at, `METADATA(${argument}) is not supported`);
   return make(rest.join(":"), at);
@@ -167,6 +171,7 @@ const operators: ReadonlyMap<string, Make> = new Map<string, Make>([
   ["RESPONSE_CODE", plain(({ response }) => response?.status ?? 0)],
   ["RESPONSE_FLAGS", plain(({ outcome }) => text(outcome?.flags))],
   ["RESPONSE_FLAGS_LONG", plain(({ outcome }) => (outcome?.flags ? longFlags(outcome.flags) : undefined))],
+  ["LOCAL_REPLY_BODY", plain(({ localReplyBody }) => localReplyBody)],
   ["RESPONSE_CODE_DETAILS", plain(({ outcome, request }) => (request ? text(outcome?.details) : undefined))],
   ["CONNECTION_TERMINATION_DETAILS", plain(({ outcome, request }) => (request ? undefined : text(outcome?.details)))],
   ["UPSTREAM_TRANSPORT_FAILURE_REASON", plain(({ outcome }) => text(outcome?.upstreamFailure))],
@@ -185,9 +190,11 @@ const operators: ReadonlyMap<string, Make> = new Map<string, Make>([
   ["DOWNSTREAM_REMOTE_PORT", plain(({ downstream }) => downstream.remotePort)],
   [
     "DOWNSTREAM_DIRECT_REMOTE_ADDRESS",
-    plain(({ downstream }) => formatAddress({ host: downstream.remoteHost, port: downstream.remotePort })),
+    plain(({ downstream }) =>
+      formatAddress({ host: directHost(downstream), port: downstream.proxied?.directPort ?? downstream.remotePort }),
+    ),
   ],
-  ["DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT", plain(({ downstream }) => downstream.remoteHost)],
+  ["DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT", plain(({ downstream }) => directHost(downstream))],
   ["DOWNSTREAM_LOCAL_ADDRESS", plain(localAddress)],
   ["DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT", plain(({ downstream }) => downstream.localHost)],
   ["DOWNSTREAM_LOCAL_PORT", plain(({ downstream }) => downstream.localPort)],
@@ -196,13 +203,13 @@ const operators: ReadonlyMap<string, Make> = new Map<string, Make>([
   ["DOWNSTREAM_PEER_SUBJECT", plain(({ downstream }) => text(downstream.tls?.peerSubject))],
   ["DOWNSTREAM_PEER_FINGERPRINT_256", plain(({ downstream }) => text(downstream.tls?.peerFingerprint))],
   ["DOWNSTREAM_TLS_VERSION", plain(({ downstream }) => text(downstream.tls?.version))],
-  ["REQUESTED_SERVER_NAME", plain(({ downstream }) => text(downstream.tls?.sni))],
+  ["REQUESTED_SERVER_NAME", plain(({ downstream }) => text(downstream.tls?.sni ?? downstream.requestedServerName))],
   ["ROUTE_NAME", plain(({ outcome }) => text(outcome?.route?.name))],
   ["FILTER_CHAIN_NAME", plain(({ downstream }) => text(downstream.filterChainName))],
   ["METADATA", anyMetadata],
   ["CLUSTER_METADATA", clusterMetadata],
   ["UPSTREAM_METADATA", hostMetadata],
-  ["DYNAMIC_METADATA", absent],
+  ["DYNAMIC_METADATA", dynamicMetadata],
   ["FILTER_STATE", absent],
 ]);
 

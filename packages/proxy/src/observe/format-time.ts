@@ -27,9 +27,25 @@ const pieces: ReadonlyMap<string, Piece> = new Map<string, Piece>([
   ["%", () => "%"],
 ]);
 
+/** ISO 8601 with milliseconds; all but those are written once a second. */
+const isoTime = (): ((wallMs: number) => string) => {
+  let second = Number.NaN;
+  let prefix = "";
+  return (wallMs) => {
+    const ms = Math.trunc(wallMs);
+    const own = Math.floor(ms / 1000);
+    if (own !== second) {
+      second = own;
+      prefix = new Date(own * 1000).toISOString().slice(0, -4);
+    }
+    const rest = ms - own * 1000;
+    return `${prefix}${rest < 10 ? "00" : rest < 100 ? "0" : ""}${rest}Z`;
+  };
+};
+
 /** Compiles a time format; an empty one is ISO 8601 with milliseconds. UTC always. */
 export const compileTimeFormat = (format: string, at: string): ((wallMs: number) => string) => {
-  if (format === "") return (wallMs) => new Date(wallMs).toISOString();
+  if (format === "") return isoTime();
   const parts: Piece[] = [];
   for (const match of format.matchAll(/%([1-9])f|%(.)|([^%]+)|%$/g)) {
     const [, digits, letter, text] = match;

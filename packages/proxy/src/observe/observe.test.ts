@@ -144,7 +144,10 @@ test("the same name gives the same series, and printing sorts and filters", () =
   stats.histogram("h").record(3);
   using _ = stats.collect(() => [["cluster.x.upstream_rq_total", 4, "counter"] as const]);
   const all = printStats(stats.series(), {});
-  assert.match(all, /^a\.active: 5\nb\.total: 3\nc\.never: 0\ncluster\.x\.upstream_rq_total: 4\nh: P0\(nan,1\) /);
+  assert.match(
+    all,
+    /^a\.active: 5\nb\.total: 3\nc\.never: 0\ncluster\.x\.upstream_rq_total: 4\nserver\.stats_refused: 0\nh: P0\(nan,1\) /,
+  );
   assert.equal(printStats(stats.series(), { filter: "^[bc]\\.", usedOnly: true }), "b.total: 3\n");
   const json = JSON.parse(printStatsJson(stats.series(), { filter: "total" }));
   assert.deepEqual(json.stats[0], { name: "b.total", value: 3 });

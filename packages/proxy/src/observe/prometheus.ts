@@ -10,7 +10,8 @@ interface TagRule {
   readonly labels: readonly string[];
 }
 
-const nested = "(?:(?:outlier_detection|circuit_breakers\\.(?:default|high)|ssl|http1|http2|external|internal)\\.)?";
+const nested =
+  "(?:(?:outlier_detection|circuit_breakers\\.(?:default|high)|retry|ssl|http1|http2|external|internal)\\.)?";
 const own = "(?:(?:rbac|rds|fault|cors|ssl|http)\\.)?";
 
 /** Names in between have dots of their own, so the metric is told from the end. */
@@ -25,6 +26,12 @@ const rules: readonly TagRule[] = [
     prefix: "cluster",
     labels: ["envoy_cluster_name"],
   },
+  {
+    pattern: /^listener\.(.+?)\.http\.(.+)\.(downstream_[a-z0-9_]+)$/,
+    prefix: "listener_http",
+    labels: ["envoy_listener_address", "envoy_http_conn_manager_prefix"],
+  },
+  { pattern: /^listener\.(.+)\.(ssl\.versions\.[\w.]+)$/, prefix: "listener", labels: ["envoy_listener_address"] },
   {
     pattern: new RegExp(`^listener\\.(.+?)\\.(${own}[a-z0-9_]*[a-z_][a-z0-9_]*)$`),
     prefix: "listener",

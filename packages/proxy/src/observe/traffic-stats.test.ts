@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { breakers } from "../clusters/circuit-load.ts";
+import { countAnswer } from "../clusters/counters.ts";
 import { staticCluster } from "../clusters/testing/fixtures.ts";
 import { openPlane } from "../runtime/testing/test-plane.ts";
 import { printStats } from "./print-stats.ts";
@@ -15,12 +17,13 @@ test("the counters of each cluster are printed under its stat name, until it is 
   assert.ok(cluster);
   cluster.counters.upstreamRqTotal = 7;
   cluster.counters.upstreamRq2xx = 4;
-  cluster.counters.upstreamRq5xx = 2;
+  countAnswer(cluster.counters, 503);
   const text = printStats(mesh.stats.series(), { filter: "^cluster\\." });
   for (const [name, value] of [
     ["upstream_rq_total", 7],
     ["upstream_rq_2xx", 4],
-    ["upstream_rq_completed", 6],
+    ["upstream_rq_503", 1],
+    ["upstream_rq_completed", 1],
     ["membership_total", 2],
     ["membership_healthy", 2],
     ["circuit_breakers.default.rq_open", 0],
@@ -42,7 +45,7 @@ test("a breaker says that it is open while its limit is in use", async () => {
   assert.ok(cluster);
   const open = (): string => printStats(mesh.stats.series(), { filter: "default\\.rq_open" });
   assert.equal(open(), "cluster.c.circuit_breakers.default.rq_open: 0\n");
-  cluster.load.requests = 1;
+  cluster.load.force(breakers.requests);
   assert.equal(open(), "cluster.c.circuit_breakers.default.rq_open: 1\n");
 });
 

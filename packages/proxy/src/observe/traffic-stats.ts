@@ -25,9 +25,6 @@ export const collectTraffic = (stats: Stats, dataPlane: Pick<DataPlane, "cluster
   stats.collect(function* () {
     for (const cluster of dataPlane.clusters()) {
       yield* namedClusterCounters(cluster.statName, cluster.counters);
-      const { upstreamRq2xx, upstreamRq3xx, upstreamRq4xx, upstreamRq5xx } = cluster.counters;
-      const completed = upstreamRq2xx + upstreamRq3xx + upstreamRq4xx + upstreamRq5xx;
-      yield [`cluster.${cluster.statName}.upstream_rq_completed`, completed, "counter"];
       yield* breakers(cluster);
     }
     for (const { address, connections } of dataPlane.listeners()) {

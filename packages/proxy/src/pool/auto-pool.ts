@@ -1,5 +1,6 @@
 import { Http1Pool } from "./http1-pool.ts";
 import { Http2Pool } from "./http2-pool.ts";
+import type { LeaseReport } from "./leases.ts";
 import type { UpstreamTarget } from "./open-upstream.ts";
 import type { PoolTools } from "./pool-tools.ts";
 import type { PoolWaiter, StreamPool } from "./pool-waiter.ts";
@@ -33,6 +34,13 @@ export class AutoPool implements StreamPool {
   withdraw(waiter: PoolWaiter): void {
     this.http1.withdraw(waiter);
     this.http2.withdraw(waiter);
+  }
+  prepare(): void {
+    this.current.prepare();
+  }
+  sweep(): LeaseReport {
+    const [first, second] = [this.http1.sweep(), this.http2.sweep()];
+    return { lost: first.lost + second.lost, quiet: first.quiet + second.quiet };
   }
   retarget(target: UpstreamTarget): void {
     this.http1.retarget(target);

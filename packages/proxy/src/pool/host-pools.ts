@@ -1,11 +1,15 @@
 import type { Cluster, UpstreamTransport } from "../clusters/cluster.ts";
 import type { Host } from "../clusters/host.ts";
+import type { DownstreamInfo } from "../http/exchange.ts";
+import { WheelTimer } from "../timers/timer-wheel.ts";
 import { AutoPool } from "./auto-pool.ts";
 import { Http1Pool } from "./http1-pool.ts";
 import { Http2Pool } from "./http2-pool.ts";
+import { leaseSweepMs } from "./limits.ts";
 import type { UpstreamTarget } from "./open-upstream.ts";
 import type { PoolTools } from "./pool-tools.ts";
 import type { StreamPool } from "./pool-waiter.ts";
+import { TiedPools } from "./tied-pools.ts";
 import { TunnelPool } from "./tunnel-pool.ts";
 
 /** `auto`: whichever ALPN agrees on. */
@@ -18,6 +22,7 @@ const noAlpn: readonly string[] = [];
 export class HostPools implements Disposable {
   private readonly tools: PoolTools;
   private readonly pools = new Map<string, StreamPool>();
+  private readonly tied = new TiedPools();
   private readonly transportKeys = new WeakMap<UpstreamTransport, string>();
   /** What was asked last, and its answer: nearly every request asks the same. */
   private lastCluster: Cluster | undefined;
@@ -26,18 +31,35 @@ export class HostPools implements Disposable {
   private lastTransport: UpstreamTransport | undefined;
   private last: StreamPool | undefined;
 
+  private readonly sweepTimer: WheelTimer;
+
   constructor(tools: PoolTools) {
     this.tools = tools;
+    this.sweepTimer = new WheelTimer({ onTimer: () => this.sweep() }, 0);
+    tools.wheel.arm(this.sweepTimer, leaseSweepMs);
   }
 
   get connections(): number {
-    let sum = 0;
+    let sum = this.tied.connections;
     for (const pool of this.pools.values()) sum += pool.connections;
     return sum;
   }
 
-  poolFor(cluster: Cluster, host: Host, protocol: UpstreamProtocol, alpn: readonly string[] | undefined): StreamPool {
+  /** With `downstream` a connection may be opened in its name alone, where the transport tells the host of it. */
+  poolFor(
+    cluster: Cluster,
+    host: Host,
+    protocol: UpstreamProtocol,
+    alpn: readonly string[] | undefined,
+    downstream?: DownstreamInfo,
+  ): StreamPool {
     const transport = cluster.transportOf(host);
+    if (transport.proxyProtocol !== undefined && downstream?.ties !== undefined) {
+      const offered = offeredBy(transport, alpn, protocol);
+      const key = `${protocol} ${offered.join(",")} ${this.keyOf(transport)}`;
+      const target = { cluster, host, transport, alpn: offered, downstream };
+      return this.tied.poolFor(key, downstream.ties, target, () => this.make(protocol, target));
+    }
     if (
       this.last !== undefined &&
       this.lastCluster === cluster &&
@@ -47,7 +69,7 @@ export class HostPools implements Disposable {
     ) {
       return this.last;
     }
-    const offered = transport.kind === "plaintext" ? noAlpn : (alpn ?? defaultAlpn(transport.alpn, protocol));
+    const offered = offeredBy(transport, alpn, protocol);
     const key = `${protocol} ${offered.join(",")} ${this.keyOf(transport)}`;
     const target = { cluster, host, transport, alpn: offered };
     let pool = this.pools.get(key);
@@ -74,10 +96,14 @@ export class HostPools implements Disposable {
   }
 
   /** Bare connections, one for each CONNECT. */
-  tunnelTo(cluster: Cluster, host: Host): StreamPool {
+  tunnelTo(cluster: Cluster, host: Host, downstream?: DownstreamInfo): StreamPool {
     const transport = cluster.transportOf(host);
     const key = `tunnel ${this.keyOf(transport)}`;
-    const target = { cluster, host, transport, alpn: transport.kind === "tls" ? transport.alpn : noAlpn };
+    const alpn = transport.kind === "tls" ? transport.alpn : noAlpn;
+    const target = { cluster, host, transport, alpn, downstream };
+    if (transport.proxyProtocol !== undefined && downstream?.ties !== undefined) {
+      return this.tied.poolFor(key, downstream.ties, target, () => new TunnelPool(this.tools, target));
+    }
     let pool = this.pools.get(key);
     if (pool === undefined) {
       pool = new TunnelPool(this.tools, target);
@@ -90,11 +116,36 @@ export class HostPools implements Disposable {
   drain(): void {
     for (const pool of this.pools.values()) pool.drain();
     this.pools.clear();
+    this.tied.drain();
     this.last = undefined;
+    this.sweepTimer.disarm();
   }
 
   [Symbol.dispose](): void {
     this.drain();
+  }
+
+  /** Streams that nobody will give back are taken back, counted, and said once. */
+  private sweep(): void {
+    const { wheel, log } = this.tools;
+    wheel.arm(this.sweepTimer, leaseSweepMs);
+    const cluster = this.lastCluster;
+    if (cluster === undefined) return;
+    let lost = 0;
+    let quiet = 0;
+    for (const pool of [...this.pools.values(), ...this.tied.all()]) {
+      const report = pool.sweep();
+      lost += report.lost;
+      quiet += report.quiet;
+    }
+    if (lost === 0 && quiet === 0) return;
+    const { counters, name } = cluster;
+    if (lost > 0 && counters.upstreamCxLeaseLost === 0)
+      log?.error("connections were lent and never given back", { code: "WF5030", cluster: name, lost });
+    if (quiet > 0 && counters.upstreamCxLeaseQuiet === 0)
+      log?.warn("connections are lent for an hour without a byte", { code: "WF5031", cluster: name, quiet });
+    counters.upstreamCxLeaseLost += lost;
+    counters.upstreamCxLeaseQuiet += quiet;
   }
 
   /** After a change of the cluster: pools whose transport it no longer has are given up. */
@@ -108,7 +159,7 @@ export class HostPools implements Disposable {
   }
 
   private keyOf(transport: UpstreamTransport): string {
-    if (transport.kind === "plaintext") return plaintextKey;
+    if (transport.kind === "plaintext" && transport.proxyProtocol === undefined) return plaintextKey;
     let key = this.transportKeys.get(transport);
     if (key === undefined) {
       key = JSON.stringify(transport);
@@ -118,10 +169,27 @@ export class HostPools implements Disposable {
   }
 }
 
+const offeredBy = (
+  transport: UpstreamTransport,
+  alpn: readonly string[] | undefined,
+  protocol: UpstreamProtocol,
+): readonly string[] => (transport.kind === "plaintext" ? noAlpn : (alpn ?? defaultAlpn(transport.alpn, protocol)));
+
 const defaultAlpn = (configured: readonly string[], protocol: UpstreamProtocol): readonly string[] => {
   if (configured.length > 0) return configured;
   if (protocol === "http1") return noAlpn;
   return protocol === "http2" ? ["h2"] : ["h2", "http/1.1"];
+};
+
+const anyHost = { hash: undefined };
+
+/** Readies a connection to the host that the next request may well go to, while the cluster has too few in all. */
+export const preconnectElsewhere = (tools: PoolTools, cluster: Cluster, protocol: UpstreamProtocol): void => {
+  const { load, preconnect, discovery } = cluster;
+  if (discovery.kind === "originalDst") return;
+  if ((load.requests + 1) * preconnect.predictiveRatio <= load.connections) return;
+  const host = cluster.pick(anyHost);
+  if (host !== undefined) poolsOf(host, tools).poolFor(cluster, host, protocol, undefined).prepare();
 };
 
 /** The pools of a host, made at first use. */

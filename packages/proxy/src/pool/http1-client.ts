@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
 import type { Connection, ConnectionHandler } from "@weft/net/tcp/connection";
-import { readBufferBytes } from "@weft/net/tcp/limits";
 import type { RequestHead, ResponseHead } from "@weft/protocols/http/head";
 import type { HeaderList } from "@weft/protocols/http/headers";
 import { chunkEnd, chunkStart, EncodeError, encodeLastChunk, encodeRequestHead } from "@weft/protocols/http1/encoder";
@@ -15,9 +14,8 @@ import type {
 } from "../http/streams.ts";
 import { WheelTimer } from "../timers/timer-wheel.ts";
 import type { Http1Pool } from "./http1-pool.ts";
+import type { Lease } from "./leases.ts";
 
-/** More than the socket's one read, so that what was read while paused always has room. */
-const decoderOptions = { limits: { heldBytesMax: 2 * readBufferBytes } };
 const discard: ClientStreamSink = {
   onInterim() {},
   onHead() {},
@@ -29,7 +27,7 @@ const discard: ClientStreamSink = {
 };
 
 /** One HTTP/1.1 connection to a host; carries one request at a time and goes back to its pool after it. */
-export class Http1Client implements ConnectionHandler, ResponseSink, ClientStream {
+export class Http1Client implements ConnectionHandler, ResponseSink, ClientStream, Lease {
   readonly protocol = "HTTP/1.1";
   readonly connection: Connection;
   /** Requests it has carried. */
@@ -39,6 +37,10 @@ export class Http1Client implements ConnectionHandler, ResponseSink, ClientStrea
   /** Takes no more requests; closes when the current one is over. */
   leaving = false;
   readonly timer: WheelTimer;
+  /** When it last became idle. */
+  idleSinceMs = 0;
+  /** How long the server keeps it idle, as it said last; -1 when it said nothing. */
+  idleSeconds = -1;
   /** Ends the connection's time. */
   readonly lifeTimer: WheelTimer;
   private readonly pool: Http1Pool;
@@ -52,11 +54,15 @@ export class Http1Client implements ConnectionHandler, ResponseSink, ClientStrea
   private keepAlive = true;
   private headSeen = false;
   private socketPaused = false;
+  /** Bytes are being decoded: the connection is given back only when there are none behind the response. */
+  private reading = false;
+  private releaseDue = false;
+  private toldSent = 0;
 
   constructor(pool: Http1Pool, connection: Connection) {
     this.pool = pool;
     this.connection = connection;
-    this.decoder = new ResponseDecoder(this, decoderOptions);
+    this.decoder = new ResponseDecoder(this);
     this.timer = new WheelTimer({ onTimer: () => pool.onClientTimer(this) }, 0);
     this.lifeTimer = new WheelTimer({ onTimer: () => pool.onClientOld(this) }, 0);
     connection.handler = this;
@@ -64,6 +70,20 @@ export class Http1Client implements ConnectionHandler, ResponseSink, ClientStrea
 
   get localAddress(): string {
     return `${this.connection.localHost}:${this.connection.localPort}`;
+  }
+
+  /** Lent to a request. */
+  get lent(): boolean {
+    return this.busy;
+  }
+  get held(): boolean {
+    return this.sink.holds?.(this) !== false;
+  }
+  get bytes(): number {
+    return this.connection.bytesIn + this.connection.bytesOut;
+  }
+  reclaim(): void {
+    this.cancel();
   }
 
   /** Lends the connection to one request. */
@@ -138,37 +158,46 @@ export class Http1Client implements ConnectionHandler, ResponseSink, ClientStrea
   }
 
   pauseBody(): void {
-    this.decoder.pause();
+    if (this.socketPaused || !this.connection.open) return;
+    this.socketPaused = true;
+    this.connection.pause();
   }
   resumeBody(): void {
-    if (this.socketPaused) {
-      this.socketPaused = false;
-      this.connection.resume();
-    }
-    this.decoder.resume();
+    if (!this.socketPaused) return;
+    this.socketPaused = false;
+    this.connection.resume();
+  }
+
+  /** Bytes written since it was last asked. */
+  takeSent(): number {
+    const { bytesOut } = this.connection;
+    const sent = bytesOut - this.toldSent;
+    this.toldSent = bytesOut;
+    return sent;
   }
 
   onRead(bytes: Buffer): void {
     this.pool.counters.upstreamCxRxBytesTotal += bytes.length;
+    this.reading = true;
     this.decoder.receive(bytes);
-    if (this.decoder.paused && !this.socketPaused && this.connection.open) {
-      this.socketPaused = true;
-      this.connection.pause();
-    }
+    this.reading = false;
+    if (!this.releaseDue) return;
+    this.releaseDue = false;
+    this.release();
   }
   onPeerEnd(): void {
     if (this.busy) this.decoder.finish();
     if (this.busy && this.tunnel) return;
     // A peer that ended while nothing was asked, or midway, is of no use any more.
     if (this.busy) this.broken("connection-termination", "");
-    else this.connection.destroy();
+    else this.pool.peerLeft(this);
   }
   onDrain(): void {
     if (this.busy) this.sink.onWritable();
   }
   onClose(error: NodeJS.ErrnoException | undefined): void {
-    this.timer.disarm();
-    this.lifeTimer.disarm();
+    this.timer.retire();
+    this.lifeTimer.retire();
     if (this.busy) {
       this.decoder.finish();
       if (this.busy) this.broken("connection-termination", error?.message ?? "");
@@ -181,6 +210,7 @@ export class Http1Client implements ConnectionHandler, ResponseSink, ClientStrea
   }
   onHead(head: ResponseHead, facts: ResponseFacts): void {
     this.keepAlive = facts.keepAlive;
+    this.idleSeconds = facts.idleSeconds;
     this.headSeen = true;
     if (this.tunnel && facts.bodyKind !== "tunnel") {
       // The upgrade was declined: what the client sends after this would be read as requests.
@@ -210,7 +240,14 @@ export class Http1Client implements ConnectionHandler, ResponseSink, ClientStrea
   }
   onError(error: Http1Error): void {
     if (!this.busy) {
+      this.pool.gone(this);
       this.connection.destroy();
+      return;
+    }
+    if (this.responseDone) {
+      // The response stands; what came behind it must not be read as the next one.
+      this.keepAlive = false;
+      this.release();
       return;
     }
     const cutEarly = error.reason === "closed-mid-message" && !this.headSeen;
@@ -238,6 +275,10 @@ export class Http1Client implements ConnectionHandler, ResponseSink, ClientStrea
 
   private release(): void {
     if (!this.busy || !this.responseDone) return;
+    if (this.reading) {
+      this.releaseDue = true;
+      return;
+    }
     this.busy = false;
     this.sink = discard;
     // A response that came before the whole request leaves a connection whose bytes nobody can place.
@@ -246,6 +287,8 @@ export class Http1Client implements ConnectionHandler, ResponseSink, ClientStrea
       this.connection.destroy();
       return;
     }
+    // Its last client may have paused it, and the whole response may have come all the same.
+    this.resumeBody();
     this.pool.release(this);
   }
 

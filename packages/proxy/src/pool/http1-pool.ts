@@ -3,17 +3,22 @@ import type { ClusterCounters } from "../clusters/cluster.ts";
 import type { UpstreamIdentities } from "../http/streams.ts";
 import { type HandOver, isHttp2Alpn } from "./hand-over.ts";
 import { Http1Client } from "./http1-client.ts";
-import { idlePerHostMax } from "./limits.ts";
-import { failureText, openUpstream, type UpstreamTarget } from "./open-upstream.ts";
+import { type LeaseReport, LeaseWatch } from "./leases.ts";
+import { idlePerHostMax, preconnectMost } from "./limits.ts";
+import { connectionLasted, failureText, openUpstream, type UpstreamTarget } from "./open-upstream.ts";
+import { PeerPatience } from "./peer-patience.ts";
 import type { PoolTools } from "./pool-tools.ts";
 import { type PoolWaiter, type StreamPool, WaiterQueue } from "./pool-waiter.ts";
 import {
   connectionClosed,
   connectionFailed,
+  connectionNotMade,
   connectionOpened,
   enterPending,
+  forceConnection,
   leavePending,
   mayConnect,
+  reserveConnection,
 } from "./upstream-slots.ts";
 
 /**
@@ -29,6 +34,8 @@ export class Http1Pool implements StreamPool {
   private connecting = 0;
   private draining = false;
   private readonly handOver: HandOver | undefined;
+  private readonly patience = new PeerPatience();
+  private readonly leases = new LeaseWatch();
 
   /** With `handOver` ALPN decides: connections that turn out to speak HTTP/2 go there. */
   constructor(tools: PoolTools, target: UpstreamTarget, handOver?: HandOver) {
@@ -54,10 +61,11 @@ export class Http1Pool implements StreamPool {
       client.timer.disarm();
       client.attach(waiter);
       waiter.onStream(client);
+      if (this.target.cluster.preconnect.perUpstreamRatio > 1) this.connectIfNeeded();
       return;
     }
     const { cluster } = this.target;
-    if (!enterPending(cluster)) {
+    if (!enterPending(cluster, this.target.host)) {
       waiter.onNoStream("overflow", "");
       return;
     }
@@ -66,7 +74,16 @@ export class Http1Pool implements StreamPool {
   }
 
   withdraw(waiter: PoolWaiter): void {
-    if (this.waiting.remove(waiter)) leavePending(this.target.cluster);
+    if (this.waiting.remove(waiter)) leavePending(this.target.cluster, this.target.host);
+  }
+
+  prepare(): void {
+    if (this.idle.length > 0 || this.connecting > 0 || this.draining) return;
+    if (reserveConnection(this.target.cluster)) this.connect();
+  }
+
+  sweep(): LeaseReport {
+    return this.leases.sweep([...this.all].filter(({ lent }) => lent));
   }
 
   drain(): void {
@@ -87,12 +104,12 @@ export class Http1Pool implements StreamPool {
 
   /** A request is over and its connection can take another. */
   release(client: Http1Client): void {
-    const { http } = this.target.cluster;
-    if (
-      client.leaving ||
-      this.draining ||
-      (http.maxRequestsPerConnection > 0 && client.requests >= http.maxRequestsPerConnection)
-    ) {
+    const { http, counters } = this.target.cluster;
+    counters.upstreamCxTxBytesTotal += client.takeSent();
+    const worn = http.maxRequestsPerConnection > 0 && client.requests >= http.maxRequestsPerConnection;
+    if (worn) counters.upstreamCxMaxRequests++;
+    if (client.leaving || this.draining || worn) {
+      client.leaving = true;
       client.connection.destroy();
       return;
     }
@@ -102,11 +119,33 @@ export class Http1Pool implements StreamPool {
       return;
     }
     if (this.idle.length >= idlePerHostMax) {
+      client.leaving = true;
       client.connection.destroy();
       return;
     }
+    this.rest(client, http.idleTimeoutMs);
+  }
+
+  /** Idle until the cluster's limit, or until just before its server would close it. */
+  private rest(client: Http1Client, idleTimeoutMs: number): void {
+    const { wheel } = this.tools;
+    const now = wheel.nowMs();
+    if (client.idleSeconds >= 0) this.patience.told(client.idleSeconds);
+    const restMs = this.patience.restMs(now);
+    client.idleSinceMs = now;
     this.idle.push(client);
-    if (http.idleTimeoutMs > 0) this.tools.wheel.arm(client.timer, http.idleTimeoutMs);
+    const idleMs = idleTimeoutMs > 0 ? Math.min(idleTimeoutMs, restMs) : restMs;
+    if (idleMs !== Number.POSITIVE_INFINITY) wheel.armAt(client.timer, now + idleMs);
+  }
+
+  /** The server ended a connection that carried nothing. */
+  peerLeft(client: Http1Client): void {
+    if (client.connected && !client.leaving && this.idle.includes(client)) {
+      const now = this.tools.wheel.nowMs();
+      this.patience.closedIdle(now - client.idleSinceMs, now);
+    }
+    client.leaving = true;
+    client.connection.destroy();
   }
 
   /** The connection is not to be given any more. */
@@ -120,7 +159,9 @@ export class Http1Pool implements StreamPool {
     if (!this.all.delete(client)) return;
     const { cluster, host } = this.target;
     connectionClosed(cluster, host);
+    cluster.counters.upstreamCxTxBytesTotal += client.takeSent();
     if (client.connected) {
+      connectionLasted(this.tools, cluster, client.connection);
       if (this.waiting.size > 0) this.connectIfNeeded();
       return;
     }
@@ -135,6 +176,11 @@ export class Http1Pool implements StreamPool {
   /** Either the connect timeout or the idle timeout, by the state it fires in. */
   onClientTimer(client: Http1Client): void {
     if (client.connected) {
+      const { counters, http } = this.target.cluster;
+      const idleMs = this.tools.wheel.nowMs() - client.idleSinceMs;
+      if (http.idleTimeoutMs > 0 && idleMs >= http.idleTimeoutMs) counters.upstreamCxIdleTimeout++;
+      else counters.upstreamCxPeerIdleRetired++;
+      client.leaving = true;
       client.connection.destroy();
       return;
     }
@@ -144,19 +190,32 @@ export class Http1Pool implements StreamPool {
   /** The connection has lived as long as it may: it goes after the request it carries. */
   onClientOld(client: Http1Client): void {
     client.leaving = true;
+    this.target.cluster.counters.upstreamCxMaxDurationReached++;
     if (this.idle.includes(client)) client.connection.destroy();
   }
 
   private connectIfNeeded(): void {
     const { cluster } = this.target;
-    while (this.connecting < this.waiting.size) {
-      if (!mayConnect(cluster)) {
+    for (let opened = 0; this.wants(opened); opened++) {
+      if (!reserveConnection(cluster)) {
         cluster.counters.upstreamCxOverflow++;
         // A host without any connection gets one all the same, or its requests would wait for nothing.
         if (this.all.size > 0) return;
+        forceConnection(cluster);
       }
       if (!this.connect()) return;
     }
+  }
+
+  /** As many as wait, and ahead of them what the ratio says of those in use. */
+  private wants(opened: number): boolean {
+    if (this.connecting < this.waiting.size) return true;
+    const ratio = this.target.cluster.preconnect.perUpstreamRatio;
+    if (ratio <= 1 || opened >= preconnectMost || this.draining) return false;
+    const spare = this.connecting + this.idle.length;
+    const busy = this.all.size - spare;
+    const { cluster } = this.target;
+    return (this.waiting.size + busy) * ratio > spare + busy && mayConnect(cluster);
   }
 
   private connect(): boolean {
@@ -168,6 +227,7 @@ export class Http1Pool implements StreamPool {
       this.onConnected(client, alpn);
     });
     if (typeof connection === "string") {
+      connectionNotMade(cluster);
       connectionFailed(cluster, false);
       this.failWaiting("connect-failure", `TLS_error:${connection}`);
       return false;
@@ -194,7 +254,9 @@ export class Http1Pool implements StreamPool {
   }
 
   private begin(client: Http1Client): void {
-    const { maxConnectionDurationMs = 0 } = this.target.cluster.http;
+    const { http, counters } = this.target.cluster;
+    const { maxConnectionDurationMs = 0 } = http;
+    counters.upstreamCxHttp1Total++;
     client.connected = true;
     if (maxConnectionDurationMs > 0) this.tools.wheel.arm(client.lifeTimer, maxConnectionDurationMs);
     // Also when draining: who waits was promised a connection.
@@ -205,7 +267,7 @@ export class Http1Pool implements StreamPool {
   }
 
   private give(client: Http1Client, waiter: PoolWaiter): void {
-    leavePending(this.target.cluster);
+    leavePending(this.target.cluster, this.target.host);
     client.timer.disarm();
     client.attach(waiter);
     waiter.onStream(client);
@@ -214,7 +276,7 @@ export class Http1Pool implements StreamPool {
   /** A connection that cannot be made fails every request that waits for this host, as Envoy does. */
   private failWaiting(how: "connect-failure" | "connect-timeout", detail: string): void {
     for (const waiter of this.waiting.takeAll()) {
-      leavePending(this.target.cluster);
+      leavePending(this.target.cluster, this.target.host);
       waiter.onNoStream(how, detail);
     }
   }

@@ -13,6 +13,7 @@ import {
   unprocessed,
 } from "../http/streams.ts";
 import { WheelTimer } from "../timers/timer-wheel.ts";
+import type { Lease } from "./leases.ts";
 import type { PoolTools } from "./pool-tools.ts";
 
 export interface Http2ClientOwner {
@@ -22,7 +23,7 @@ export interface Http2ClientOwner {
   onLeaving(client: Http2Client): void;
   onClosed(client: Http2Client, error: NodeJS.ErrnoException | undefined): void;
   onClientTimer(client: Http2Client): void;
-  onBytes(received: number): void;
+  onBytes(received: number, sent: number): void;
 }
 
 const codecTimer = 0;
@@ -46,6 +47,7 @@ export class Http2Client implements ConnectionHandler, Http2ClientSink, OutputSo
   private readonly streams = new Map<number, Http2ClientStream>();
   private readonly codecTimer: WheelTimer;
   private readonly streamsMax: number;
+  private toldSent = 0;
 
   constructor(owner: Http2ClientOwner, tools: PoolTools, connection: Connection, http: UpstreamHttp) {
     this.owner = owner;
@@ -89,6 +91,12 @@ export class Http2Client implements ConnectionHandler, Http2ClientSink, OutputSo
   get openStreams(): number {
     return this.streams.size;
   }
+  get leases(): Iterable<Lease> {
+    return this.streams.values();
+  }
+  get bytes(): number {
+    return this.connection.bytesIn + this.connection.bytesOut;
+  }
   get room(): number {
     if (this.leaving || !this.connected || this.codec.dead) return 0;
     return Math.min(this.codec.slots, this.streamsMax - this.streams.size);
@@ -117,7 +125,9 @@ export class Http2Client implements ConnectionHandler, Http2ClientSink, OutputSo
   }
 
   onRead(bytes: Buffer): void {
-    this.owner.onBytes(bytes.length);
+    const { bytesOut } = this.connection;
+    this.owner.onBytes(bytes.length, bytesOut - this.toldSent);
+    this.toldSent = bytesOut;
     this.codec.receive(bytes);
     if (!this.codecTimer.linked) this.watch();
   }
@@ -127,9 +137,9 @@ export class Http2Client implements ConnectionHandler, Http2ClientSink, OutputSo
   }
   onDrain(): void {}
   onClose(error: NodeJS.ErrnoException | undefined): void {
-    this.timer.disarm();
-    this.lifeTimer.disarm();
-    this.codecTimer.disarm();
+    this.timer.retire();
+    this.lifeTimer.retire();
+    this.codecTimer.retire();
     if (this.connected) this.codec.disconnected(error?.message ?? "connection closed");
     this.owner.onClosed(this, error);
   }
@@ -193,7 +203,7 @@ export class Http2Client implements ConnectionHandler, Http2ClientSink, OutputSo
 const lingerMs = 1000;
 
 /** One request on a shared connection. */
-export class Http2ClientStream implements ClientStream {
+export class Http2ClientStream implements ClientStream, Lease {
   readonly protocol = "HTTP/2";
   sink: ClientStreamSink;
   done = false;
@@ -202,6 +212,7 @@ export class Http2ClientStream implements ClientStream {
   private heldHead: RequestHead | undefined = undefined;
   private heldData: Buffer[] = [];
   private paused = false;
+  private upgrading = false;
   /** Body bytes taken but not yet given back to the peer's window. */
   private owed = 0;
 
@@ -213,12 +224,22 @@ export class Http2ClientStream implements ClientStream {
   get tls(): UpstreamIdentities | undefined {
     return this.client.tls;
   }
+  get held(): boolean {
+    return this.done || this.sink.holds?.(this) !== false;
+  }
+  get bytes(): number {
+    return this.client.bytes;
+  }
+  reclaim(): void {
+    this.cancel();
+  }
   get localAddress(): string {
     return `${this.client.connection.localHost}:${this.client.connection.localPort}`;
   }
 
   writeHead(head: RequestHead, body: RequestBody): boolean {
     const asked = body === "tunnel" && head.method !== "CONNECT" ? extendedConnect(head) : head;
+    this.upgrading = asked.protocol !== "";
     if (asked.protocol !== "" && !this.client.settled) {
       // Whether it takes extended CONNECT is in the SETTINGS that are still on their way.
       this.heldHead = asked;
@@ -279,6 +300,8 @@ export class Http2ClientStream implements ClientStream {
 
   onHead(head: ResponseHead, end: boolean): void {
     if (end) this.done = true;
+    // What HTTP/1 calls switching (RFC 8441 section 5); any other success of an HTTP/1 server declines the upgrade.
+    if (this.upgrading && head.status === 200) head.status = 101;
     this.sink.onHead(head, end);
   }
   onData(chunk: Buffer, end: boolean): void {

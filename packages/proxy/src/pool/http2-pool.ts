@@ -2,16 +2,19 @@ import type { Connection } from "@weft/net/tcp/connection";
 import type { UpstreamIdentities } from "../http/streams.ts";
 import { type HandOver, isHttp2Alpn } from "./hand-over.ts";
 import { Http2Client, type Http2ClientOwner } from "./http2-client.ts";
-import { failureText, openUpstream, type UpstreamTarget } from "./open-upstream.ts";
+import { type LeaseReport, LeaseWatch } from "./leases.ts";
+import { connectionLasted, failureText, openUpstream, type UpstreamTarget } from "./open-upstream.ts";
 import type { PoolTools } from "./pool-tools.ts";
 import { type PoolWaiter, type StreamPool, WaiterQueue } from "./pool-waiter.ts";
 import {
   connectionClosed,
   connectionFailed,
+  connectionNotMade,
   connectionOpened,
   enterPending,
+  forceConnection,
   leavePending,
-  mayConnect,
+  reserveConnection,
 } from "./upstream-slots.ts";
 
 /** HTTP/2 connections to one host, shared by requests; another is opened when the streams of all are used up. */
@@ -23,6 +26,7 @@ export class Http2Pool implements StreamPool, Http2ClientOwner {
   private connecting = 0;
   private draining = false;
   private readonly handOver: HandOver | undefined;
+  private readonly leases = new LeaseWatch();
 
   /** With `handOver` ALPN decides: connections that turn out to speak HTTP/1 go there. */
   constructor(tools: PoolTools, target: UpstreamTarget, handOver?: HandOver) {
@@ -43,9 +47,10 @@ export class Http2Pool implements StreamPool, Http2ClientOwner {
     const client = this.withRoom();
     if (client !== undefined) {
       this.give(client, waiter);
+      if (this.target.cluster.preconnect.perUpstreamRatio > 1) this.preconnect();
       return;
     }
-    if (!enterPending(this.target.cluster)) {
+    if (!enterPending(this.target.cluster, this.target.host)) {
       waiter.onNoStream("overflow", "");
       return;
     }
@@ -54,7 +59,15 @@ export class Http2Pool implements StreamPool, Http2ClientOwner {
   }
 
   withdraw(waiter: PoolWaiter): void {
-    if (this.waiting.remove(waiter)) leavePending(this.target.cluster);
+    if (this.waiting.remove(waiter)) leavePending(this.target.cluster, this.target.host);
+  }
+
+  prepare(): void {
+    if (this.clients.length === 0 && !this.draining && reserveConnection(this.target.cluster)) this.connect();
+  }
+
+  sweep(): LeaseReport {
+    return this.leases.sweep(this.clients.flatMap(({ leases }) => [...leases]));
   }
 
   drain(): void {
@@ -75,7 +88,7 @@ export class Http2Pool implements StreamPool, Http2ClientOwner {
     while (this.waiting.size > 0 && client.room > 0) {
       const waiter = this.waiting.shift();
       if (waiter === undefined) break;
-      leavePending(this.target.cluster);
+      leavePending(this.target.cluster, this.target.host);
       this.give(client, waiter);
     }
     this.restIfIdle(client);
@@ -92,6 +105,7 @@ export class Http2Pool implements StreamPool, Http2ClientOwner {
     const { cluster, host } = this.target;
     connectionClosed(cluster, host);
     if (client.connected) {
+      connectionLasted(this.tools, cluster, client.connection);
       if (this.waiting.size > 0) this.connectIfNeeded();
       return;
     }
@@ -107,11 +121,16 @@ export class Http2Pool implements StreamPool, Http2ClientOwner {
     if (!client.connected) {
       client.connection.destroy(Object.assign(new Error("connect timeout"), { code: connectTimedOut }));
     } else if (client.codec.dead) client.connection.destroy();
-    else if (client.openStreams === 0) client.leave();
+    else if (client.openStreams === 0) {
+      this.target.cluster.counters.upstreamCxIdleTimeout++;
+      client.leave();
+    }
   }
 
-  onBytes(received: number): void {
-    this.target.cluster.counters.upstreamCxRxBytesTotal += received;
+  onBytes(received: number, sent: number): void {
+    const { counters } = this.target.cluster;
+    counters.upstreamCxRxBytesTotal += received;
+    counters.upstreamCxTxBytesTotal += sent;
   }
 
   private withRoom(): Http2Client | undefined {
@@ -126,7 +145,23 @@ export class Http2Pool implements StreamPool, Http2ClientOwner {
     const { maxRequestsPerConnection } = this.target.cluster.http;
     client.timer.disarm();
     waiter.onStream(client.stream(waiter));
-    if (maxRequestsPerConnection > 0 && client.requests >= maxRequestsPerConnection) client.leave();
+    if (maxRequestsPerConnection > 0 && client.requests >= maxRequestsPerConnection) {
+      this.target.cluster.counters.upstreamCxMaxRequests++;
+      client.leave();
+    }
+  }
+
+  /** Another connection ahead of need, once the streams in use times the ratio are more than the present ones carry. */
+  private preconnect(): void {
+    const { cluster } = this.target;
+    if (this.connecting > 0 || this.draining || !reserveConnection(cluster)) return;
+    let room = 0;
+    let busy = 0;
+    for (const client of this.clients) {
+      room += client.room;
+      busy += client.openStreams;
+    }
+    if (busy * cluster.preconnect.perUpstreamRatio > room + busy) this.connect();
   }
 
   private restIfIdle(client: Http2Client): void {
@@ -138,12 +173,18 @@ export class Http2Pool implements StreamPool, Http2ClientOwner {
 
   /** One connection at a time: what it will carry is known only once the server has spoken. */
   private connectIfNeeded(): void {
-    const { cluster, host } = this.target;
+    const { cluster } = this.target;
     if (this.connecting > 0 || this.waiting.size === 0) return;
-    if (!mayConnect(cluster)) {
+    if (!reserveConnection(cluster)) {
       cluster.counters.upstreamCxOverflow++;
       if (this.clients.length > 0) return;
+      forceConnection(cluster);
     }
+    this.connect();
+  }
+
+  private connect(): void {
+    const { cluster, host } = this.target;
     let client: Http2Client | undefined;
     const connection = openUpstream(this.tools, this.target, (tls, alpn) => {
       if (client === undefined) return;
@@ -151,6 +192,7 @@ export class Http2Pool implements StreamPool, Http2ClientOwner {
       this.onConnected(client, alpn);
     });
     if (typeof connection === "string") {
+      connectionNotMade(cluster);
       connectionFailed(cluster, false);
       this.failWaiting("connect-failure", `TLS_error:${connection}`);
       return;
@@ -176,7 +218,9 @@ export class Http2Pool implements StreamPool, Http2ClientOwner {
   }
 
   private begin(client: Http2Client): void {
-    const { maxConnectionDurationMs = 0 } = this.target.cluster.http;
+    const { http, counters } = this.target.cluster;
+    const { maxConnectionDurationMs = 0 } = http;
+    counters.upstreamCxHttp2Total++;
     client.begin();
     if (maxConnectionDurationMs > 0) this.tools.wheel.arm(client.lifeTimer, maxConnectionDurationMs);
     this.onRoom(client);
@@ -186,7 +230,7 @@ export class Http2Pool implements StreamPool, Http2ClientOwner {
 
   private failWaiting(how: "connect-failure" | "connect-timeout", detail: string): void {
     for (const waiter of this.waiting.takeAll()) {
-      leavePending(this.target.cluster);
+      leavePending(this.target.cluster, this.target.host);
       waiter.onNoStream(how, detail);
     }
   }

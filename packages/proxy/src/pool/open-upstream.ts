@@ -1,9 +1,13 @@
 import { connectTcp } from "@weft/net/tcp/connect";
 import type { Connection } from "@weft/net/tcp/connection";
-import { connectTls } from "@weft/net/tls/client-tls";
+import { type ClientTlsOptions, connectTls, upgradeClient } from "@weft/net/tls/client-tls";
+import type { TlsPeer } from "@weft/net/tls/peer";
 import type { Cluster, UpstreamTransport } from "../clusters/cluster.ts";
 import type { Host } from "../clusters/host.ts";
+import type { DownstreamInfo } from "../http/exchange.ts";
 import type { UpstreamIdentities } from "../http/streams.ts";
+import { type UpstreamProxyProtocol, upstreamHeader } from "../proxy-protocol/upstream-header.ts";
+import { deadPeerProbeMs } from "./limits.ts";
 import { type PoolTools, refusePeer } from "./pool-tools.ts";
 
 export interface UpstreamTarget {
@@ -12,6 +16,8 @@ export interface UpstreamTarget {
   readonly transport: UpstreamTransport;
   /** What to offer by ALPN; empty for none. */
   readonly alpn: readonly string[];
+  /** Whose bytes it will carry, where a PROXY protocol header tells that. */
+  readonly downstream?: DownstreamInfo | undefined;
 }
 
 /** Told when a connection stands: whose it is, and what ALPN agreed on (empty for nothing). */
@@ -23,28 +29,73 @@ export type OnUpstream = (identities: UpstreamIdentities | undefined, alpn: stri
  */
 export const openUpstream = (
   tools: PoolTools,
-  { cluster, host, transport, alpn }: UpstreamTarget,
-  onConnected: OnUpstream,
+  { cluster, host, transport, alpn, downstream }: UpstreamTarget,
+  onUpstream: OnUpstream,
 ): Connection | string => {
-  const options = { keepAlive: cluster.tcpKeepalive, sourceAddress: cluster.sourceAddress };
+  const startMs = tools.wheel.nowMs();
+  const onConnected: OnUpstream = (identities, agreed) => {
+    cluster.times.connectTook(Math.round(tools.wheel.nowMs() - startMs));
+    if (identities !== undefined) cluster.counters.sslHandshake++;
+    onUpstream(identities, agreed);
+  };
+  const opened = (connection: Connection): Connection => {
+    connection.openedMs = startMs;
+    return connection;
+  };
+  const options = { keepAlive: cluster.tcpKeepalive ?? probing, sourceAddress: sourceFor(cluster, host) };
+  const { proxyProtocol } = transport;
   if (transport.kind === "plaintext") {
-    return connectTcp(tools.loop, host.target, options, () => onConnected(undefined, ""));
+    const connection = connectTcp(tools.loop, host.target, options, () => {
+      if (proxyProtocol !== undefined) writeHeader(connection, proxyProtocol, downstream);
+      onConnected(undefined, "");
+    });
+    return opened(connection);
   }
   const made = tools.clientContext(transport);
   if (made.kind === "missing") return made.reason;
-  return connectTls(
-    tools.loop,
-    host.target,
-    {
-      context: made.context,
-      sni: transport.sni,
-      alpn,
-      refuse: (peer) => refusePeer(transport, made.verifies, peer),
-      ...options,
-    },
-    (peer) => onConnected({ localUri: made.localUris[0] ?? "", peerUri: peer.names.uris[0] ?? "" }, peer.alpn),
-  );
+  const handshake: ClientTlsOptions = {
+    context: made.context,
+    sni: transport.sni,
+    alpn,
+    refuse: (peer) => refusePeer(transport, made.verifies, peer),
+  };
+  const onSecure = (peer: TlsPeer): void =>
+    onConnected({ localUri: made.localUris[0] ?? "", peerUri: peer.names.uris[0] ?? "" }, peer.alpn);
+  if (proxyProtocol === undefined) {
+    return opened(connectTls(tools.loop, host.target, { ...handshake, ...options }, onSecure));
+  }
+  const connection = connectTcp(tools.loop, host.target, options, () => {
+    writeHeader(connection, proxyProtocol, downstream);
+    upgradeClient(connection, handshake, onSecure);
+  });
+  return opened(connection);
 };
+
+/** As Envoy: the first source of the host's family, else the first. */
+const sourceFor = ({ sourceAddresses }: Cluster, { target }: Host): string | undefined => {
+  if (sourceAddresses.length < 2 || target.kind !== "ip") return sourceAddresses[0];
+  const six = target.host.includes(":");
+  return sourceAddresses.find((address) => address.includes(":") === six) ?? sourceAddresses[0];
+};
+
+const writeHeader = (
+  connection: Connection,
+  settings: UpstreamProxyProtocol,
+  downstream: DownstreamInfo | undefined,
+): void => {
+  const own = () => ({
+    source: { host: connection.localHost, port: connection.localPort },
+    destination: { host: connection.remoteHost, port: connection.remotePort },
+  });
+  connection.writeAhead(upstreamHeader(settings, downstream, own));
+};
+
+/** A connection that stood has closed: how long it lasted is recorded. */
+export const connectionLasted = ({ wheel }: PoolTools, cluster: Cluster, { openedMs }: Connection): void =>
+  cluster.times.connectionLasted(Math.round(wheel.nowMs() - openedMs));
+
+/** A host that vanished without a word is found out, also where nobody configured that. */
+const probing = { timeMs: deadPeerProbeMs };
 
 /** The reason a connection could not be made, as Envoy's transport failure reason reads. */
 export const failureText = (error: NodeJS.ErrnoException | undefined): string => {

@@ -1,3 +1,4 @@
+import type { Logger } from "@weft/core/world";
 import type { SocketLoop } from "@weft/net/tcp/socket-loop";
 import type { TlsPeer } from "@weft/net/tls/peer";
 import type { TlsContext } from "@weft/net/tls/tls-material";
@@ -21,6 +22,7 @@ export interface PoolTools {
   readonly loop: SocketLoop;
   readonly wheel: TimerWheel;
   readonly workspace: Http2Workspace;
+  readonly log?: Logger;
   /** The context of that transport with the secrets of now; cached until a secret changes. */
   readonly clientContext: (transport: UpstreamTls) => ClientContext;
 }

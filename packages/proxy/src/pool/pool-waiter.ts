@@ -1,4 +1,5 @@
 import type { ClientStream, ClientStreamSink, UpstreamBreak } from "../http/streams.ts";
+import type { LeaseReport } from "./leases.ts";
 import type { UpstreamTarget } from "./open-upstream.ts";
 
 /** Who asked a pool for a stream. It is told exactly once, maybe before `acquire` returns, unless it withdraws. */
@@ -13,6 +14,10 @@ export interface StreamPool {
   acquire(waiter: PoolWaiter): void;
   /** The waiter no longer wants a stream. */
   withdraw(waiter: PoolWaiter): void;
+  /** Opens a connection ahead of need where none is free and none on its way. */
+  prepare(): void;
+  /** Looks for streams that will never be given back. */
+  sweep(): LeaseReport;
   /** The cluster was compiled anew with the same transport: its limits hold from now on. */
   retarget(target: UpstreamTarget): void;
   /** Gives up idle connections; busy ones go when they are done. */

@@ -3,16 +3,24 @@ import type { ResponseHead } from "@weft/protocols/http/head";
 import { HeaderList } from "@weft/protocols/http/headers";
 import type { ClientStream, UpstreamIdentities } from "../http/streams.ts";
 import { WheelTimer } from "../timers/timer-wheel.ts";
+import { type Lease, type LeaseReport, LeaseWatch } from "./leases.ts";
 import { failureText, openUpstream, type UpstreamTarget } from "./open-upstream.ts";
 import type { PoolTools } from "./pool-tools.ts";
 import type { PoolWaiter, StreamPool } from "./pool-waiter.ts";
-import { connectionClosed, connectionFailed, connectionOpened, mayConnect } from "./upstream-slots.ts";
+import {
+  connectionClosed,
+  connectionFailed,
+  connectionNotMade,
+  connectionOpened,
+  reserveConnection,
+} from "./upstream-slots.ts";
 
 /** CONNECT ends here: each request gets a bare connection of its own to the host, and the answer 200 once it stands. */
 export class TunnelPool implements StreamPool {
   private readonly tools: PoolTools;
   private target: UpstreamTarget;
   private readonly open = new Map<PoolWaiter, TunnelStream>();
+  private readonly leases = new LeaseWatch();
 
   constructor(tools: PoolTools, target: UpstreamTarget) {
     this.tools = tools;
@@ -26,7 +34,7 @@ export class TunnelPool implements StreamPool {
   }
   acquire(waiter: PoolWaiter): void {
     const { cluster, host } = this.target;
-    if (!mayConnect(cluster)) {
+    if (!reserveConnection(cluster)) {
       cluster.counters.upstreamCxOverflow++;
       waiter.onNoStream("overflow", "");
       return;
@@ -35,6 +43,7 @@ export class TunnelPool implements StreamPool {
     let stream: TunnelStream | undefined;
     const connection = openUpstream(this.tools, target, (tls) => stream?.connected(tls));
     if (typeof connection === "string") {
+      connectionNotMade(cluster);
       connectionFailed(cluster, false);
       waiter.onNoStream("connect-failure", connection);
       return;
@@ -51,10 +60,14 @@ export class TunnelPool implements StreamPool {
   withdraw(waiter: PoolWaiter): void {
     this.open.get(waiter)?.cancel();
   }
+  prepare(): void {}
+  sweep(): LeaseReport {
+    return this.leases.sweep(this.open.values());
+  }
   drain(): void {}
 }
 
-class TunnelStream implements ClientStream, ConnectionHandler {
+class TunnelStream implements ClientStream, ConnectionHandler, Lease {
   readonly protocol = "HTTP/1.1";
   readonly timer: WheelTimer;
   tls: UpstreamIdentities | undefined = undefined;
@@ -82,6 +95,15 @@ class TunnelStream implements ClientStream, ConnectionHandler {
   }
   get localAddress(): string {
     return `${this.connection.localHost}:${this.connection.localPort}`;
+  }
+  get held(): boolean {
+    return !this.ready || this.waiter?.holds?.(this) !== false;
+  }
+  get bytes(): number {
+    return this.connection.bytesIn + this.connection.bytesOut;
+  }
+  reclaim(): void {
+    this.cancel();
   }
   connected(tls: UpstreamIdentities | undefined): void {
     this.tls = tls;

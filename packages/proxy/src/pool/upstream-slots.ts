@@ -1,3 +1,4 @@
+import { breakers } from "../clusters/circuit-load.ts";
 import type { Cluster } from "../clusters/cluster.ts";
 import type { Host } from "../clusters/host.ts";
 
@@ -5,8 +6,17 @@ import type { Host } from "../clusters/host.ts";
 
 export const mayConnect = (cluster: Cluster): boolean => cluster.load.connections < cluster.limits.maxConnections;
 
+/** False when the connection limit is reached. What was reserved is opened, or given back by `connectionNotMade`. */
+export const reserveConnection = (cluster: Cluster): boolean =>
+  cluster.load.take(breakers.connections, cluster.limits.maxConnections);
+
+/** The same beyond the limit. */
+export const forceConnection = (cluster: Cluster): void => cluster.load.force(breakers.connections);
+
+export const connectionNotMade = (cluster: Cluster): void => cluster.load.give(breakers.connections);
+
+/** What was reserved is in use. */
 export const connectionOpened = (cluster: Cluster, host: Host): void => {
-  cluster.load.connections++;
   cluster.counters.upstreamCxTotal++;
   cluster.counters.upstreamCxActive++;
   host.stats.cxTotal++;
@@ -14,7 +24,7 @@ export const connectionOpened = (cluster: Cluster, host: Host): void => {
 };
 
 export const connectionClosed = (cluster: Cluster, host: Host): void => {
-  cluster.load.connections--;
+  cluster.load.give(breakers.connections);
   cluster.counters.upstreamCxActive--;
   cluster.counters.upstreamCxDestroy++;
   host.stats.cxActive--;
@@ -26,18 +36,19 @@ export const connectionFailed = (cluster: Cluster, timedOut: boolean): void => {
 };
 
 /** False when the pending limit is reached: the request overflows. */
-export const enterPending = (cluster: Cluster): boolean => {
-  if (cluster.load.pendingRequests >= cluster.limits.maxPendingRequests) {
+export const enterPending = (cluster: Cluster, host: Host): boolean => {
+  if (!cluster.load.take(breakers.pendingRequests, cluster.limits.maxPendingRequests)) {
     cluster.counters.upstreamRqPendingOverflow++;
     return false;
   }
-  cluster.load.pendingRequests++;
   cluster.counters.upstreamRqPendingTotal++;
   cluster.counters.upstreamRqPendingActive++;
+  host.stats.rqPendingActive++;
   return true;
 };
 
-export const leavePending = (cluster: Cluster): void => {
-  cluster.load.pendingRequests--;
+export const leavePending = (cluster: Cluster, host: Host): void => {
+  cluster.load.give(breakers.pendingRequests);
   cluster.counters.upstreamRqPendingActive--;
+  host.stats.rqPendingActive--;
 };

@@ -41,6 +41,8 @@ export interface ForwardAction {
   readonly timeoutMs: number;
   /** With what `x-envoy-upstream-rq-timeout-ms` and `grpc-timeout` say. Ask before `rewrite`, which removes them. */
   readonly timeoutFor: (request: RequestHead) => number;
+  /** The deadlines of gRPC calls hold, so each try is told in `grpc-timeout` what is left for it. */
+  readonly tellsGrpcTimeout?: boolean;
   readonly idleTimeoutMs: number | undefined;
   readonly maxStreamDurationMs: number | undefined;
   /** The configured policy; `undefined` also when it depends on the request. */

@@ -29,6 +29,7 @@ interface Timeouts {
   readonly idleTimeoutMs: number | undefined;
   readonly maxStreamDurationMs: number | undefined;
   readonly timeoutFor: (request: RequestHead) => number;
+  readonly tellsGrpcTimeout: boolean;
 }
 
 /** A gRPC deadline, shortened by the offset and capped; a cap of 0 is none, and so is a deadline of 0. */
@@ -61,6 +62,7 @@ export const compileTimeouts = (json: RouteActionJson, at: string): Timeouts => 
     timeoutMs,
     idleTimeoutMs: durationMs(json.idleTimeout, member(at, "idleTimeout")),
     maxStreamDurationMs: durationMs(stream?.maxStreamDuration, member(streamAt, "maxStreamDuration")),
+    tellsGrpcTimeout: grpcCapMs !== undefined,
     timeoutFor: (request) => {
       const base =
         grpcCapMs !== undefined && isGrpcRequest(request) ? grpcDeadline(request, grpcCapMs, grpcOffsetMs) : timeoutMs;

@@ -3,7 +3,7 @@ import type { Logger } from "@weft/core/world";
 import type { ResolveName } from "@weft/net/dns";
 import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
 import type { ClusterLoadAssignmentJson } from "@weft/xds/gen/envoy/config/endpoint/v3/endpoint";
-import { type CompiledCluster, compileCluster } from "../clusters/compile-cluster.ts";
+import { type CompiledCluster, prepareCluster } from "../clusters/compile-cluster.ts";
 import { compileAssignment } from "../clusters/endpoints.ts";
 import type { Host } from "../clusters/host.ts";
 import type { CompileTools } from "../compile/tools.ts";
@@ -42,17 +42,18 @@ export class ClusterTable {
     return [...this.clusters.values()];
   }
 
-  /** Throws ConfigError for one that cannot be taken; touches nothing. */
-  check(json: ClusterJson): void {
-    compileCluster(json, undefined, this.tools);
+  /** Throws ConfigError for one that cannot be taken; what it gives back puts it in force. Touches nothing. */
+  prepare(name: string, json: ClusterJson): () => void {
+    const make = prepareCluster(json, this.tools);
+    return () => this.put(name, make);
   }
   checkEndpoints(json: ClusterLoadAssignmentJson): void {
     compileAssignment(json, "");
   }
 
-  set(name: string, json: ClusterJson): void {
+  private put(name: string, make: ReturnType<typeof prepareCluster>): void {
     const previous = this.clusters.get(name);
-    const cluster = compileCluster(json, previous, this.tools);
+    const cluster = make(previous);
     this.stopUpkeep(name);
     if (previous !== undefined) this.dropTaker(serviceName(previous), name);
     this.clusters.set(name, cluster);
@@ -70,6 +71,7 @@ export class ClusterTable {
     this.stopUpkeep(name);
     this.clusters.delete(name);
     this.dropTaker(serviceName(cluster), name);
+    cluster.release();
     for (const host of cluster.hosts()) host.removed = true;
     drainHosts(cluster.hosts());
   }

@@ -1,15 +1,18 @@
 import { randomUUID } from "node:crypto";
-import type { SocketAddress } from "@weft/core/address";
 import { ConfigError } from "@weft/core/config-error";
-import type { Clock, Logger, Random, SetTimer } from "@weft/core/world";
+import { type Clock, type Logger, type Random, type SetTimer, scopedLog } from "@weft/core/world";
 import { type ResolveName, resolveName } from "@weft/net/dns";
-import { LineFiles } from "@weft/net/line-files";
+import { type LineCounts, LineFiles } from "@weft/net/line-files";
+import { giveBackMemory } from "@weft/net/process/give-back-memory";
+import { memoryInUse } from "@weft/net/process/process-limits";
 import { readText } from "@weft/net/read-text";
+import { listenTcp, type OpenListener } from "@weft/net/tcp/accept";
 import { SocketLoop } from "@weft/net/tcp/socket-loop";
 import { systemRoots } from "@weft/net/tls/tls-material";
 import { Http2Workspace } from "@weft/protocols/http2/workspace";
 import type { RouteConfigurationJson } from "@weft/xds/gen/envoy/config/route/v3/route";
 import type { CompiledCluster } from "../clusters/compile-cluster.ts";
+import type { CountsSource } from "../clusters/counts.ts";
 import type { ProxyNode } from "../filters/http/filter.ts";
 import { dateSource } from "../http/date.ts";
 import { ExchangePool } from "../http/exchange-pool.ts";
@@ -20,13 +23,24 @@ import { Http2ServerStreams } from "../http/http2-server-stream.ts";
 import { ActiveListener, type ListenerRuntime } from "../listeners/active-listener.ts";
 import { compileListener } from "../listeners/compile-listener.ts";
 import type { TerminalTools } from "../listeners/compile-terminal.ts";
+import { DestinationTable } from "../listeners/destination-table.ts";
+import { HandshakePacer, handshakesPerSecond } from "../listeners/handshake-pacer.ts";
 import type { LogSink } from "../observe/access-log.ts";
 import type { Stats } from "../observe/stats.ts";
+import { downstreamConnectionsMax } from "../overload/limits.ts";
+import { Overload } from "../overload/overload.ts";
+import type { OverloadSettings } from "../overload/overload-settings.ts";
 import type { PoolTools } from "../pool/pool-tools.ts";
 import { compileRouteTable } from "../routing/route-table.ts";
 import { TimerWheel } from "../timers/timer-wheel.ts";
 import { ClusterTable } from "./cluster-table.ts";
-import type { DataPlane, Rejection, ResourceChange } from "./data-plane.ts";
+import {
+  changeKey,
+  type PreparedBatch,
+  type Rejection,
+  type ResourceChange,
+  type SteppedDataPlane,
+} from "./data-plane.ts";
 import { Secrets } from "./secrets.ts";
 
 /** What a data plane needs of the world; what is optional has the real thing as its default. */
@@ -41,16 +55,36 @@ export interface DataPlaneTools {
   readonly uuid?: () => string;
   readonly readText?: (path: string) => string;
   readonly logSink?: LogSink;
-  /** Several processes or threads may share the listeners' ports. */
-  readonly reusePort?: boolean;
+  /** Opens the listeners' sockets. */
+  readonly listen?: OpenListener;
+  /** Where counts are kept; objects of this thread when absent. */
+  readonly counts?: CountsSource;
+  /** Shows how many connections a listener has to whoever may read it. */
+  readonly connectionGauge?: ListenerRuntime["connectionGauge"];
+  /** False: this thread only judges what others are to serve. It knows clusters, and has no listeners, routes or secrets. */
+  readonly serves?: boolean;
+  /** When to refuse work, and this thread's share of the process's memory, where that is bounded. */
+  readonly overload?: {
+    readonly settings: OverloadSettings;
+    readonly memoryLimitBytes: number | undefined;
+    readonly threads?: number;
+  };
   /** False: 'data' events instead of the shared read buffer. */
   readonly useReadBuffer?: boolean;
 }
 
-/** A data plane on this thread, with nothing configured yet. */
-export const createDataPlane = (tools: DataPlaneTools): DataPlane => new Plane(tools);
+/** Without settings nothing is measured and no more than the number of connections is bounded. */
+const unbounded: OverloadSettings = {
+  refreshMs: 1000,
+  resources: [],
+  triggers: new Map(),
+  connectionsMax: downstreamConnectionsMax,
+};
 
-class Plane implements DataPlane {
+/** A data plane on this thread, with nothing configured yet. */
+export const createDataPlane = (tools: DataPlaneTools): SteppedDataPlane => new Plane(tools);
+
+class Plane implements SteppedDataPlane {
   private readonly tools: DataPlaneTools;
   private readonly wheel: TimerWheel;
   private readonly secrets: Secrets;
@@ -58,24 +92,46 @@ class Plane implements DataPlane {
   private readonly routes = new Map<string, RouteSource>();
   private readonly active = new Map<string, ActiveListener>();
   private readonly leaving = new Set<ActiveListener>();
+  private readonly destinations = new DestinationTable(() => this.active.values());
   private readonly terminals: TerminalTools;
   private readonly listenerRuntime: ListenerRuntime;
-  private readonly lines = new LineFiles();
+  private readonly lines: LineFiles;
+  private readonly overload: Overload;
   private draining = false;
 
   constructor(tools: DataPlaneTools) {
     this.tools = tools;
     const { clock, random, setTimer, stats, node, log } = tools;
     this.wheel = new TimerWheel(clock, setTimer);
+    this.lines = new LineFiles(lineCounts(stats));
     const { wheel } = this;
+    this.overload = new Overload(tools.overload?.settings ?? unbounded, {
+      clock,
+      random,
+      setTimer,
+      stats,
+      memory: () => ({ ...memoryInUse(), limitBytes: tools.overload?.memoryLimitBytes }),
+      threads: tools.overload?.threads ?? 1,
+      shrink: giveBackMemory,
+    });
     const loop = new SocketLoop({ useReadBuffer: tools.useReadBuffer ?? true });
     this.secrets = new Secrets({ readText: tools.readText ?? readText, systemRoots });
-    this.clusterTable = new ClusterTable({ clock, random, wheel, log, resolve: tools.resolve ?? resolveName });
+    this.clusterTable = new ClusterTable({
+      clock,
+      random,
+      wheel,
+      log: scopedLog(log, "dns"),
+      resolve: tools.resolve ?? resolveName,
+      histogram: (name) => stats.histogram(name),
+      checkKeyFiles: (input, at) => this.secrets.checkFiles(input, at),
+      ...(tools.counts ? { counts: tools.counts } : {}),
+    });
     const cluster = (name: string): CompiledCluster | undefined => this.clusterTable.get(name);
     const pools: PoolTools = {
       loop,
       wheel,
       workspace: new Http2Workspace(),
+      log: scopedLog(log, "pool"),
       clientContext: (transport) => this.secrets.context(transport),
     };
     const originalHost = (each: { readonly name: string }, address: string) =>
@@ -91,6 +147,8 @@ class Plane implements DataPlane {
       exchanges: new ExchangePool(),
       http2Streams: new Http2ServerStreams(),
       date: dateSource(clock),
+      log: scopedLog(log, "http"),
+      overload: this.overload,
     };
     this.terminals = {
       http,
@@ -99,34 +157,59 @@ class Plane implements DataPlane {
       setTimer,
       logs: { clock, random, sink: tools.logSink ?? this.lines.write },
       routeSource: (name) => this.routeSource(name),
+      checkKeyFiles: (input, at) => this.secrets.checkFiles(input, at),
       tcp: { clock, random, wheel, pools, cluster, originalHost },
     };
     this.listenerRuntime = {
+      log: scopedLog(log, "tls"),
+      overload: this.overload,
       loop,
+      setTimer,
       wheel,
+      handshakes: new HandshakePacer(wheel, stats, handshakesPerSecond(node)),
       context: (input) => this.secrets.context(input),
-      reusePort: tools.reusePort === true,
-      handOver: (destination, from) => this.listenerFor(destination, from),
+      listen: tools.listen ?? listenTcp,
+      connectionGauge: tools.connectionGauge,
+      handOver: (destination, from) => this.destinations.find(destination, from),
+    };
+  }
+
+  *prepare(changes: readonly ResourceChange[]): Generator<undefined, PreparedBatch> {
+    const rejections: Rejection[] = [];
+    const steps: (readonly [key: string, put: () => void])[] = [];
+    const inOrder = [...changes].sort((a, b) => rank(a) - rank(b));
+    for (const change of inOrder) {
+      const step = this.attempt(change, () => this.compile(change));
+      if (typeof step === "function") steps.push([changeKey(change), step]);
+      else rejections.push(step);
+      yield;
+    }
+    return {
+      rejections,
+      commit: (except) => {
+        for (const [key, put] of steps) if (!except?.has(key)) put();
+      },
     };
   }
 
   apply(changes: readonly ResourceChange[]): readonly Rejection[] {
-    const rejections: Rejection[] = [];
-    const steps: (() => void)[] = [];
-    const inOrder = [...changes].sort((a, b) => rank(a) - rank(b));
-    for (const change of inOrder) {
-      const step = this.attempt(change, () => this.prepare(change));
-      if (typeof step === "function") steps.push(step);
-      else rejections.push(step);
+    const work = this.prepare(changes);
+    for (;;) {
+      const { done, value } = work.next();
+      if (!done) continue;
+      // Nothing but memory is touched here, so all of it takes effect before any request is looked at.
+      value.commit();
+      return value.rejections;
     }
-    // Nothing but memory is touched from here on, so all of it takes effect before any request is looked at.
-    for (const step of steps) step();
-    return rejections;
   }
 
   check(change: ResourceChange): Rejection | undefined {
-    const result = this.attempt(change, () => this.prepare(change));
+    const result = this.attempt(change, () => this.compile(change));
     return typeof result === "function" ? undefined : result;
+  }
+
+  inForce(): undefined {
+    return undefined;
   }
 
   listeners() {
@@ -134,6 +217,9 @@ class Plane implements DataPlane {
   }
   clusters() {
     return this.clusterTable.list();
+  }
+  reopenLogs(): void {
+    this.lines.reopen();
   }
 
   async settled(): Promise<void> {
@@ -156,18 +242,18 @@ class Plane implements DataPlane {
     this.clusterTable.close();
     await Promise.all(all.map((listener) => listener.gone()));
     this.wheel.close();
+    this.overload[Symbol.dispose]();
     this.lines.flush();
   }
 
   /** Compiles the change; what it gives back puts it into effect and cannot fail. */
-  private prepare(change: ResourceChange): () => void {
+  private compile(change: ResourceChange): () => void {
     const { name } = change;
     switch (change.kind) {
       case "cluster": {
         const { json } = change;
         if (json === undefined) return () => this.clusterTable.delete(name);
-        this.clusterTable.check(json);
-        return () => this.clusterTable.set(name, json);
+        return this.clusterTable.prepare(name, json);
       }
       case "endpoints": {
         const { json } = change;
@@ -179,10 +265,12 @@ class Plane implements DataPlane {
       case "listener": {
         if (change.json === undefined) return () => this.removeListener(name);
         const compiled = compileListener(change.json, this.terminals);
+        if (this.tools.serves === false) return nothing;
         return () => this.putListener(name, compiled);
       }
       case "secret": {
         const secret = change.json === undefined ? undefined : this.secrets.compile(change.json);
+        if (this.tools.serves === false) return nothing;
         return () => this.secrets.set(name, secret);
       }
     }
@@ -191,6 +279,7 @@ class Plane implements DataPlane {
   private prepareRoute(name: string, json: RouteConfigurationJson | undefined): () => void {
     const { clock, random } = this.tools;
     const table = json === undefined ? undefined : compileRouteTable(json, { clock, random });
+    if (this.tools.serves === false) return nothing;
     return () => {
       this.routeSource(name).table = table;
     };
@@ -219,6 +308,7 @@ class Plane implements DataPlane {
 
   private putListener(name: string, compiled: ReturnType<typeof compileListener>): void {
     const before = this.active.get(name);
+    this.destinations.changed();
     if (before !== undefined) {
       before.update(compiled);
       return;
@@ -232,25 +322,23 @@ class Plane implements DataPlane {
     const listener = this.active.get(name);
     if (listener === undefined) return;
     this.active.delete(name);
+    this.destinations.changed();
     this.leaving.add(listener);
     listener.drain();
     void listener.gone().then(() => this.leaving.delete(listener));
   }
-
-  /** As Envoy: the listener of that very address, else the one of its port on any address. */
-  private listenerFor(destination: SocketAddress, from: ActiveListener): ActiveListener | undefined {
-    let wildcard: ActiveListener | undefined;
-    for (const listener of this.active.values()) {
-      if (listener === from) continue;
-      for (const { host, port } of listener.config.addresses) {
-        if (port !== destination.port) continue;
-        if (host === destination.host) return listener;
-        if (host === "0.0.0.0" || host === "::") wildcard ??= listener;
-      }
-    }
-    return wildcard;
-  }
 }
+
+const nothing = (): void => {};
+
+/** Under Envoy's names for what it writes to files; lines that were lost are ours to name. */
+const lineCounts = (stats: Stats): LineCounts => ({
+  lines: stats.counter("filesystem.write_buffered"),
+  dropped: stats.counter("filesystem.lines_dropped"),
+  writes: stats.counter("filesystem.write_completed"),
+  failedWrites: stats.counter("filesystem.write_failed"),
+  failedReopens: stats.counter("filesystem.reopen_failed"),
+});
 
 /** Make before break: what others name comes first, removals of it last. */
 const order = ["secret", "cluster", "endpoints", "route", "listener"] as const;

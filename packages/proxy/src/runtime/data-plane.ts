@@ -20,17 +20,39 @@ export interface Rejection {
  * except that connections of a removed listener or host drain.
  */
 export interface DataPlane {
+  /** Says at once what is refused; the rest serves at once or, with several threads, as soon as `inForce` resolves. */
   apply(changes: readonly ResourceChange[]): readonly Rejection[];
   /** Compiles without taking effect, for a static configuration check and for NACKs ahead of warming. */
   check(change: ResourceChange): Rejection | undefined;
   listeners(): readonly ListenerState[];
   clusters(): readonly Cluster[];
+  /** Access log files are opened by their paths anew, as after they were moved away. */
+  reopenLogs(): void;
+  /** Resolves when all that was applied so far serves everywhere; `undefined` when it does already. */
+  inForce(): Promise<void> | undefined;
   /** Resolves when every listener has bound or failed to. */
   settled(): Promise<void>;
   /** Stops accepting, tells clients to leave (Connection: close, GOAWAY), resolves when idle or after `timeoutMs`. */
   drain(timeoutMs: number): Promise<void>;
   close(): Promise<void>;
 }
+
+/** A batch compiled and not yet in force. */
+export interface PreparedBatch {
+  readonly rejections: readonly Rejection[];
+  /** Puts all of it in force at once, but for the resources of these keys. Touches nothing but memory; cannot fail. */
+  commit(except?: ReadonlySet<string>): void;
+}
+
+/** A data plane whose batches are compiled step by step, so that requests may be served in between. */
+export interface SteppedDataPlane extends DataPlane {
+  /** Compiles one resource a step, touching nothing. */
+  prepare(changes: readonly ResourceChange[]): Generator<undefined, PreparedBatch>;
+}
+
+/** Tells the resources of a batch apart. */
+export const changeKey = ({ kind, name }: { readonly kind: ResourceKind; readonly name: string }): string =>
+  `${kind} ${name}`;
 
 export interface ListenerState {
   readonly name: string;

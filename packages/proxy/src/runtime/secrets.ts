@@ -13,6 +13,8 @@ export interface ContextInput {
   readonly minVersion: TlsMaterial["minVersion"];
   readonly maxVersion: TlsMaterial["maxVersion"];
   readonly ciphers: readonly string[];
+  readonly curves?: readonly string[];
+  readonly signatures?: readonly string[];
 }
 
 export type BuiltContext =
@@ -84,6 +86,18 @@ export class Secrets {
     return built;
   }
 
+  /** Throws ConfigError for files that cannot be read or used now; secrets by name may come later. */
+  checkFiles({ certificate, trust }: ContextInput, at: string): void {
+    for (const source of [certificate, trust]) {
+      if (source === undefined || (source.kind === "named" && !source.name.startsWith("file:"))) continue;
+      try {
+        this.prove(this.read(source), at);
+      } catch (error) {
+        throw error instanceof ConfigError ? error : new ConfigError(at, (error as Error).message);
+      }
+    }
+  }
+
   private build(input: ContextInput): BuiltContext {
     const certificate = this.find(input.certificate);
     if (typeof certificate === "string") return { kind: "missing", reason: certificate };
@@ -93,7 +107,7 @@ export class Secrets {
     if (input.certificate && !(certificate?.certificatePem && certificate.keyPem))
       return { kind: "missing", reason: "the secret named for our certificate has no certificate and key" };
     if (input.trust && !trust?.rootsPem) return { kind: "missing", reason: "the secret named for roots has no roots" };
-    const { minVersion, maxVersion, ciphers } = input;
+    const { minVersion, maxVersion, ciphers, curves = [], signatures = [] } = input;
     const material: TlsMaterial = {
       certificatePem: certificate?.certificatePem,
       keyPem: certificate?.keyPem,
@@ -101,6 +115,8 @@ export class Secrets {
       minVersion,
       maxVersion,
       ciphers,
+      curves,
+      signatures,
     };
     try {
       return {
@@ -131,8 +147,17 @@ export class Secrets {
     if (source.kind === "inline") return source;
     if (source.name === "system") return { rootsPem: this.tools.systemRoots() };
     const [first = "", key] = source.name.slice("file:".length).split(",");
-    if (key === undefined) return { rootsPem: this.tools.readText(first) };
+    if (key === undefined) return { rootsPem: this.readRoots(first) };
     return { certificatePem: this.tools.readText(first), keyPem: this.tools.readText(key) };
+  }
+
+  private readRoots(path: string): string {
+    try {
+      return this.tools.readText(path);
+    } catch (error) {
+      if (path === distributionRoots) return this.tools.systemRoots();
+      throw error;
+    }
   }
 
   private prove({ certificatePem, keyPem, rootsPem }: Secret, at: string): void {
@@ -150,5 +175,8 @@ export class Secrets {
     }
   }
 }
+
+/** Where Linux distributions keep the roots of the web; other systems, and small images, have them elsewhere or not. */
+const distributionRoots = "/etc/ssl/certs/ca-certificates.crt";
 
 const isRead = (name: string): boolean => name === "system" || name.startsWith("file:");

@@ -16,7 +16,25 @@ export interface TcpProxySettings {
   readonly connectAttempts: number;
   readonly log: ((tcp: TcpExchange) => void) | undefined;
   readonly observers: readonly TcpObserver[];
-  readonly counters: { readonly connections: Counter; readonly active: Gauge; readonly noRoute: Counter };
+  /** Of the process: connections made while it was not known yet whether the client's bytes would need one. */
+  readonly earlyDials: {
+    readonly made: Counter;
+    readonly used: Counter;
+    readonly unused: Counter;
+    readonly failed: Counter;
+  };
+  readonly counters: TcpCounters;
+}
+
+export interface TcpCounters {
+  readonly connections: Counter;
+  readonly active: Gauge;
+  readonly noRoute: Counter;
+  /** Bytes from the client, and to it. */
+  readonly received: Counter;
+  readonly sent: Counter;
+  readonly idleTimeouts: Counter;
+  readonly maxDurations: Counter;
 }
 
 /** Who counts connections: `istio.stats` in a chain of network filters. */
@@ -58,10 +76,20 @@ export const compileTcpProxy = (
     connectAttempts: Math.max(1, unsigned(json.maxConnectAttempts ?? undefined, "maxConnectAttempts") ?? 1),
     log: compileAccessLog(json.accessLog, "accessLog", logs)?.tcp,
     observers,
+    earlyDials: {
+      made: stats.counter("tcp.early_dial.made"),
+      used: stats.counter("tcp.early_dial.used"),
+      unused: stats.counter("tcp.early_dial.unused"),
+      failed: stats.counter("tcp.early_dial.failed"),
+    },
     counters: {
       connections: stats.counter(`${prefix}.downstream_cx_total`),
       active: stats.gauge(`${prefix}.downstream_cx_active`),
       noRoute: stats.counter(`${prefix}.downstream_cx_no_route`),
+      received: stats.counter(`${prefix}.downstream_cx_rx_bytes_total`),
+      sent: stats.counter(`${prefix}.downstream_cx_tx_bytes_total`),
+      idleTimeouts: stats.counter(`${prefix}.idle_timeout`),
+      maxDurations: stats.counter(`${prefix}.max_downstream_connection_duration`),
     },
   };
 };

@@ -8,11 +8,11 @@ import type { ServedConnection } from "../http/server-connection.ts";
 import type { UpstreamIdentities } from "../http/streams.ts";
 import { withFlag } from "../observe/response-flags.ts";
 import type { TcpExchange } from "../observe/tcp-exchange.ts";
-import { failureText, openUpstream } from "../pool/open-upstream.ts";
 import type { PoolTools } from "../pool/pool-tools.ts";
-import { connectionClosed, connectionFailed, connectionOpened, mayConnect } from "../pool/upstream-slots.ts";
+import { reserveConnection } from "../pool/upstream-slots.ts";
 import { type TimerWheel, WheelTimer } from "../timers/timer-wheel.ts";
 import type { TcpProxySettings } from "./compile-tcp-proxy.ts";
+import { type DialOwner, TcpDial } from "./tcp-dial.ts";
 
 export interface TcpTools {
   readonly clock: Clock;
@@ -27,15 +27,22 @@ export interface TcpTools {
 /** Bytes read from the client before there is an upstream to send them to; then it is paused. */
 const earlyBytesMax = 256 * 1024;
 const idleKind = 0;
-const connectKind = 1;
 const durationKind = 2;
 const progressKind = 3;
 /** How often a long connection's bytes are added to the metrics, as Istio does. */
 const progressMs = 5_000;
 const noHash = { hash: undefined };
 
+/** The host that a connection for bare bytes goes to. */
+export const pickHost = (tools: TcpTools, cluster: Cluster, downstream: DownstreamInfo): Host | undefined => {
+  if (cluster.discovery.kind !== "originalDst") return cluster.pick(noHash);
+  // A connection that was not redirected has nowhere to go but here, which would be a loop.
+  const { originalDestination } = downstream;
+  return originalDestination && tools.originalHost(cluster, formatAddress(originalDestination));
+};
+
 /** One client connection and its upstream one, joined: bytes, ends and resets of each side go to the other. */
-export class TcpProxy implements ConnectionHandler, ServedConnection, TcpExchange {
+export class TcpProxy implements ConnectionHandler, DialOwner, ServedConnection, TcpExchange {
   cluster: Cluster | undefined = undefined;
   host: Host | undefined = undefined;
   readonly startMs: number;
@@ -54,8 +61,7 @@ export class TcpProxy implements ConnectionHandler, ServedConnection, TcpExchang
   private readonly settings: TcpProxySettings;
   private readonly client: Connection;
   private readonly onGone: () => void;
-  private server: Connection | undefined = undefined;
-  private serverReady = false;
+  private server: TcpDial | undefined = undefined;
   private early: Buffer[] = [];
   private earlyBytes = 0;
   private clientEnded = false;
@@ -63,7 +69,6 @@ export class TcpProxy implements ConnectionHandler, ServedConnection, TcpExchang
   private over = false;
   private toldOpened = false;
   private readonly idleTimer: WheelTimer;
-  private readonly connectTimer: WheelTimer;
   private readonly durationTimer: WheelTimer;
   private readonly progressTimer: WheelTimer;
 
@@ -75,15 +80,8 @@ export class TcpProxy implements ConnectionHandler, ServedConnection, TcpExchang
     const { wheel } = settings.tools;
     this.startMs = wheel.nowMs();
     this.idleTimer = new WheelTimer(this, idleKind);
-    this.connectTimer = new WheelTimer(this, connectKind);
     this.durationTimer = new WheelTimer(this, durationKind);
     this.progressTimer = new WheelTimer(this, progressKind);
-    client.handler = this;
-    settings.counters.connections.add(1);
-    settings.counters.active.add(1);
-    if (settings.maxDurationMs > 0) wheel.arm(this.durationTimer, settings.maxDurationMs);
-    this.touch();
-    this.begin();
   }
 
   /** Nothing tells a TCP client to leave; it stays until its peer or the process ends it. */
@@ -93,24 +91,24 @@ export class TcpProxy implements ConnectionHandler, ServedConnection, TcpExchang
   }
 
   onTimer(kind: number): void {
-    if (kind === connectKind) {
-      this.server?.destroy(Object.assign(new Error("connect timeout"), { code: connectTimedOut }));
-      return;
-    }
     if (kind === progressKind) {
       for (const observer of this.settings.observers) observer.tcpProgress(this);
       this.settings.tools.wheel.arm(this.progressTimer, progressMs);
       return;
     }
+    const { idleTimeouts, maxDurations } = this.settings.counters;
     this.details = kind === idleKind ? "idle_timeout" : "max_duration_timeout";
+    (kind === idleKind ? idleTimeouts : maxDurations).add(1);
     this.client.destroy();
   }
 
   onRead(bytes: Buffer): void {
     this.requestBodyBytes += bytes.length;
+    this.settings.counters.received.add(bytes.length);
+    if (this.cluster !== undefined) this.cluster.counters.upstreamCxTxBytesTotal += bytes.length;
     this.touch();
     const { server } = this;
-    if (server === undefined || !this.serverReady) {
+    if (server === undefined || !server.ready) {
       this.early.push(Buffer.from(bytes));
       this.earlyBytes += bytes.length;
       if (this.earlyBytes >= earlyBytesMax) this.client.pause();
@@ -121,7 +119,7 @@ export class TcpProxy implements ConnectionHandler, ServedConnection, TcpExchang
   }
   onPeerEnd(): void {
     this.clientEnded = true;
-    if (this.serverReady) this.server?.end();
+    if (this.server?.ready) this.server.end();
   }
   onDrain(): void {
     this.server?.resume();
@@ -130,8 +128,9 @@ export class TcpProxy implements ConnectionHandler, ServedConnection, TcpExchang
     const { server } = this;
     if (!this.serverEnded && !this.clientEnded) this.flag("DC");
     if (server?.open) {
-      if (error?.code === "ECONNRESET") server.reset();
-      else if (this.serverReady && this.clientEnded) server.end();
+      if (!server.ready) server.abandon();
+      else if (error?.code === "ECONNRESET") server.reset();
+      else if (this.clientEnded) server.end();
       else server.destroy();
     }
     this.finish();
@@ -139,6 +138,27 @@ export class TcpProxy implements ConnectionHandler, ServedConnection, TcpExchang
 
   private flag(flag: string): void {
     this.flags = withFlag(this.flags, flag);
+  }
+
+  /** Takes the connection over, with an upstream connection that is being made already or stands. */
+  start(dial: TcpDial | undefined): void {
+    const { settings, client } = this;
+    client.handler = this;
+    settings.counters.connections.add(1);
+    settings.counters.active.add(1);
+    if (settings.maxDurationMs > 0) settings.tools.wheel.arm(this.durationTimer, settings.maxDurationMs);
+    this.touch();
+    if (dial === undefined) this.begin();
+    else this.adopt(dial);
+  }
+
+  private adopt(dial: TcpDial): void {
+    this.cluster = dial.cluster;
+    this.host = dial.host;
+    this.attempts = 1;
+    this.server = dial;
+    dial.owner = this;
+    if (dial.ready) this.onDialed(dial);
   }
 
   private begin(): void {
@@ -156,42 +176,23 @@ export class TcpProxy implements ConnectionHandler, ServedConnection, TcpExchang
 
   private connect(cluster: Cluster): void {
     const { tools } = this.settings;
-    const host = this.pick(cluster);
+    const host = pickHost(tools, cluster, this.downstream);
     if (host === undefined) {
+      cluster.counters.upstreamCxNoneHealthy++;
       this.giveUp("UH", "no_healthy_upstream");
       return;
     }
     this.host = host;
     this.attempts++;
-    if (!mayConnect(cluster)) {
+    if (!reserveConnection(cluster)) {
       cluster.counters.upstreamCxOverflow++;
       this.giveUp("UO", "upstream_connection_overflow");
       return;
     }
-    const transport = cluster.transportOf(host);
-    const alpn = transport.kind === "tls" ? transport.alpn : [];
-    const target = { cluster, host, transport, alpn };
-    let made: Connection | undefined;
-    const opened = openUpstream(tools.pools, target, (tls) => {
-      this.upstreamTls = tls;
-      if (made !== undefined) this.onConnected(cluster, host, made);
-    });
-    if (typeof opened === "string") {
-      connectionFailed(cluster, false);
-      this.onNotConnected(cluster, opened);
-      return;
-    }
-    made = opened;
-    this.server = opened;
-    connectionOpened(cluster, host);
-    host.activeRequests++;
-    tools.wheel.arm(this.connectTimer, cluster.connectTimeoutMs);
-    opened.handler = {
-      onRead: (bytes) => this.onServerRead(bytes),
-      onPeerEnd: () => this.onServerEnd(),
-      onDrain: () => this.client.resume(),
-      onClose: (error) => this.onServerClose(cluster, host, error),
-    };
+    const dial = new TcpDial(tools, { cluster, host, downstream: this.downstream }, this);
+    this.server = dial;
+    const problem = dial.start();
+    if (problem !== undefined) this.onNotDialed(dial, problem);
   }
 
   /** Told only now: who is at the other end of the upstream connection is part of what is counted. */
@@ -203,65 +204,50 @@ export class TcpProxy implements ConnectionHandler, ServedConnection, TcpExchang
     tools.wheel.arm(this.progressTimer, progressMs);
   }
 
-  private pick(cluster: Cluster): Host | undefined {
-    if (cluster.discovery.kind !== "originalDst") return cluster.pick(noHash);
-    // A connection that was not redirected has nowhere to go but here, which would be a loop.
-    const { originalDestination } = this.downstream;
-    return originalDestination && this.settings.tools.originalHost(cluster, formatAddress(originalDestination));
-  }
-
-  private onConnected(cluster: Cluster, host: Host, server: Connection): void {
-    this.serverReady = true;
-    this.connectTimer.disarm();
-    this.upstreamLocalAddress = `${server.localHost}:${server.localPort}`;
-    cluster.report(host, { kind: "connected" }, this.settings.tools.wheel.nowMs());
+  onDialed(dial: TcpDial): void {
+    this.upstreamTls = dial.identities;
+    this.upstreamLocalAddress = dial.localAddress;
     this.tellOpened();
-    for (const chunk of this.early) server.write(chunk);
+    for (const chunk of this.early) dial.write(chunk);
     const waited = this.earlyBytes >= earlyBytesMax;
     this.early = [];
     this.earlyBytes = 0;
     if (waited) this.client.resume();
-    if (this.clientEnded) server.end();
+    if (this.clientEnded) dial.end();
   }
-
-  private onServerRead(bytes: Buffer): void {
+  onNotDialed(_dial: TcpDial, reason: string): void {
+    this.server = undefined;
+    if (this.over) return;
+    this.upstreamFailure = reason;
+    if (this.cluster !== undefined && this.attempts < this.settings.connectAttempts && this.client.open) {
+      this.connect(this.cluster);
+      return;
+    }
+    if (this.cluster !== undefined) this.cluster.counters.upstreamCxConnectAttemptsExceeded++;
+    this.giveUp("UF", "upstream_connection_failure");
+  }
+  onServerRead(bytes: Buffer): void {
     this.responseBodyBytes += bytes.length;
+    this.settings.counters.sent.add(bytes.length);
+    if (this.cluster !== undefined) this.cluster.counters.upstreamCxRxBytesTotal += bytes.length;
     const { client } = this;
     this.touch();
     client.write(bytes);
     if (client.congested) this.server?.pause();
   }
-  private onServerEnd(): void {
+  onServerEnd(): void {
     this.serverEnded = true;
     this.client.end();
   }
-  private onServerClose(cluster: Cluster, host: Host, error: NodeJS.ErrnoException | undefined): void {
-    connectionClosed(cluster, host);
-    host.activeRequests--;
-    this.connectTimer.disarm();
+  onServerDrain(): void {
+    this.client.resume();
+  }
+  onServerClose(error: NodeJS.ErrnoException | undefined): void {
     this.server = undefined;
     if (this.over) return;
-    if (!this.serverReady) {
-      const timedOut = error?.code === connectTimedOut;
-      connectionFailed(cluster, timedOut);
-      const cause = timedOut ? "connect-timeout" : "connect-failure";
-      cluster.report(host, { kind: "localOrigin", cause }, this.settings.tools.wheel.nowMs());
-      this.onNotConnected(cluster, timedOut ? "connection timeout" : failureText(error));
-      return;
-    }
     if (error?.code === "ECONNRESET") this.client.reset();
     else if (this.serverEnded) this.client.end();
     else this.client.destroy();
-  }
-
-  private onNotConnected(cluster: Cluster, reason: string): void {
-    this.upstreamFailure = reason;
-    if (this.attempts < this.settings.connectAttempts && this.client.open) {
-      this.connect(cluster);
-      return;
-    }
-    cluster.counters.upstreamCxConnectAttemptsExceeded++;
-    this.giveUp("UF", "upstream_connection_failure");
   }
 
   private giveUp(flag: string, details: string): void {
@@ -279,9 +265,8 @@ export class TcpProxy implements ConnectionHandler, ServedConnection, TcpExchang
   private finish(): void {
     if (this.over) return;
     this.over = true;
-    this.idleTimer.disarm();
-    this.connectTimer.disarm();
-    this.durationTimer.disarm();
+    this.idleTimer.retire();
+    this.durationTimer.retire();
     this.early = [];
     const { settings } = this;
     settings.counters.active.add(-1);
@@ -289,10 +274,8 @@ export class TcpProxy implements ConnectionHandler, ServedConnection, TcpExchang
       this.tellOpened();
       for (const observer of settings.observers) observer.tcpClosed(this);
     }
-    this.progressTimer.disarm();
+    this.progressTimer.retire();
     settings.log?.(this);
     this.onGone();
   }
 }
-
-const connectTimedOut = "EWEFTCONNECTTIMEOUT";

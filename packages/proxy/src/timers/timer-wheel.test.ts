@@ -100,3 +100,16 @@ test("an empty wheel keeps no timer of the process", () => {
   time.advance(5000);
   assert.equal(time.pending.size, 0);
 });
+
+test("a retired timer holds on to nobody, however long it stays linked", () => {
+  const time = virtualTime();
+  const wheel = new TimerWheel(time.clock, time.setTimer);
+  let fired = 0;
+  const owner = { onTimer: () => void fired++ };
+  const timer = new WheelTimer(owner, 0);
+  wheel.arm(timer, 3_600_000);
+  timer.retire();
+  assert.notEqual(timer.target, owner);
+  time.advance(4_000_000);
+  assert.equal(fired, 0);
+});

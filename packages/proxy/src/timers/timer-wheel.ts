@@ -7,7 +7,7 @@ export interface TimerTarget {
 
 /** One timer of a pooled object: made once, armed and disarmed per request without allocation. */
 export class WheelTimer {
-  readonly target: TimerTarget;
+  target: TimerTarget;
   readonly kind: number;
   /** Infinity while disarmed. */
   deadlineMs = Number.POSITIVE_INFINITY;
@@ -29,7 +29,14 @@ export class WheelTimer {
   disarm(): void {
     this.deadlineMs = Number.POSITIVE_INFINITY;
   }
+  /** Disarms it for good. Where it stays linked, maybe for minutes, it no longer holds on to whom it was for. */
+  retire(): void {
+    this.deadlineMs = Number.POSITIVE_INFINITY;
+    this.target = nobody;
+  }
 }
+
+const nobody: TimerTarget = { onTimer() {} };
 
 const slots = 512;
 const nearTickMs = 4;

@@ -14,7 +14,9 @@ export type World = { readonly [K in ResourceKind]?: Readonly<Record<string, obj
 /** A stream with a client's hands: each call gives the responses it caused, short. */
 export const openStream = (
   mode: StreamMode,
-  options: Partial<Pick<ServerStreamOptions, "responseBytesMax" | "skipsHeldEndpoints" | "versionIsExact">> = {},
+  options: Partial<
+    Pick<ServerStreamOptions, "responseBytesMax" | "messageBytesMax" | "skipsHeldEndpoints" | "versionIsExact">
+  > = {},
 ) => {
   const builder = createSnapshotBuilder({ encode: (_, json) => Buffer.from(JSON.stringify(json)) });
   let epoch = 0;

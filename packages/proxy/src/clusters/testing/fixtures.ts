@@ -2,6 +2,7 @@
 import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
 import type { ClusterLoadAssignmentJson } from "@weft/xds/gen/envoy/config/endpoint/v3/endpoint";
 import type { LbEndpointJson } from "@weft/xds/gen/envoy/config/endpoint/v3/endpoint_components";
+import { localHostCounts } from "../counts.ts";
 import type { Host } from "../host.ts";
 import { createHost } from "../host-set.ts";
 
@@ -10,16 +11,19 @@ const nowhere = { region: "", zone: "", subZone: "" };
 /** Healthy hosts `10.1.0.1:80`, `10.1.0.2:80` and on. */
 export const testHosts = (count: number, weights: readonly number[] = []): Host[] =>
   Array.from({ length: count }, (_, index) =>
-    createHost({
-      target: { kind: "ip", host: `10.1.0.${index + 1}`, port: 80 },
-      unresolved: false,
-      weight: weights[index] ?? 1,
-      priority: 0,
-      locality: nowhere,
-      metadata: {},
-      health: "healthy",
-      hostname: "",
-    }),
+    createHost(
+      {
+        target: { kind: "ip", host: `10.1.0.${index + 1}`, port: 80 },
+        unresolved: false,
+        weight: weights[index] ?? 1,
+        priority: 0,
+        locality: nowhere,
+        metadata: {},
+        health: "healthy",
+        hostname: "",
+      },
+      localHostCounts,
+    ),
   );
 
 export const endpoint = (address: string, more: LbEndpointJson = {}): LbEndpointJson => ({

@@ -18,10 +18,14 @@ export interface ConnectionVerdict {
   readonly details: string;
 }
 
-/** Called once per connection, when its first byte is there (after the TLS handshake). */
-export type AllowConnection = (downstream: DownstreamInfo) => ConnectionVerdict;
+/**
+ * Called once per connection, when its first byte is there (after the TLS handshake), and `uncounted` before that where
+ * something is done ahead for connections that would be allowed.
+ */
+export type AllowConnection = (downstream: DownstreamInfo, uncounted?: boolean) => ConnectionVerdict;
 
 const passed: ConnectionVerdict = { allowed: true, details: "" };
+const notYet: ConnectionVerdict = { allowed: false, details: "" };
 
 /** Compiles the network filter; throws ConfigError for what it would not honour. */
 export const compileNetworkRbac = (json: RBACJson): ((tools: NetworkRbacTools) => AllowConnection) => {
@@ -36,8 +40,9 @@ export const compileNetworkRbac = (json: RBACJson): ((tools: NetworkRbacTools) =
     const shadowAllowed = counter(`${prefix}.rbac.${shadowPrefix}shadow_allowed`);
     const shadowDenied = counter(`${prefix}.rbac.${shadowPrefix}shadow_denied`);
     const request = { method: "", scheme: "", authority: "", path: "", protocol: "", headers: new HeaderList() };
-    return (downstream) => {
+    return (downstream, uncounted = false) => {
       const subject = { request, downstream };
+      if (uncounted) return rules?.decide(subject).allowed === false ? notYet : passed;
       if (shadow) (shadow.decide(subject).allowed ? shadowAllowed : shadowDenied).add(1);
       if (!rules) return passed;
       const verdict = rules.decide(subject);

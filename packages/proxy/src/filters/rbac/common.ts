@@ -28,11 +28,16 @@ export const compileUrlPath = (json: PathMatcherJson, at: string): RbacTest => {
   return ({ request }) => request.path !== "" && test(pathOnly(request.path));
 };
 
-/** No filter here writes dynamic metadata, so every value is absent: the matcher is decided once. */
+/** Dynamic metadata comes of PROXY protocol extensions alone; every other value is absent. */
 export const compileMetadataTest = (json: MetadataMatcherJson, at: string): RbacTest => {
   refuseOthers(json, "MetadataMatcher", at, ["filter", "path", "value", "invert"]);
-  required(json.filter, member(at, "filter"));
+  const filter = required(json.filter, member(at, "filter"));
+  const path = (json.path ?? []).map(({ key }, index) => required(key, `${member(at, "path")}[${index}].key`));
   const test = compileValueMatcher(required(json.value, member(at, "value")), member(at, "value"));
-  const result = test(undefined) !== (json.invert === true);
-  return () => result;
+  const invert = json.invert === true;
+  return ({ downstream }) => {
+    let value: unknown = downstream.proxied?.metadata[filter];
+    for (const key of path) value = (value as Readonly<Record<string, unknown>> | undefined)?.[key];
+    return test(value) !== invert;
+  };
 };

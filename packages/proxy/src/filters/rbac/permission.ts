@@ -59,7 +59,7 @@ export const compilePermission = (json: PermissionJson, at: string): RbacTest =>
   if (json.metadata) return compileMetadataTest(json.metadata, here);
   if (json.requestedServerName) {
     const test = compileStringMatcher(json.requestedServerName, here);
-    return ({ downstream }) => test(downstream.tls?.sni ?? "");
+    return ({ downstream }) => test(downstream.tls?.sni ?? downstream.requestedServerName ?? "");
   }
   if (json.any !== true) throw new ConfigError(here, "must be true");
   return () => true;

@@ -69,10 +69,13 @@ export const compilePrincipal = (json: PrincipalJson, at: string): RbacTest => {
     return (subject) => !inner(subject);
   }
   if (json.authenticated) return compileAuthenticated(json.authenticated, here);
-  const direct = json.sourceIp ?? json.directRemoteIp;
-  if (direct) {
-    const test = compileCidr(direct, here);
+  if (json.sourceIp) {
+    const test = compileCidr(json.sourceIp, here);
     return ({ downstream }) => test(downstream.remoteHost);
+  }
+  if (json.directRemoteIp) {
+    const test = compileCidr(json.directRemoteIp, here);
+    return ({ downstream }) => test(downstream.proxied?.directHost ?? downstream.remoteHost);
   }
   if (json.remoteIp) {
     const test = compileCidr(json.remoteIp, here);

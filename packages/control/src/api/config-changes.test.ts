@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import { mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { makePrivateFolder } from "@weft/net/process/private-folder";
+import { openTestPlane, type TestPlane } from "../testing/plane.ts";
+
+const rule = (name: string): string => `apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: { name: ${name} }
+spec: { host: ${name} }
+`;
+interface Answer {
+  readonly code?: string;
+  readonly result?: string;
+  readonly items?: readonly {
+    readonly metadata: { readonly name: string };
+    readonly source: { readonly file: string };
+  }[];
+  readonly findings?: readonly { readonly code: string; readonly file: string }[];
+}
+const send = (mesh: TestPlane, path: string, body: string, method = "POST") => mesh.api<Answer>(path, { method, body });
+const list = async (mesh: TestPlane) => (await mesh.api<Answer>("/v1/config")).body.items ?? [];
+
+test("a change that the disk refuses is answered 507, and nothing of it is there", async () => {
+  await using mesh = await openTestPlane();
+  assert.equal((await send(mesh, "/v1/config/apply", rule("kept"))).status, 200);
+  const folder = join(mesh.folder, "data/config");
+  rmSync(folder, { recursive: true });
+  const refused = [
+    await send(mesh, "/v1/config/apply", `${rule("kept").replace("host: kept", "host: moved")}---\n${rule("more")}`),
+    await send(mesh, "/v1/config/DestinationRule/default/more", rule("more"), "PUT"),
+  ];
+  for (const { status, body } of refused) assert.deepEqual([status, body.code], [507, "WF8507"]);
+  assert.deepEqual(
+    (await list(mesh)).map(({ metadata }) => metadata.name),
+    ["kept"],
+  );
+  mkdirSync(folder);
+  assert.equal((await send(mesh, "/v1/config/apply", rule("more"))).status, 200);
+});
+
+test("after a restart an object still says which file it was applied from", async () => {
+  using folder = makePrivateFolder("weft-plane-");
+  {
+    await using mesh = await openTestPlane({ folder: folder.path });
+    await send(mesh, "/v1/config/apply?file=rules/a.yaml", rule("a"));
+  }
+  await using again = await openTestPlane({ folder: folder.path });
+  assert.deepEqual(
+    (await list(again)).map(({ source }) => source.file),
+    ["rules/a.yaml"],
+  );
+});
+
+test("deleting an object that a file has says so, and so does the analysis afterwards", async () => {
+  using folder = makePrivateFolder("weft-plane-");
+  {
+    await using first = await openTestPlane({ folder: folder.path });
+    first.writeConfig("f.yaml", rule("held"));
+  }
+  await using mesh = await openTestPlane({ folder: folder.path });
+  const { body } = await mesh.api<Answer>("/v1/config/DestinationRule/default/held", { method: "DELETE" });
+  assert.equal(body.result, "deleted");
+  assert.equal(body.findings?.[0]?.code, "WF8010");
+  assert.match(body.findings?.[0]?.file ?? "", /f\.yaml$/);
+  const analysis = (await mesh.api<{ items: readonly { code: string }[] }>("/v1/analyze")).body.items;
+  assert.ok(analysis.some(({ code }) => code === "WF8010"));
+  await send(mesh, "/v1/config/apply", rule("mine"));
+  const own = await mesh.api<Answer>("/v1/config/DestinationRule/default/mine", { method: "DELETE" });
+  assert.equal(own.body.findings, undefined);
+});

@@ -1,0 +1,78 @@
+/** Chooses between a data plane on this thread and one on several. */
+import { availableParallelism } from "node:os";
+import type { LogLevel, LogScope } from "@weft/core/world";
+import { realClock, setRealTimer } from "@weft/net/clock";
+import { resolveName } from "@weft/net/dns";
+import type { LineLogger } from "@weft/net/logger";
+import { commonClockOffsetMs, startThread } from "@weft/net/process/thread";
+import { probeTcp } from "@weft/net/tcp/probe";
+import type { ProxyNode } from "../filters/http/filter.ts";
+import type { StatsStore } from "../observe/create-stats.ts";
+import type { ConfiguredOverload } from "../overload/overload-settings.ts";
+import { overloadShare } from "../overload/process-overload.ts";
+import { createDataPlane } from "../runtime/create-data-plane.ts";
+import type { DataPlane } from "../runtime/data-plane.ts";
+import { createWorkersPlane } from "../workers/workers-plane.ts";
+
+/** More worker threads than this are not started, whatever is asked for. */
+const workersMax = 64;
+
+export interface DataPlaneRequest {
+  /** Workers; 0 for as many as there are cores. */
+  readonly concurrency: number;
+  readonly node: ProxyNode;
+  readonly stats: StatsStore;
+  readonly log: LineLogger;
+  readonly logFormat: "text" | "json";
+  readonly overload: ConfiguredOverload | undefined;
+  readonly memoryLimitBytes: number | undefined;
+  readonly onGivenUp: () => void;
+}
+
+export interface OpenedDataPlane {
+  readonly dataPlane: DataPlane;
+  readonly workers: number;
+  /** Has all threads log at that level. */
+  readonly setLevel: (scope: LogScope, level: LogLevel) => void;
+}
+
+/**
+ * One worker is this thread: a thread of its own would cost some 25 MB for as long as the sidecar lives. What it would
+ * save is the wait of requests while configuration is decoded: a push of 1,000 clusters and 10,000 routes holds them up
+ * for about a second here and for 0.15 s beside a main thread. Who pushes that much asks for two workers.
+ */
+export const openDataPlane = (request: DataPlaneRequest): OpenedDataPlane => {
+  const { node, stats, log, logFormat } = request;
+  const workers = countWorkers(request);
+  const overload = overloadShare(request.overload, request.memoryLimitBytes, workers);
+  const common = { node, stats, log, clock: realClock, random: Math.random, setTimer: setRealTimer, overload };
+  if (workers === 1) return { dataPlane: createDataPlane(common), workers, setLevel: log.setLevel };
+  const dataPlane = createWorkersPlane({
+    ...common,
+    workers,
+    logFormat,
+    levels: log.levels,
+    writeLine: (line) => process.stderr.write(line),
+    clockOffsetMs: commonClockOffsetMs(),
+    resolve: resolveName,
+    probe: ({ address, ipv6Only }) => probeTcp(address, ipv6Only),
+    startThread,
+    entry: new URL("./worker.ts", import.meta.url),
+    onGivenUp: request.onGivenUp,
+  });
+  const setLevel = (scope: LogScope, level: LogLevel): void => {
+    log.setLevel(scope, level);
+    dataPlane.setLevel(scope, level);
+  };
+  return { dataPlane, workers, setLevel };
+};
+
+const countWorkers = ({ concurrency, log }: DataPlaneRequest): number => {
+  const wanted = concurrency === 0 ? availableParallelism() : concurrency;
+  if (wanted > 1 && process.platform !== "linux") {
+    log.warn("one worker serves: several need Linux, where threads can share a port", { code: "WF3111" });
+    return 1;
+  }
+  if (wanted > workersMax) log.warn("fewer workers than asked for", { code: "WF3111", wanted, workers: workersMax });
+  return Math.min(wanted, workersMax);
+};

@@ -1,0 +1,37 @@
+import type { Histogram } from "../observe/stats.ts";
+
+type MakeHistogram = (name: string) => Histogram;
+
+/** The histograms of one cluster under Envoy's names, each made when its first value comes. */
+export class ClusterTimes {
+  private readonly statName: string;
+  private readonly make: MakeHistogram | undefined;
+  private request: Histogram | undefined = undefined;
+  private connect: Histogram | undefined = undefined;
+  private length: Histogram | undefined = undefined;
+
+  /** Without `make` nothing is recorded. */
+  constructor(statName: string, make: MakeHistogram | undefined) {
+    this.statName = statName;
+    this.make = make;
+  }
+
+  /** From the request's last byte sent to the answer's head, milliseconds. */
+  requestTook(ms: number): void {
+    this.request ??= this.histogram("upstream_rq_time");
+    this.request?.record(ms);
+  }
+  connectTook(ms: number): void {
+    this.connect ??= this.histogram("upstream_cx_connect_ms");
+    this.connect?.record(ms);
+  }
+  /** A connection that stood is gone. */
+  connectionLasted(ms: number): void {
+    this.length ??= this.histogram("upstream_cx_length_ms");
+    this.length?.record(ms);
+  }
+
+  private histogram(name: string): Histogram | undefined {
+    return this.make?.(`cluster.${this.statName}.${name}`);
+  }
+}

@@ -1,0 +1,214 @@
+/** A worker's side: a data plane on its own thread that does as the main thread says. */
+import type { SocketAddress } from "@weft/core/address";
+import { WeftError } from "@weft/core/error";
+import type { Clock, Random, SetTimer } from "@weft/core/world";
+import type { AddressFamily, ResolveName } from "@weft/net/dns";
+import type { LineLogger } from "@weft/net/logger";
+import { listenTcp, type OpenListener, type TcpListener } from "@weft/net/tcp/accept";
+import { createStats, type SharedSeries, type StatsStore } from "../observe/create-stats.ts";
+import { createDataPlane } from "../runtime/create-data-plane.ts";
+import type { ListenerState, PreparedBatch, ResourceChange, SteppedDataPlane } from "../runtime/data-plane.ts";
+import { createConnectionGauges } from "./connection-gauges.ts";
+import type { Claim, ErrorText, FromWorker, ToWorker, WorkerStart } from "./protocol.ts";
+import { openSharedCounts } from "./shared-counts.ts";
+
+export interface WorkerWorld {
+  readonly post: (message: FromWorker) => void;
+  readonly log: LineLogger;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly setTimer: SetTimer;
+  /** Runs a function when the requests that wait have been looked at. */
+  readonly afterTurn: (callback: () => void) => void;
+}
+
+/** Compiling goes on for so long before requests are looked at again. */
+const sliceMs = 4;
+/** How often changed states of listeners are told. */
+const tellMs = 500;
+
+/** Questions to the main thread that wait for their answers. */
+class Questions<T> {
+  private readonly waiting = new Map<number, PromiseWithResolvers<T>>();
+  private last = 0;
+
+  ask(send: (id: number) => void): Promise<T> {
+    const id = ++this.last;
+    const answer = Promise.withResolvers<T>();
+    this.waiting.set(id, answer);
+    send(id);
+    return answer.promise;
+  }
+  take(id: number): PromiseWithResolvers<T> | undefined {
+    const answer = this.waiting.get(id);
+    this.waiting.delete(id);
+    return answer;
+  }
+}
+
+/** Gathers the series made in one turn into one message. */
+const createSeriesTeller = ({ post, afterTurn }: WorkerWorld): ((series: SharedSeries) => void) => {
+  let batch: SharedSeries[] = [];
+  return (series) => {
+    batch.push(series);
+    if (batch.length > 1) return;
+    afterTurn(() => {
+      const told = batch;
+      batch = [];
+      post({ kind: "series", series: told });
+    });
+  };
+};
+
+const toError = ({ code, message, next }: ErrorText): WeftError =>
+  new WeftError(code, message, next === undefined ? {} : { next });
+
+/** Listens where the main thread says, beside the other workers. */
+const claimedListen =
+  (post: WorkerWorld["post"], claims: Questions<SocketAddress>): OpenListener =>
+  (options, onConnection) => {
+    const { address, ipv6Only = false, name = "" } = options;
+    const claim: Claim = { listener: name, address: { host: address.host, port: address.port }, ipv6Only };
+    let open: TcpListener | undefined;
+    let closed = false;
+    const granted = claims.ask((id) => post({ kind: "claim", id, claim }));
+    return {
+      bound: granted.then((at) => {
+        if (closed) throw new WeftError("WF5004", "the listener was closed before it was bound");
+        open = listenTcp({ ...options, address: at, reusePort: true }, onConnection);
+        return open.bound;
+      }),
+      close: () => {
+        if (closed) return;
+        closed = true;
+        open?.close();
+        post({ kind: "release", claim });
+      },
+      get descriptor() {
+        return open?.descriptor;
+      },
+    };
+  };
+
+export interface ServingWorker {
+  readonly stats: StatsStore;
+  handle(message: ToWorker): void;
+}
+
+/** Starts a data plane with nothing configured and says `ready`. */
+export const serveWorker = (start: WorkerStart, world: WorkerWorld): ServingWorker => {
+  const { post, log } = world;
+  const stats = createStats(createSeriesTeller(world));
+  const names = new Questions<readonly string[]>();
+  const claims = new Questions<SocketAddress>();
+  const resolve: ResolveName = (host: string, family: AddressFamily) =>
+    names.ask((id) => post({ kind: "resolve", id, host, family }));
+  const onFull = (what: string): void =>
+    log.warn("no room to share counts: each worker counts its own", { code: "WF5024", what });
+  const plane = createDataPlane({
+    node: start.node,
+    overload: start.overload,
+    stats,
+    log,
+    clock: world.clock,
+    random: world.random,
+    setTimer: world.setTimer,
+    resolve,
+    listen: claimedListen(post, claims),
+    counts: openSharedCounts(start.counts, start.lane, onFull).counts,
+    connectionGauge: createConnectionGauges(start.connections, start.lane),
+  });
+  const batches = createBatches(plane, world);
+  const tell = createListenerTeller(plane, world);
+  post({ kind: "ready" });
+  const handle = (message: ToWorker): void => {
+    switch (message.kind) {
+      case "prepare":
+        batches.prepare(message.batch, message.text);
+        return;
+      case "commit":
+        batches.commit(message.batch, message.except, tell);
+        return;
+      case "granted":
+        claims.take(message.id)?.resolve(message.address);
+        return;
+      case "refused":
+        claims.take(message.id)?.reject(toError(message.error));
+        return;
+      case "unresolved":
+        names.take(message.id)?.reject(new Error(message.reason));
+        return;
+      case "resolved":
+        names.take(message.id)?.resolve(message.addresses);
+        return;
+      case "level":
+        log.setLevel(message.scope, message.level);
+        return;
+      case "reopenLogs":
+        plane.reopenLogs();
+        return;
+      case "drain":
+        void plane.drain(message.timeoutMs).then(() => post({ kind: "drained" }));
+        tell();
+        return;
+      case "close":
+        void plane.close().then(() => post({ kind: "closed" }));
+        return;
+      default:
+        message satisfies never;
+    }
+  };
+  return { stats, handle };
+};
+
+/** Compiles a batch in slices, then holds it until it is to take effect. */
+const createBatches = (plane: SteppedDataPlane, { post, clock, afterTurn, log }: WorkerWorld) => {
+  const prepared = new Map<number, PreparedBatch>();
+  const prepare = (batch: number, text: string): void => {
+    const work = plane.prepare(JSON.parse(text) as ResourceChange[]);
+    const slice = (): void => {
+      const until = clock.nowMs() + sliceMs;
+      for (;;) {
+        const step = work.next();
+        if (step.done) {
+          prepared.set(batch, step.value);
+          post({ kind: "prepared", batch, rejections: step.value.rejections });
+          return;
+        }
+        if (clock.nowMs() >= until) break;
+      }
+      afterTurn(slice);
+    };
+    slice();
+  };
+  const commit = (batch: number, except: readonly string[], tell: () => void): void => {
+    prepared.get(batch)?.commit(new Set(except));
+    prepared.delete(batch);
+    log.debug("batch in force", { batch });
+    post({ kind: "committed", batch });
+    void plane.settled().then(() => {
+      tell();
+      post({ kind: "settled", batch });
+    });
+  };
+  return { prepare, commit };
+};
+
+/** Tells the states of listeners when they have changed, at once when asked and now and then besides. */
+const createListenerTeller = (plane: SteppedDataPlane, { post, setTimer }: WorkerWorld): (() => void) => {
+  let told = "";
+  const tell = (): void => {
+    // Connections are counted in shared memory.
+    const states = plane.listeners().map((state): ListenerState => ({ ...state, connections: 0 }));
+    const text = JSON.stringify(states);
+    if (text === told) return;
+    told = text;
+    post({ kind: "listeners", states });
+  };
+  const again = (): void => {
+    tell();
+    setTimer(again, tellMs);
+  };
+  setTimer(again, tellMs);
+  return tell;
+};

@@ -1,0 +1,25 @@
+import type { Clock } from "@weft/core/world";
+import type { AddressFamily, ResolveName } from "@weft/net/dns";
+
+/** Answers are shared by workers that ask within so long of each other. */
+const sharedMs = 1_000;
+/** Names remembered at most; they come from configuration. */
+const namesMax = 10_000;
+
+/** A resolver for all threads: they ask at about the same time, and must come to the same hosts. Failures are not kept. */
+export const createSharedNames = (resolve: ResolveName, clock: Clock): ResolveName => {
+  const answers = new Map<string, { readonly atMs: number; readonly addresses: Promise<readonly string[]> }>();
+  return (name: string, family: AddressFamily) => {
+    const key = `${family} ${name}`;
+    const nowMs = clock.nowMs();
+    const known = answers.get(key);
+    if (known && nowMs - known.atMs < sharedMs) return known.addresses;
+    if (answers.size >= namesMax) answers.clear();
+    const made = { atMs: nowMs, addresses: resolve(name, family) };
+    answers.set(key, made);
+    made.addresses.catch(() => {
+      if (answers.get(key) === made) answers.delete(key);
+    });
+    return made.addresses;
+  };
+};

@@ -1,0 +1,82 @@
+/** How large the messages of a server stream get, and what is too large to be sent. */
+import type { SnapshotEntry } from "./snapshot.ts";
+import type { StreamMode } from "./stream-messages.ts";
+import type { Plan } from "./stream-plan.ts";
+import { type TypeState, wholeSetName } from "./type-state.ts";
+
+const anyOverheadBytes = 16;
+/** A response's own fields. */
+const responseOverheadBytes = 512;
+
+/** The size of one response with these, or a little more. */
+export const messageBytes = (entries: readonly SnapshotEntry[], mode: StreamMode): number => {
+  let total = responseOverheadBytes;
+  for (const { bytes, typeUrl, name, version } of entries) {
+    const envelope = mode === "delta" ? name.length * 3 + version.length + anyOverheadBytes : 0;
+    total += bytes.length + typeUrl.length + anyOverheadBytes + envelope;
+  }
+  return total;
+};
+
+export interface Fitted {
+  /** What may go out; `undefined` where it is all or nothing, and all is too much. */
+  readonly fitting: readonly SnapshotEntry[] | undefined;
+  /** Those not told before. */
+  readonly errors: readonly string[];
+}
+
+/** Keeps back what one message to this client cannot carry; the state remembers it for as long as it is so. */
+export const fit = (
+  state: TypeState,
+  { entries, removed }: Plan,
+  mode: StreamMode,
+  bytesMax: number | undefined,
+): Fitted => {
+  state.forgetTooLarge(removed);
+  if (bytesMax === undefined) return { fitting: entries, errors: [] };
+  const bytes = messageBytes(entries, mode);
+  if (bytes <= bytesMax) {
+    state.forgetTooLarge(entries.map(({ name }) => name));
+    state.forgetTooLarge([wholeSetName]);
+    return { fitting: entries, errors: [] };
+  }
+  const errors: string[] = [];
+  const keepBack = (name: string, size: number): void => {
+    const error = state.keepBack(name, size, bytesMax);
+    if (error !== undefined) errors.push(error);
+  };
+  if (mode === "sotw" && state.fullState) {
+    keepBack(wholeSetName, bytes);
+    return { fitting: undefined, errors };
+  }
+  const fitting = entries.filter((entry) => {
+    const alone = messageBytes([entry], mode);
+    if (alone > bytesMax) keepBack(entry.name, alone);
+    else state.forgetTooLarge([entry.name]);
+    return alone <= bytesMax;
+  });
+  return { fitting, errors };
+};
+
+/** What a resource costs in a response beside its bytes. */
+const entryOverheadBytes = 96;
+
+/** Cuts a response so that each part stays under the limit; one resource alone may still be over it. */
+export const split = (entries: readonly SnapshotEntry[], bytesMax: number): readonly (readonly SnapshotEntry[])[] => {
+  const costOf = ({ bytes, name }: SnapshotEntry): number => bytes.length + name.length * 3 + entryOverheadBytes;
+  let total = 0;
+  for (const entry of entries) total += costOf(entry);
+  if (total <= bytesMax) return [entries];
+  const parts: SnapshotEntry[][] = [[]];
+  let size = 0;
+  for (const entry of entries) {
+    const cost = costOf(entry);
+    if (size > 0 && size + cost > bytesMax) {
+      parts.push([]);
+      size = 0;
+    }
+    size += cost;
+    parts.at(-1)?.push(entry);
+  }
+  return parts;
+};
