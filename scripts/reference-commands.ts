@@ -1,9 +1,11 @@
 /** The commands in the reference, from the same descriptions that `--help` prints. */
-import { commands } from "@weft/cli/commands/index";
+import { loadCommands } from "@weft/cli/commands/index";
 import { describeFlags } from "@weft/control/bin/cp";
 import { agentProgram } from "@weft/proxy/bin/agent";
 import { sidecarProgram } from "@weft/proxy/bin/sidecar-flags";
 import { type Argument, Command } from "commander";
+
+const commands = await loadCommands();
 
 /** These read their own flags; in the list of commands they are names only. */
 const processes: ReadonlyMap<string, () => Command> = new Map([

@@ -109,6 +109,12 @@ WF5005 a listener may not take connections to other addresses
   Give the sidecar CAP_NET_ADMIN, or intercept with --mode redirect.
 WF5006 listening sockets could not be passed from one process to another
   The reason is in the message. Both processes must be of one user and version, on Linux.
+WF5007 there is no process to take over from
+  Nobody offers sockets at the path, or who did has ended: the sidecar starts as usual. Give both the same --data folder.
+WF5008 a process that takes over was not ready in time
+  The process that runs goes on serving. The log of the new one says what it waited for.
+WF5009 a takeover did not come about
+  The process that asked failed, went, or was not ready in time. This one serves on, and the next may ask.
 WF5010 no service declares the gRPC service that was called
   Set the instance metadata grpc-services (weft run --grpc-services), or send the service's name as authority.
 WF5011 several services declare the gRPC service that was called

@@ -1,6 +1,7 @@
 import { formatError } from "@weft/core/error";
 import { CommanderError, Command as Program } from "commander";
 import { type Context, type ExitCode, exitCodes } from "./command.ts";
+import { commandLoaders, loadCommands } from "./commands/index.ts";
 import { processCommands } from "./commands/processes.ts";
 import { version } from "./version.ts";
 
@@ -9,8 +10,8 @@ export const main = async (argv: readonly string[], world: Omit<Context, "finish
   const [first = "", ...rest] = argv;
   const ownFlags = processCommands.find(({ name }) => name === first);
   if (ownFlags) return runProcess(await ownFlags.load(), rest, world);
-  // The other commands load together; a sidecar should not pay for them in time or memory.
-  const { commands } = await import("./commands/index.ts");
+  const asked = commandLoaders.get(first);
+  const commands = asked ? [await asked()] : await loadCommands();
   let code: ExitCode = exitCodes.ok;
   const context: Context = { ...world, finish: (result) => (code = result) };
   const program = new Program("weft")

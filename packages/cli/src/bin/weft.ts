@@ -1,11 +1,13 @@
 /** The `weft` program: reads the world once, then hands over to one command. */
 import { enableCompileCache } from "node:module";
 import { join } from "node:path";
+import { findOwnModules } from "./own-modules.ts";
 
 const cache = join(import.meta.dirname, "../../../../node_modules/.cache/weft");
 enableCompileCache(cache);
 // Ours alone: what a user's program compiles is not to be found there.
 delete process.env.NODE_COMPILE_CACHE;
+findOwnModules();
 
 const { main } = await import("../main.ts");
 const { exitWithParent } = await import("@weft/net/process/child");

@@ -1,4 +1,3 @@
-import { parseConfig } from "@weft/config/parse-config";
 import { joinPath } from "@weft/core/path";
 import { listConfigFiles, readText } from "@weft/net/read-text";
 import type { Context } from "../command.ts";
@@ -60,6 +59,8 @@ export const applyScenario = async (
 
 /** Takes out what scenarios added; what they replaced is the base's again already, so nobody is without rules meanwhile. */
 const deleteAdded = async (context: Context, shop: RunningShop): Promise<readonly Change[]> => {
+  // Here and not above: it is a third of what the demo would load before it starts anything.
+  const { parseConfig } = await import("@weft/config/parse-config");
   const objectsIn = (path: string) =>
     listConfigFiles(joinPath(context.root, path)).flatMap((file) => parseConfig(readText(file), file).objects);
   const keyOf = ({ kind, namespace, name }: { kind: string; namespace: string; name: string }): string =>

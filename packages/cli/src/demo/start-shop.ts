@@ -1,4 +1,5 @@
 import { joinPath } from "@weft/core/path";
+import type { Child } from "@weft/net/process/child";
 import { findFreePort } from "@weft/net/process/free-port";
 import { untilPortOpens } from "@weft/net/process/port-open";
 import { copyFolder, makePrivateFolder } from "@weft/net/process/private-folder";
@@ -64,7 +65,10 @@ const readyTimeoutMs = 30_000;
 /** Ports that Istio's and our own real sidecars use on a machine; the demo's stay clear of them. */
 const isReserved = (port: number): boolean => port >= 15_000 && port <= 15_100;
 
-/** Starts the whole shop in the order that lets each part find the one before it. All of it ends with `cleanup`. */
+/**
+ * Starts the whole shop in the order that lets each part find the one before it. The programs need nobody and start
+ * first, on the core the control plane leaves idle. All of it ends with `cleanup`.
+ */
 export const startShop = async (options: ShopOptions): Promise<RunningShop> => {
   const { context, cleanup, onStep, onLog } = options;
   const folder = cleanup.use(makePrivateFolder("weft-demo-")).path;
@@ -83,17 +87,22 @@ export const startShop = async (options: ShopOptions): Promise<RunningShop> => {
   // A copy, because what is applied later is kept beside it.
   copyFolder(joinPath(context.root, baseFolder), joinPath(folder, "config"));
   const entry = joinPath(context.root, "packages/cli/src/bin/weft.ts");
+  const ports = {
+    xds: await port("xDS", 15_010),
+    secure: await port("xDS over TLS", 15_012),
+    http: await port("HTTP API", 8080),
+    monitoring: await port("metrics", 15_014),
+  };
+  const ingressPort = await port("ingress", 8000);
+  const plans = await Promise.all(shopWorkloads.map((workload) => planWorkload(workload, port)));
+  const programs = plans.map((plan) => startWorkloadProgram(plan, options));
+  cleanup.defer(async () => void (await Promise.all(programs.map((program) => program.stop(2000)))));
   const controlPlane = await startControlPlane({
     context,
     entry,
     configFolder: joinPath(folder, "config"),
     dataFolder: joinPath(folder, "cp"),
-    ports: {
-      xds: await port("xDS", 15_010),
-      secure: await port("xDS over TLS", 15_012),
-      http: await port("HTTP API", 8080),
-      monitoring: await port("metrics", 15_014),
-    },
+    ports,
     onLog: (line) => onLog("control plane", line),
   });
   cleanup.defer(async () => void (await controlPlane.child.stop(5000)));
@@ -112,8 +121,6 @@ export const startShop = async (options: ShopOptions): Promise<RunningShop> => {
     logLevel: "warn",
     env: { ...context.env, ...compileCache(context.root) },
   };
-  const plans = await Promise.all(shopWorkloads.map((workload) => planWorkload(workload, port)));
-  const ingressPort = await port("ingress", 8000);
   const ingressSettings: SidecarSettings = {
     ...sidecarBase,
     workload: ingressName,
@@ -186,6 +193,18 @@ const planWorkload = async (
   return { workload, inbound, outbound: `127.0.0.1:${await port(workload.name, 0)}` };
 };
 
+const startWorkloadProgram = ({ workload, inbound, outbound }: WorkloadPlan, { context, onLog }: ShopOptions): Child =>
+  startProgram({
+    context,
+    module: joinPath(context.root, "examples/shop/services", workload.program),
+    env: {
+      WEFT_OUTBOUND: outbound,
+      PORT: inbound.map(({ appPort }) => appPort).join(","),
+      VERSION: workload.version,
+    },
+    onLog: (line) => onLog(workload.name, line),
+  });
+
 const startWorkload = async (
   { workload, inbound, outbound }: WorkloadPlan,
   options: ShopOptions & { readonly api: ApiTarget; readonly sidecarBase: SidecarBase; readonly folder: string },
@@ -208,13 +227,6 @@ const startWorkload = async (
   );
   cleanup.defer(async () => void (await sidecar.child.stop(8000)));
   const appPorts = inbound.map(({ appPort }) => appPort);
-  const program = startProgram({
-    context,
-    module: joinPath(context.root, "examples/shop/services", workload.program),
-    env: { WEFT_OUTBOUND: outbound, PORT: appPorts.join(","), VERSION: workload.version },
-    onLog: (line) => onLog(workload.name, line),
-  });
-  cleanup.defer(async () => void (await program.stop(2000)));
   for (const appPort of appPorts) await untilPortOpens("127.0.0.1", appPort, context.signal);
   for (const [index, entry] of inbound.entries()) {
     const registration = {
