@@ -6,6 +6,8 @@ import type { Logger } from "@weft/core/world";
 import { attachGrpc } from "../grpc/attach.ts";
 import type { GrpcHandler } from "../grpc/calls.ts";
 import { listenError } from "../grpc/server.ts";
+import { closeDescriptors } from "../tcp/hold.ts";
+import { descriptorOf } from "../tcp/libc.ts";
 import { findRoute, type Routes } from "./routes.ts";
 
 export interface HttpRequest {
@@ -47,6 +49,8 @@ export interface HttpServerOptions {
   readonly bodyBytesMax?: number;
   /** gRPC methods by path, for clients that begin with HTTP/2 on this port. The guard does not look at them. */
   readonly grpc?: ReadonlyMap<string, GrpcHandler>;
+  /** A socket that listens at the address already; nothing is accepted before `accepting` resolves. */
+  readonly inherited?: { readonly descriptor: number; readonly accepting: Promise<void> } | undefined;
 }
 
 export interface RequestHeadFacts {
@@ -58,6 +62,8 @@ export interface RequestHeadFacts {
 
 export interface HttpServer {
   readonly address: SocketAddress;
+  /** The listening socket; `undefined` while it does not accept. */
+  readonly descriptor: number | undefined;
   /** Lets running requests end, at the latest after the time given. */
   close(timeoutMs?: number): Promise<void>;
 }
@@ -85,13 +91,22 @@ export const openHttpServer = async (options: HttpServerOptions): Promise<HttpSe
     },
   );
   server.maxConnections = connectionsMax;
-  const { grpc: handlers, log } = options;
+  const { grpc: handlers, log, inherited } = options;
   const attached = handlers && attachGrpc(server, { handlers, log });
-  const address = await listen(server, options.address);
+  const address = inherited ? options.address : await listen(server, options.address);
+  let closed = false;
+  void inherited?.accepting.then(() => {
+    if (closed) closeDescriptors([inherited.descriptor]);
+    else server.listen({ fd: inherited.descriptor });
+  });
   return {
     address,
+    get descriptor() {
+      return descriptorOf(server);
+    },
     close: (timeoutMs = closeTimeoutDefaultMs) =>
       new Promise((resolve) => {
+        closed = true;
         const force = setTimeout(() => server.closeAllConnections(), timeoutMs);
         for (const stream of streams) stream.end();
         attached?.[Symbol.dispose]();

@@ -4,6 +4,7 @@ import { WeftError } from "@weft/core/error";
 import { Connection } from "./connection.ts";
 import { descriptorOf, makeTransparent } from "./libc.ts";
 import { backlog } from "./limits.ts";
+import { readOption } from "./read-option.ts";
 import type { SocketLoop } from "./socket-loop.ts";
 
 export interface TcpListener {
@@ -11,8 +12,8 @@ export interface TcpListener {
   readonly bound: Promise<SocketAddress>;
   /** Stops accepting. Accepted connections are their owner's. */
   close(): void;
-  /** The listening socket, to be handed to another process; `undefined` before it is bound and after `close`. */
-  readonly descriptor: number | undefined;
+  /** The listening sockets, to be handed to another process; none before they are bound and after `close`. */
+  readonly descriptors: readonly number[];
 }
 
 export interface ListenOptions {
@@ -80,8 +81,9 @@ export const listenTcp = (options: ListenOptions, onConnection: (connection: Con
   return {
     bound,
     close: () => void server.close(),
-    get descriptor() {
-      return descriptorOf(server);
+    get descriptors() {
+      const descriptor = descriptorOf(server);
+      return descriptor === undefined ? [] : [descriptor];
     },
   };
 };
@@ -114,13 +116,7 @@ const adopt = (loop: SocketLoop, accepted: Socket): Connection | undefined => {
     handle,
     allowHalfOpen: true,
     pauseOnCreate: true,
-    onread: {
-      buffer: loop.readBuffer,
-      callback: (length: number, buffer: Buffer) => {
-        connection?.received(length === buffer.length ? buffer : buffer.subarray(0, length));
-        return true;
-      },
-    },
+    onread: readOption(loop, () => connection),
   };
   const socket = new Socket(options as unknown as ConstructorParameters<typeof Socket>[0]);
   connection = new Connection(loop, socket);

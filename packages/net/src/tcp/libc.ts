@@ -5,6 +5,8 @@ import type { Socket } from "node:net";
 export interface Libc {
   readonly getsockopt: (fd: number, level: number, name: number, value: Buffer, length: Buffer) => number;
   readonly setsockopt: (fd: number, level: number, name: number, value: Buffer, length: number) => number;
+  /** Another descriptor of the same thing, which children do not inherit. */
+  readonly duplicate: (fd: number) => number;
   /** The error of the call just made. */
   readonly errno: () => number;
 }
@@ -13,6 +15,8 @@ type Koffi = typeof import("koffi");
 
 let koffi: Koffi | undefined | "absent";
 let libc: Libc | undefined;
+
+const duplicateCloseOnExec = 1030;
 
 /** The library that calls others; `undefined` where it does not run. Loaded at first use: most sidecars never need it. */
 export const loadKoffi = (): Koffi | undefined => {
@@ -31,13 +35,21 @@ export const loadLibc = (): Libc | undefined => {
   const library = libc === undefined ? loadKoffi() : undefined;
   if (library !== undefined) {
     const all = library.load(null);
+    const fcntl = all.func("int fcntl(int fd, int command, ...)");
     libc = {
       getsockopt: all.func("int getsockopt(int fd, int level, int name, void *value, void *length)"),
       setsockopt: all.func("int setsockopt(int fd, int level, int name, const void *value, uint32_t length)"),
+      duplicate: (fd) => Number(fcntl(fd, duplicateCloseOnExec, "int", 0)),
       errno: () => library.errno(),
     };
   }
   return libc;
+};
+
+/** Another descriptor of the same socket, the caller's to close; `undefined` where there can be none. */
+export const duplicateDescriptor = (fd: number): number | undefined => {
+  const copy = loadLibc()?.duplicate(fd) ?? -1;
+  return copy < 0 ? undefined : copy;
 };
 
 /** The file descriptor inside a socket or server; `undefined` where there is none (any more). */

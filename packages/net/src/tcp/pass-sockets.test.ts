@@ -1,14 +1,17 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, readdirSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
+import { realClock, setRealTimer } from "../clock.ts";
 import { makePrivateFolder } from "../process/private-folder.ts";
-import { descriptorOf } from "./libc.ts";
-import { offerSockets, type PassedSocket, takeSockets } from "./pass-sockets.ts";
+import { descriptorOf, duplicateDescriptor } from "./libc.ts";
+import { offerSockets, type SocketOffer } from "./offer-sockets.ts";
+import type { PassedSocket } from "./pass-sockets.ts";
+import { takeSockets } from "./take-sockets.ts";
 import { loadUnixCalls } from "./unix-messages.ts";
 
 const program = join(import.meta.dirname, "testing/listening-process.ts");
@@ -31,8 +34,18 @@ const openServers = async (count: number): Promise<readonly Server[]> => {
   );
   return servers;
 };
+const copyOf = (server: Server): number => duplicateDescriptor(descriptorOf(server) ?? -1) ?? -1;
 const socketsOf = (servers: readonly Server[]): readonly PassedSocket[] =>
-  servers.map((server, index) => ({ name: `socket-${index}`, descriptor: descriptorOf(server) ?? -1 }));
+  servers.map((server, index) => ({ name: `socket-${index}`, descriptor: copyOf(server) }));
+type Events = Pick<SocketOffer, "onTaken" | "onRefused">;
+const offer = (path: string, servers: readonly Server[], events: Events): Promise<Disposable> =>
+  offerSockets(path, {
+    ...events,
+    sockets: async () => socketsOf(servers),
+    readyMs: 60_000,
+    nowMs: realClock.nowMs,
+    setTimer: setRealTimer,
+  });
 const openDescriptors = (): number => readdirSync("/proc/self/fd").length;
 
 test("a listening socket goes from process to process under a stream of connections, and none is refused or reset", async (t) => {
@@ -83,8 +96,7 @@ test("many sockets arrive each under its name, and what is not claimed is closed
   const servers = await openServers(150);
   t.after(() => servers.map((server) => server.close()));
   const taken = Promise.withResolvers<void>();
-  await offerSockets(path, {
-    sockets: () => socketsOf(servers),
+  await offer(path, servers, {
     onTaken: taken.resolve,
     onRefused: (reason) => taken.reject(new Error(reason)),
   });
@@ -98,7 +110,7 @@ test("many sockets arrive each under its name, and what is not claimed is closed
   copy.listen({ fd: descriptor });
   await once(copy, "listening");
   assert.deepEqual(copy.address(), servers[149]?.address());
-  sockets.confirm();
+  assert.equal(await sockets.confirm(), "stops");
   await taken.promise;
   sockets[Symbol.dispose]();
   copy.close();
@@ -113,15 +125,14 @@ test("who goes without confirming has taken nothing, and the next may", async ()
   const servers = await openServers(1);
   const refused = Promise.withResolvers<string>();
   const taken = Promise.withResolvers<void>();
-  await offerSockets(path, {
-    sockets: () => socketsOf(servers),
+  await offer(path, servers, {
     onTaken: taken.resolve,
     onRefused: refused.resolve,
   });
   (await takeSockets(path))[Symbol.dispose]();
   assert.match(await refused.promise, /went without taking/);
   const second = await takeSockets(path);
-  second.confirm();
+  assert.equal(await second.confirm(), "stops");
   await taken.promise;
   second[Symbol.dispose]();
   for (const server of servers) server.close();
@@ -171,7 +182,7 @@ test("what is no listening socket, or no answer of ours, is refused and leaves n
 
 test("where nobody offers, and who offers but says nothing, is told in time", async () => {
   using folder = makePrivateFolder("weft-pass-");
-  await assert.rejects(takeSockets(join(folder.path, "nobody")), { code: "WF5006" });
+  await assert.rejects(takeSockets(join(folder.path, "nobody")), { code: "WF5007" });
   const path = join(folder.path, "silent");
   const server = createServer();
   server.listen(path);
@@ -187,8 +198,7 @@ test("a process of another user gets nothing", {
   const path = join(folder.path, "take");
   const servers = await openServers(1);
   const refused = Promise.withResolvers<string>();
-  using _offer = await offerSockets(path, {
-    sockets: () => socketsOf(servers),
+  using _offer = await offer(path, servers, {
     onTaken: () => assert.fail("taken"),
     onRefused: refused.resolve,
   });
@@ -207,4 +217,63 @@ test("a process of another user gets nothing", {
   for await (const part of stranger.stdout) said.push(part as Buffer);
   assert.equal(Buffer.concat(said).toString(), "");
   for (const server of servers) server.close();
+});
+
+test("who is not ready in time is let go, and learns it when it confirms", async () => {
+  using folder = makePrivateFolder("weft-pass-");
+  const path = join(folder.path, "take");
+  const servers = await openServers(1);
+  const reasons: string[] = [];
+  let nowMs = 0;
+  using _offer = await offerSockets(path, {
+    sockets: async () => socketsOf(servers),
+    onTaken: () => assert.fail("taken"),
+    onRefused: (reason) => reasons.push(reason),
+    readyMs: 60_000,
+    nowMs: () => nowMs,
+    setTimer: () => ({ [Symbol.dispose]: () => undefined }),
+  });
+  using late = await takeSockets(path);
+  nowMs = 60_000;
+  assert.equal(await late.confirm(), "goes on");
+  assert.match(reasons[0] ?? "", /not ready within 60 s/);
+  for (const server of servers) server.close();
+});
+
+test("who confirms to a process that has ended is alone", async () => {
+  using folder = makePrivateFolder("weft-pass-");
+  const path = join(folder.path, "take");
+  const servers = await openServers(1);
+  const quiet: Events = { onTaken: () => assert.fail("taken"), onRefused: () => undefined };
+  const old = await offer(path, servers, quiet);
+  using sockets = await takeSockets(path);
+  old[Symbol.dispose]();
+  assert.equal(await sockets.confirm(), "ended");
+  for (const server of servers) server.close();
+});
+
+test("descriptors of one socket are passed once, and a file at the path is not touched", async () => {
+  using folder = makePrivateFolder("weft-pass-");
+  const path = join(folder.path, "take");
+  const [server] = await openServers(1);
+  assert.ok(server);
+  const before = openDescriptors();
+  {
+    using _offer = await offer(path, [server, server, server], {
+      onTaken: () => undefined,
+      onRefused: () => undefined,
+    });
+    using sockets = await takeSockets(path);
+    assert.deepEqual(sockets.names(), ["socket-0"]);
+    assert.equal(await sockets.confirm(), "stops");
+  }
+  // The conversation ends a moment later.
+  for (let turn = 0; turn < 1000 && openDescriptors() > before; turn++) await new Promise(setImmediate);
+  assert.ok(openDescriptors() <= before);
+  const file = join(folder.path, "precious");
+  writeFileSync(file, "kept");
+  const quiet: Events = { onTaken: () => undefined, onRefused: () => undefined };
+  await assert.rejects(offer(file, [server], quiet), { code: "WF5006" });
+  assert.equal(readFileSync(file, "utf8"), "kept");
+  server.close();
 });

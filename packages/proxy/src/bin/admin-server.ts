@@ -2,7 +2,7 @@
 import type { SocketAddress } from "@weft/core/address";
 import type { Logger } from "@weft/core/world";
 import { type Route, route } from "@weft/net/http/routes";
-import { HttpRefusal, type HttpServer, openHttpServer } from "@weft/net/http/server";
+import { HttpRefusal, type HttpServer, type HttpServerOptions, openHttpServer } from "@weft/net/http/server";
 import { type AdminContext, adminPaths, answerAdmin, refuseForeign } from "../admin/admin.ts";
 import { statusHandlers } from "../discovery/status-service.ts";
 
@@ -14,6 +14,7 @@ export const openAdminServer = (
   address: SocketAddress,
   context: () => AdminContext | undefined,
   log: Logger,
+  inherited?: HttpServerOptions["inherited"],
 ): Promise<HttpServer> => {
   const answer = (request: { readonly method: string; readonly path: string; readonly query: URLSearchParams }) => {
     const current = context();
@@ -28,6 +29,7 @@ export const openAdminServer = (
     address,
     routes,
     log,
+    inherited,
     grpc: statusHandlers(() => {
       const current = context();
       return current && { node: current.bootstrap.json.node ?? {}, store: current.store };

@@ -5,6 +5,8 @@ import { realClock, setRealTimer } from "@weft/net/clock";
 import { resolveName } from "@weft/net/dns";
 import type { LineLogger } from "@weft/net/logger";
 import { commonClockOffsetMs, startThread } from "@weft/net/process/thread";
+import { listenTcp } from "@weft/net/tcp/accept";
+import type { PassedSocket } from "@weft/net/tcp/pass-sockets";
 import { probeTcp } from "@weft/net/tcp/probe";
 import type { ProxyNode } from "../filters/http/filter.ts";
 import type { StatsStore } from "../observe/create-stats.ts";
@@ -12,6 +14,8 @@ import type { ConfiguredOverload } from "../overload/overload-settings.ts";
 import { overloadShare } from "../overload/process-overload.ts";
 import { createDataPlane } from "../runtime/create-data-plane.ts";
 import type { DataPlane } from "../runtime/data-plane.ts";
+import { type Inherited, inheritingListen } from "../takeover/inherited.ts";
+import { createOpenSockets } from "../takeover/open-sockets.ts";
 import { createWorkersPlane } from "../workers/workers-plane.ts";
 
 /** More worker threads than this are not started, whatever is asked for. */
@@ -27,11 +31,15 @@ export interface DataPlaneRequest {
   readonly overload: ConfiguredOverload | undefined;
   readonly memoryLimitBytes: number | undefined;
   readonly onGivenUp: () => void;
+  /** What the process before listened on. */
+  readonly inherited: Inherited | undefined;
 }
 
 export interface OpenedDataPlane {
   readonly dataPlane: DataPlane;
   readonly workers: number;
+  /** Duplicates of all listening sockets, the caller's to close. */
+  readonly sockets: () => Promise<readonly PassedSocket[]>;
   /** Has all threads log at that level. */
   readonly setLevel: (scope: LogScope, level: LogLevel) => void;
 }
@@ -46,7 +54,13 @@ export const openDataPlane = (request: DataPlaneRequest): OpenedDataPlane => {
   const workers = countWorkers(request);
   const overload = overloadShare(request.overload, request.memoryLimitBytes, workers);
   const common = { node, stats, log, clock: realClock, random: Math.random, setTimer: setRealTimer, overload };
-  if (workers === 1) return { dataPlane: createDataPlane(common), workers, setLevel: log.setLevel };
+  const { inherited } = request;
+  if (workers === 1) {
+    const onError = (error: Error): void => log.error("cannot accept", { code: "WF5004", detail: error.message });
+    const open = createOpenSockets(inherited ? inheritingListen(inherited, onError) : listenTcp);
+    const dataPlane = createDataPlane({ ...common, listen: open.listen });
+    return { dataPlane, workers, setLevel: log.setLevel, sockets: async () => open.duplicates() };
+  }
   const dataPlane = createWorkersPlane({
     ...common,
     workers,
@@ -56,6 +70,7 @@ export const openDataPlane = (request: DataPlaneRequest): OpenedDataPlane => {
     clockOffsetMs: commonClockOffsetMs(),
     resolve: resolveName,
     probe: ({ address, ipv6Only }) => probeTcp(address, ipv6Only),
+    inherited,
     startThread,
     entry: new URL("./worker.ts", import.meta.url),
     onGivenUp: request.onGivenUp,
@@ -64,7 +79,7 @@ export const openDataPlane = (request: DataPlaneRequest): OpenedDataPlane => {
     log.setLevel(scope, level);
     dataPlane.setLevel(scope, level);
   };
-  return { dataPlane, workers, setLevel };
+  return { dataPlane, workers, setLevel, sockets: () => dataPlane.sockets() };
 };
 
 const countWorkers = ({ concurrency, log }: DataPlaneRequest): number => {

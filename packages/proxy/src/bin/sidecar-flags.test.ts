@@ -18,6 +18,16 @@ test("a bootstrap file is enough", () => {
   assert.deepEqual([flags.file, flags.concurrency, flags.logLevel, flags.drainTimeMs], ["e.yaml", 2, "warn", 5_000]);
 });
 
+test("how many handshakes a worker begins is left to the metadata unless a flag says it", () => {
+  const said = (...argv: string[]) => {
+    const flags = parseSidecarFlags([...mesh, ...argv]);
+    assert.ok(!("exitCode" in flags));
+    return flags.handshakesPerSecond;
+  };
+  assert.equal(said(), undefined);
+  assert.equal(said("--handshakes-per-second", "250"), 250);
+});
+
 test("in the mesh a name is enough, the rest has defaults", () => {
   const flags = parseSidecarFlags([
     ...mesh,
@@ -57,12 +67,28 @@ const refused: readonly (readonly [title: string, argv: readonly string[], expec
   ],
   ["a strange level", ["--bootstrap", "x", "--log-level", "loud"], /--log-level "loud"/],
   ["a strange number", ["--bootstrap", "x", "--drain-time", "soon"], /--drain-time "soon"/],
+  [
+    "no handshakes",
+    ["--bootstrap", "x", "--handshakes-per-second", "0"],
+    /--handshakes-per-second "0" is not a number from 1/,
+  ],
   ["a strange inbound", [...mesh, "--inbound", "http:8080"], /--inbound "http:8080"/],
+  ["a takeover from nowhere", ["--bootstrap", "x", "--takeover"], /--takeover needs --data or --takeover-socket/],
   ["a strange mode", [...mesh, "--interception", "MAGIC"], /--interception "MAGIC"/],
 ];
 for (const [title, argv, expected] of refused) {
   test(`${title} on the command line is refused`, () => assert.match(refusal(...argv), expected));
 }
+
+test("sockets are handed over in the data folder unless another place is given", () => {
+  const socketOf = (...argv: string[]) => {
+    const flags = parseSidecarFlags(["--bootstrap", "x", ...argv]);
+    return "exitCode" in flags ? assert.fail() : [flags.takeover, flags.takeoverSocket];
+  };
+  assert.deepEqual(socketOf(), [false, undefined]);
+  assert.deepEqual(socketOf("--data", "/d", "--takeover"), [true, "/d/takeover.sock"]);
+  assert.deepEqual(socketOf("--data", "/d", "--takeover-socket", "/s/a"), [false, "/s/a"]);
+});
 
 test("inbound ports may be on IPv6, and ports have a range", () => {
   assert.equal(inboundOf("a:tcp:[::1]:1:2").address, "::1");

@@ -11,10 +11,16 @@ export interface ProcessFlags {
   readonly concurrency: number;
   /** Bytes this process may use; the control group's limit where it is not given. */
   readonly memoryLimitBytes?: number | undefined;
+  /** TLS handshakes that each worker begins in a second; what the node's metadata says, or the default, if not given. */
+  readonly handshakesPerSecond?: number | undefined;
   readonly logLevel: LogLevel;
   readonly logFormat: "text" | "json";
   readonly drainTimeMs: number;
   readonly dataFolder: string | undefined;
+  /** The sockets of the process that serves now are to be taken. */
+  readonly takeover: boolean;
+  /** Where this process offers its sockets, and takes those of the one before. */
+  readonly takeoverSocket: string | undefined;
 }
 
 export interface WorkloadFlags {
@@ -89,6 +95,9 @@ const numberOf = (flag: string, value: string, min: number): number => {
   if (!Number.isFinite(number) || number < min) throw usage(`${flag} "${value}" is not a number from ${min}`);
   return number;
 };
+
+const handshakesOf = (value: string | undefined): number | undefined =>
+  value === undefined ? undefined : numberOf("--handshakes-per-second", value, 1);
 
 const units: ReadonlyMap<string, number> = new Map([
   ["", 1],
@@ -170,7 +179,9 @@ export const addProcessOptions = (program: Program): Program =>
     .option("-l, --log-level <level>", "trace, debug, info, warning, error, critical, off", "info")
     .option("--log-format <format>", "text or json", "text");
 
-export const readProcessOptions = (options: Options): Omit<ProcessFlags, "concurrency" | "drainTimeMs"> => {
+export const readProcessOptions = (
+  options: Options,
+): Omit<ProcessFlags, "concurrency" | "drainTimeMs" | "takeover" | "takeoverSocket"> => {
   const logLevel = levels.get(text(options, "logLevel") ?? "info");
   if (!logLevel)
     throw usage(`--log-level "${text(options, "logLevel")}" is not one of ${[...levels.keys()].join(", ")}`);
@@ -207,7 +218,10 @@ export const sidecarProgram = (): Program => {
     .option("-c, --bootstrap <file>", "Envoy bootstrap, YAML or JSON")
     .option("--concurrency <n>", "worker threads that serve; 0: one for each core", "1")
     .option("--memory-limit <size>", "memory it may use, such as 256MiB (default: its control group's limit)")
-    .option("--drain-time <seconds>", "how long running requests may take after SIGTERM", "5")
+    .option("--handshakes-per-second <n>", "TLS handshakes that each worker begins in a second (default: 1000)")
+    .option("--drain-time <seconds>", "how long running requests may take after SIGTERM or a takeover", "5")
+    .option("--takeover", "take the listening sockets of the sidecar that runs; it then drains and ends")
+    .option("--takeover-socket <path>", "where sockets are handed over (default: takeover.sock in the --data folder)")
     .option("--gateway", "this is a gateway, not a workload's sidecar")
     .option("--ip <address>", "the workload's own address", "127.0.0.1")
     .option("--outbound <address>", "where the program dials the mesh (default: 127.0.0.1:15001)")
@@ -224,12 +238,23 @@ export const sidecarProgram = (): Program => {
   return addProcessOptions(addWorkloadOptions(program));
 };
 
+const takeoverSocketOf = (options: Options): string | undefined => {
+  const folder = text(options, "data");
+  const path = text(options, "takeoverSocket") ?? (folder === undefined ? undefined : `${folder}/takeover.sock`);
+  if (path === undefined && options.takeover === true)
+    throw usage("--takeover needs --data or --takeover-socket, the same as the sidecar that runs");
+  return path;
+};
+
 const readSidecar = (options: Options): SidecarFlags => {
   const common: ProcessFlags = {
     ...readProcessOptions(options),
     concurrency: numberOf("--concurrency", text(options, "concurrency") ?? "1", 0),
     memoryLimitBytes: sizeOf("--memory-limit", text(options, "memoryLimit")),
+    handshakesPerSecond: handshakesOf(text(options, "handshakesPerSecond")),
     drainTimeMs: numberOf("--drain-time", text(options, "drainTime") ?? "5", 0) * 1000,
+    takeover: options.takeover === true,
+    takeoverSocket: takeoverSocketOf(options),
   };
   const file = text(options, "bootstrap");
   const cp = text(options, "cp");

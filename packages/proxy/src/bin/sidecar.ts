@@ -9,6 +9,7 @@ import { findFreePort } from "@weft/net/process/free-port";
 import { giveBackMemory } from "@weft/net/process/give-back-memory";
 import type { SecretJson } from "@weft/xds/gen/envoy/extensions/transport_sockets/tls/v3/secret";
 import type { AdminContext, ServerState } from "../admin/admin.ts";
+import { createLeaveCommands, type LeaveCommands } from "../admin/leave-commands.ts";
 import { createLogLevels } from "../admin/logging.ts";
 import { createStatsPrinter } from "../admin/print-stats.ts";
 import { type Bootstrap, parseBootstrap, readBootstrap } from "../bootstrap/bootstrap.ts";
@@ -28,11 +29,12 @@ import { connectServer } from "./connect-server.ts";
 import { openDataPlane } from "./open-data-plane.ts";
 import { onReopenSignal, onStopSignal, surviveErrors } from "./process-signals.ts";
 import { parseSidecarFlags, type SidecarFlags } from "./sidecar-flags.ts";
+import { beginTakeover, inheritAdmin, notReady, offerTakeover } from "./takeover.ts";
 import { controlPlaneName, startWorkloadIdentity } from "./workload-identity.ts";
 
 const version = "0.1.0";
 
-/** Runs until SIGTERM or SIGINT, drains, and gives the exit code: 0 stopped, 1 could not start, 2 usage. */
+/** Runs until SIGTERM, SIGINT or a takeover, drains, and gives the exit code: 0 stopped, 1 could not start, 2 usage. */
 export const runSidecar = async (argv: readonly string[]): Promise<number> => {
   try {
     const flags = parseSidecarFlags(argv);
@@ -61,17 +63,21 @@ const serve = async (flags: SidecarFlags): Promise<number> => {
   const startedAtMs = realClock.nowMs();
   const stats = createStats();
   let live = false;
+  let leave: LeaveCommands | undefined;
   let state: "starting" | "live" | "draining" = "starting";
-  let healthFailed = false;
   const uncaught = stats.counter("server.uncaught_errors");
   cleanup.use(surviveErrors(log, { started: () => live, count: () => uncaught.add(1), nowMs: realClock.nowMs }));
   const serverState = (): ServerState =>
-    state === "draining" || healthFailed ? "DRAINING" : state === "live" ? "LIVE" : "INITIALIZING";
+    state === "draining" || leave?.healthCheckFailed ? "DRAINING" : state === "live" ? "LIVE" : "INITIALIZING";
 
   let context: AdminContext | undefined;
   const early = flags.mode === "bootstrap" ? readFile(flags.file) : undefined;
   const adminAddress = early ? early.admin : flags.mode === "mesh" ? flags.admin : undefined;
-  const admin = adminAddress ? await openAdminServer(adminAddress, () => context, log.scope("admin")) : undefined;
+  const takeover = cleanup.use(await beginTakeover(flags, log));
+  const adminSocket = adminAddress ? inheritAdmin(takeover, adminAddress) : undefined;
+  const admin = adminSocket
+    ? await openAdminServer(adminSocket.address, () => context, log.scope("admin"), adminSocket.inherited)
+    : undefined;
   if (admin) cleanup.defer(() => admin.close());
   const bootstrap = early ?? (await meshBootstrap(flags, admin?.address));
   for (const { code, message, where } of bootstrap.warnings)
@@ -80,10 +86,13 @@ const serve = async (flags: SidecarFlags): Promise<number> => {
   const { concurrency, logFormat, memoryLimitBytes } = flags;
   const { overload } = bootstrap;
   const onGivenUp = (): void => quit.resolve("workers died");
-  const asked = { concurrency, logFormat, memoryLimitBytes, overload, onGivenUp };
-  const opened = openDataPlane({ ...asked, node: proxyNode(bootstrap), stats, log });
+  const { inherited } = takeover ?? {};
+  const asked = { concurrency, logFormat, memoryLimitBytes, overload, onGivenUp, inherited };
+  const opened = openDataPlane({ ...asked, node: proxyNode(bootstrap, flags), stats, log });
   const { dataPlane, workers, setLevel } = opened;
   cleanup.defer(() => dataPlane.close());
+  leave = cleanup.use(createLeaveCommands(dataPlane, { setTimer: setRealTimer, drainTimeMs: flags.drainTimeMs }));
+  const { drainListeners, failHealthCheck } = leave;
   cleanup.use(onReopenSignal(() => dataPlane.reopenLogs()));
   const store = createResourceStore({
     dataPlane: countChanges(dataPlane, stats),
@@ -100,9 +109,6 @@ const serve = async (flags: SidecarFlags): Promise<number> => {
     memory,
     concurrency: workers,
   });
-  const beginDrain = (): void => {
-    void dataPlane.drain(flags.drainTimeMs);
-  };
   context = {
     bootstrap: { json: bootstrap.json, atMs: realClock.wallMs() },
     store,
@@ -118,10 +124,8 @@ const serve = async (flags: SidecarFlags): Promise<number> => {
     log: createLogLevels({ levels: log.levels, setLevel }, setRealTimer),
     actions: {
       reopenLogs: () => dataPlane.reopenLogs(),
-      drainListeners: beginDrain,
-      failHealthCheck: (failed) => {
-        healthFailed = failed;
-      },
+      drainListeners,
+      failHealthCheck,
       quit: () => quit.resolve("quit"),
     },
   };
@@ -133,10 +137,22 @@ const serve = async (flags: SidecarFlags): Promise<number> => {
     );
   }
   refuseStatic(discovery.start());
-  const stopped = Promise.race([stop.stopped, quit.promise]);
-  const ready = await untilReady(() => context?.waitingFor().length === 0, stopped);
-  if (ready) {
+  const taken = Promise.withResolvers<"taken over">();
+  const stopped = Promise.race([stop.stopped, quit.promise, taken.promise]);
+  const late = takeover?.late.then(() => Promise.reject(notReady()));
+  const ready = untilReady(() => context?.waitingFor().length === 0, stopped);
+  if (await (late ? Promise.race([ready, late]) : ready)) {
     refuseFailedListeners(bootstrap, dataPlane);
+    await takeover?.confirm();
+    cleanup.use(
+      await offerTakeover({
+        path: flags.takeoverSocket,
+        sockets: opened.sockets,
+        admin: admin && adminAddress && { asked: adminAddress, server: admin },
+        log,
+        onTaken: () => taken.resolve("taken over"),
+      }),
+    );
     live = true;
     state = "live";
     giveBackMemory();
@@ -150,10 +166,14 @@ const serve = async (flags: SidecarFlags): Promise<number> => {
   return (await Promise.race([quit.promise, undefined])) === "workers died" ? 1 : 0;
 };
 
-const proxyNode = ({ node }: Bootstrap): ProxyNode => ({
+/** A flag wins over the metadata that means the same. */
+const proxyNode = ({ node }: Bootstrap, { handshakesPerSecond }: SidecarFlags): ProxyNode => ({
   id: node.id ?? "",
   cluster: node.cluster ?? "",
-  metadata: node.metadata ?? {},
+  metadata: {
+    ...node.metadata,
+    ...(handshakesPerSecond === undefined ? {} : { WEFT_HANDSHAKES_PER_SECOND: handshakesPerSecond }),
+  },
 });
 
 const secretOffers = (material: IdentityMaterial): readonly ResourceOffer[] =>
@@ -261,7 +281,9 @@ const untilReady = (ready: () => boolean, stopped: Promise<unknown>): Promise<bo
 const readyLine = (flags: SidecarFlags, admin: SocketAddress | undefined, dataPlane: DataPlane): string => {
   const listeners = dataPlane
     .listeners()
-    .flatMap(({ name, address }) => (address ? [`${name.replaceAll(/\s/g, "_")}=${formatAddress(address)}`] : []));
+    .flatMap(({ name, address }) =>
+      address ? [`${name.replaceAll(/[\s\p{Cc}]/gu, "_")}=${formatAddress(address)}`] : [],
+    );
   const name = flags.mode === "mesh" ? ` name=${flags.name}.${flags.namespace}` : "";
   return `ready admin=${admin ? formatAddress(admin) : "none"}${name} listeners=${listeners.join(",") || "none"}`;
 };

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { fstatSync, openSync } from "node:fs";
 import { test } from "node:test";
-import { createPortClaims } from "./port-claims.ts";
+import { createPortClaims, type PortClaimsTools } from "./port-claims.ts";
 import type { Claim } from "./protocol.ts";
 
 const claimOf = (listener: string, port: number): Claim => ({
@@ -9,10 +10,11 @@ const claimOf = (listener: string, port: number): Claim => ({
   ipv6Only: false,
 });
 
-const setup = (fails = false) => {
+const setup = (fails = false, more: Partial<PortClaimsTools> = {}) => {
   const probed: number[] = [];
   const timers: (() => void)[] = [];
   const claims = createPortClaims({
+    ...more,
     probe: async ({ address }) => {
       probed.push(address.port);
       if (fails) throw new Error("taken");
@@ -74,4 +76,47 @@ test("a listener waits for the one it replaces, in every worker, and not for eve
   await turn();
   for (const run of timers) run();
   await late;
+});
+
+/** A claim table of some lanes at an address that so many inherited sockets listen at. */
+const inheriting = async (lanes: number, count: number) => {
+  const opened = Array.from({ length: count }, () => openSync("/dev/null", "r"));
+  let left = opened;
+  const inherit = (claim: Claim) => {
+    const descriptors = left;
+    left = [];
+    return descriptors.length > 0 ? { address: { ...claim.address, port: 4000 }, descriptors } : undefined;
+  };
+  const { claims, probed } = setup(false, { lanes, inherit });
+  const all = Array.from({ length: lanes }, (_, at) => at + 1);
+  const claim = claimOf("in", 0);
+  const addresses = await Promise.all(all.map((lane) => claims.claim(lane, claim)));
+  return { claims, probed, claim, opened, addresses, all, split: all.map((lane) => claims.socketsOf(lane, claim)) };
+};
+
+test("every inherited socket has a lane that accepts on it, and every lane has a socket", async () => {
+  for (const [lanes, count] of [
+    [1, 3],
+    [2, 3],
+    [3, 2],
+    [4, 1],
+    [2, 2],
+  ] as const) {
+    const { claims, claim, probed, opened, addresses, all, split } = await inheriting(lanes, count);
+    assert.deepEqual(probed, [], "nothing is tried out");
+    assert.ok(addresses.every(({ port }) => port === 4000));
+    assert.deepEqual(new Set(split.flat()), new Set(opened), `${lanes} lanes, ${count} sockets`);
+    assert.ok(split.every((sockets) => sockets.length > 0));
+    for (const lane of all) claims.release(lane, claim);
+  }
+});
+
+test("inherited sockets stay for a lane that comes back, and are closed with the last that lets go", async () => {
+  const { claims, claim, opened, split } = await inheriting(2, 2);
+  claims.drop(2);
+  assert.deepEqual(claims.socketsOf(2, claim), split[1]);
+  assert.ok(opened.every((descriptor) => fstatSync(descriptor)));
+  claims.release(1, claim);
+  for (const descriptor of opened) assert.throws(() => fstatSync(descriptor), { code: "EBADF" });
+  assert.deepEqual(claims.socketsOf(1, claim), []);
 });

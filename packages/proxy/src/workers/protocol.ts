@@ -3,7 +3,9 @@
 import type { SocketAddress } from "@weft/core/address";
 import type { LogLevel, LogScope } from "@weft/core/world";
 import type { AddressFamily } from "@weft/net/dns";
+import type { PassedSocket } from "@weft/net/tcp/pass-sockets";
 import type { ProxyNode } from "../filters/http/filter.ts";
+import type { Discouraged, DrainScope } from "../http/leaving.ts";
 import type { SharedSeries } from "../observe/create-stats.ts";
 import type { OverloadShare } from "../overload/process-overload.ts";
 import type { ListenerState, Rejection } from "../runtime/data-plane.ts";
@@ -22,6 +24,8 @@ export interface WorkerStart {
   readonly clockOffsetMs: number;
   /** This thread's share of what the process may use. */
   readonly overload: OverloadShare;
+  /** False: sockets that were inherited are not accepted on before `accept`. */
+  readonly accepting: boolean;
 }
 
 /** An error in words that crosses threads; what is thrown at the other side reads the same. */
@@ -43,13 +47,24 @@ export type ToWorker =
   | { readonly kind: "prepare"; readonly batch: number; readonly text: string }
   /** Put the batch in force but for those keys, answer `committed`, and `settled` when its listeners are bound. */
   | { readonly kind: "commit"; readonly batch: number; readonly except: readonly string[] }
-  | { readonly kind: "granted"; readonly id: number; readonly address: SocketAddress }
+  /** With descriptors, the worker's from then on, nothing is to be bound. */
+  | {
+      readonly kind: "granted";
+      readonly id: number;
+      readonly address: SocketAddress;
+      readonly descriptors: readonly number[];
+    }
   | { readonly kind: "refused"; readonly id: number; readonly error: ErrorText }
   | { readonly kind: "resolved"; readonly id: number; readonly addresses: readonly string[] }
   | { readonly kind: "unresolved"; readonly id: number; readonly reason: string }
   | { readonly kind: "level"; readonly scope: LogScope; readonly level: LogLevel }
   | { readonly kind: "reopenLogs" }
-  | { readonly kind: "drain"; readonly timeoutMs: number }
+  | { readonly kind: "accept" }
+  /** Answer `sockets`. */
+  | { readonly kind: "listSockets" }
+  | { readonly kind: "discourage"; readonly why: Discouraged }
+  /** Answer `drained`. Others may be under way. */
+  | { readonly kind: "drain"; readonly id: number; readonly timeoutMs: number; readonly scope: DrainScope }
   | { readonly kind: "close" };
 
 export type FromWorker =
@@ -62,6 +77,8 @@ export type FromWorker =
   | { readonly kind: "release"; readonly claim: Claim }
   | { readonly kind: "resolve"; readonly id: number; readonly host: string; readonly family: AddressFamily }
   | { readonly kind: "series"; readonly series: readonly SharedSeries[] }
+  /** Duplicates, the main thread's from then on. */
+  | { readonly kind: "sockets"; readonly sockets: readonly PassedSocket[] }
   | { readonly kind: "log"; readonly line: string }
-  | { readonly kind: "drained" }
+  | { readonly kind: "drained"; readonly id: number }
   | { readonly kind: "closed" };

@@ -5,9 +5,11 @@ import type { Clock, Random, SetTimer } from "@weft/core/world";
 import type { AddressFamily, ResolveName } from "@weft/net/dns";
 import type { LineLogger } from "@weft/net/logger";
 import { listenTcp, type OpenListener, type TcpListener } from "@weft/net/tcp/accept";
+import { closeDescriptors, holdTcp } from "@weft/net/tcp/hold";
 import { createStats, type SharedSeries, type StatsStore } from "../observe/create-stats.ts";
 import { createDataPlane } from "../runtime/create-data-plane.ts";
 import type { ListenerState, PreparedBatch, ResourceChange, SteppedDataPlane } from "../runtime/data-plane.ts";
+import { createOpenSockets } from "../takeover/open-sockets.ts";
 import { createConnectionGauges } from "./connection-gauges.ts";
 import type { Claim, ErrorText, FromWorker, ToWorker, WorkerStart } from "./protocol.ts";
 import { openSharedCounts } from "./shared-counts.ts";
@@ -63,9 +65,14 @@ const createSeriesTeller = ({ post, afterTurn }: WorkerWorld): ((series: SharedS
 const toError = ({ code, message, next }: ErrorText): WeftError =>
   new WeftError(code, message, next === undefined ? {} : { next });
 
+interface Grant {
+  readonly address: SocketAddress;
+  readonly descriptors: readonly number[];
+}
+
 /** Listens where the main thread says, beside the other workers. */
 const claimedListen =
-  (post: WorkerWorld["post"], claims: Questions<SocketAddress>): OpenListener =>
+  ({ post, log }: WorkerWorld, claims: Questions<Grant>, accepting: Promise<void>): OpenListener =>
   (options, onConnection) => {
     const { address, ipv6Only = false, name = "" } = options;
     const claim: Claim = { listener: name, address: { host: address.host, port: address.port }, ipv6Only };
@@ -73,9 +80,18 @@ const claimedListen =
     let closed = false;
     const granted = claims.ask((id) => post({ kind: "claim", id, claim }));
     return {
-      bound: granted.then((at) => {
-        if (closed) throw new WeftError("WF5004", "the listener was closed before it was bound");
-        open = listenTcp({ ...options, address: at, reusePort: true }, onConnection);
+      bound: granted.then((grant) => {
+        const { descriptors } = grant;
+        if (closed) {
+          closeDescriptors(descriptors);
+          throw new WeftError("WF5004", "the listener was closed before it was bound");
+        }
+        const at = { ...options, address: grant.address };
+        const onError = (error: Error): void => log.error("cannot accept", { code: "WF5004", detail: error.message });
+        open =
+          descriptors.length > 0
+            ? holdTcp(at, { descriptors, accepting, onError }, onConnection)
+            : listenTcp({ ...at, reusePort: true }, onConnection);
         return open.bound;
       }),
       close: () => {
@@ -84,8 +100,8 @@ const claimedListen =
         open?.close();
         post({ kind: "release", claim });
       },
-      get descriptor() {
-        return open?.descriptor;
+      get descriptors() {
+        return open?.descriptors ?? [];
       },
     };
   };
@@ -100,7 +116,10 @@ export const serveWorker = (start: WorkerStart, world: WorkerWorld): ServingWork
   const { post, log } = world;
   const stats = createStats(createSeriesTeller(world));
   const names = new Questions<readonly string[]>();
-  const claims = new Questions<SocketAddress>();
+  const claims = new Questions<Grant>();
+  const accepting = Promise.withResolvers<void>();
+  if (start.accepting) accepting.resolve();
+  const open = createOpenSockets(claimedListen(world, claims, accepting.promise));
   const resolve: ResolveName = (host: string, family: AddressFamily) =>
     names.ask((id) => post({ kind: "resolve", id, host, family }));
   const onFull = (what: string): void =>
@@ -114,7 +133,7 @@ export const serveWorker = (start: WorkerStart, world: WorkerWorld): ServingWork
     random: world.random,
     setTimer: world.setTimer,
     resolve,
-    listen: claimedListen(post, claims),
+    listen: open.listen,
     counts: openSharedCounts(start.counts, start.lane, onFull).counts,
     connectionGauge: createConnectionGauges(start.connections, start.lane),
   });
@@ -130,7 +149,7 @@ export const serveWorker = (start: WorkerStart, world: WorkerWorld): ServingWork
         batches.commit(message.batch, message.except, tell);
         return;
       case "granted":
-        claims.take(message.id)?.resolve(message.address);
+        claims.take(message.id)?.resolve(message);
         return;
       case "refused":
         claims.take(message.id)?.reject(toError(message.error));
@@ -144,11 +163,20 @@ export const serveWorker = (start: WorkerStart, world: WorkerWorld): ServingWork
       case "level":
         log.setLevel(message.scope, message.level);
         return;
+      case "accept":
+        accepting.resolve();
+        return;
+      case "listSockets":
+        post({ kind: "sockets", sockets: open.duplicates() });
+        return;
       case "reopenLogs":
         plane.reopenLogs();
         return;
+      case "discourage":
+        plane.discourage(message.why);
+        return;
       case "drain":
-        void plane.drain(message.timeoutMs).then(() => post({ kind: "drained" }));
+        void plane.drain(message.timeoutMs, message.scope).then(() => post({ kind: "drained", id: message.id }));
         tell();
         return;
       case "close":

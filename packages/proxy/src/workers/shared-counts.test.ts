@@ -188,6 +188,24 @@ test("a cluster that is gone gives its row up once nothing of it is in flight", 
   assert.deepEqual(full, ["clusters"]);
 });
 
+test("what is counted on a cluster that is gone is not taken out of another's row when its thread dies", () => {
+  const { all, main, counts, compile } = open(staticCluster(["10.0.0.1"]));
+  const [old] = all as [CompiledCluster];
+  const oldHost = hostOf(old);
+  for (const each of [main, ...all]) each.release();
+  const json = staticCluster(["10.0.0.9"], { name: "other" });
+  const next = counts.map((each) => compile(each, undefined, json));
+  for (let i = 0; i < 3; i++) {
+    old.load.force(breakers.requests);
+    oldHost.counts.enter();
+  }
+  next[2]?.load.force(breakers.requests);
+  hostOf(next[2] as CompiledCluster).counts.enter();
+  counts[mainLane]?.clearLane(1);
+  assert.equal(next[mainLane]?.load.requests, 1);
+  assert.equal(hostOf(next[mainLane] as CompiledCluster).activeRequests, 1);
+});
+
 test("without room a worker counts by itself, and says so once", () => {
   const { full, all } = open(staticCluster(Array.from({ length: 70 }, (_, i) => `10.0.0.${i + 1}`)));
   assert.deepEqual(full, ["hosts", "hosts", "hosts", "hosts", "hosts"], "once a thread");

@@ -47,6 +47,7 @@ const activeCell = ejectionCells;
 // Lane cells: the thread's part of what is shared comes first, statistics follow.
 const clusterParts = Object.values(breakers).length;
 const hostParts = 1;
+const hostPart = 0;
 const counterNames = namesOf(createClusterCounters());
 const hostStatNames = namesOf(createHostStats());
 
@@ -62,7 +63,7 @@ const cellsOfClusters: LaneCells = {
   ),
 };
 const cellsOfHosts: LaneCells = {
-  parts: [[0, activeCell]],
+  parts: [[hostPart, activeCell]],
   passing: cellsNamed(hostStatNames, ["cxActive", "rqPendingActive"] satisfies (keyof HostStats)[], hostParts),
 };
 
@@ -142,6 +143,9 @@ const clusterCounts = (name: string, load: SharedLoad, hostCounts: (name: string
 class HeldRow {
   shared: Int32Array;
   at: number;
+  /** This thread's part of what is shared, which is taken out for it should it die. */
+  private parts: Float64Array;
+  private partsAt: number;
   private readonly table: SharedTable;
   private readonly row: number;
   private readonly records: readonly LaneRecord[];
@@ -149,17 +153,23 @@ class HeldRow {
   private released = false;
   private held = true;
 
-  constructor(table: SharedTable, row: number, records: readonly LaneRecord[]) {
+  constructor(table: SharedTable, row: number, lane: number, records: readonly LaneRecord[]) {
     this.table = table;
     this.row = row;
     this.shared = table.shared;
     this.at = table.sharedAt(row);
+    this.parts = table.lanes[lane] as Float64Array;
+    this.partsAt = table.laneAt(row);
     this.records = records;
   }
-  use(): void {
+  /** Notes that this thread put something in, by its part's cell. */
+  use(part: number): void {
+    this.add(part, 1);
     this.inUse++;
   }
-  unuse(): void {
+  /** Notes that it took that out again. */
+  unuse(part: number): void {
+    this.add(part, -1);
     this.inUse--;
     if (this.released && this.inUse === 0) this.letGo();
   }
@@ -167,12 +177,18 @@ class HeldRow {
     this.released = true;
     if (this.inUse === 0) this.letGo();
   }
+  private add(part: number, n: number): void {
+    const at = this.partsAt + part;
+    this.parts[at] = (this.parts[at] as number) + n;
+  }
   private letGo(): void {
     if (!this.held) return;
     this.held = false;
     // What is still counted on it must not end up in the row of another.
     this.shared = new Int32Array(this.table.sharedAt(1));
     this.at = 0;
+    this.parts = new Float64Array(clusterParts);
+    this.partsAt = 0;
     for (const record of this.records) record.detach();
     this.table.letGo(this.row);
   }
@@ -182,17 +198,15 @@ class SharedLoad implements CircuitLoad {
   readonly counters: ClusterCounters & LaneRecord;
   readonly lane: number;
   private readonly row: HeldRow;
-  private readonly parts: Float64Array;
-  private readonly partsAt: number;
 
   constructor(table: SharedTable, row: number, lane: number) {
     this.lane = lane;
-    this.parts = table.lanes[lane] as Float64Array;
-    this.partsAt = table.laneAt(row);
-    const countersAt = this.partsAt + clusterParts;
+    const countersAt = table.laneAt(row) + clusterParts;
     this.counters =
-      lane === mainLane ? new SummedCounters(table.lanes, lane, countersAt) : new OwnCounters(this.parts, countersAt);
-    this.row = new HeldRow(table, row, [this.counters]);
+      lane === mainLane
+        ? new SummedCounters(table.lanes, lane, countersAt)
+        : new OwnCounters(table.lanes[lane] as Float64Array, countersAt);
+    this.row = new HeldRow(table, row, lane, [this.counters]);
   }
 
   get connections(): number {
@@ -219,16 +233,16 @@ class SharedLoad implements CircuitLoad {
 
   take(of: Breaker, max: number): boolean {
     if (!takeCell(this.row, of, max)) return false;
-    this.note(of, 1);
+    this.row.use(of);
     return true;
   }
   force(of: Breaker): void {
     Atomics.add(this.row.shared, this.row.at + of, 1);
-    this.note(of, 1);
+    this.row.use(of);
   }
   give(of: Breaker): void {
     Atomics.sub(this.row.shared, this.row.at + of, 1);
-    this.note(of, -1);
+    this.row.unuse(of);
   }
   takeEjection(max: number): boolean {
     return takeCell(this.row, ejectionsCell, max);
@@ -243,13 +257,6 @@ class SharedLoad implements CircuitLoad {
   private read(cell: number): number {
     return Atomics.load(this.row.shared, this.row.at + cell);
   }
-  /** Keeps this thread's part, which is taken out for it should it die. */
-  private note(of: Breaker, n: number): void {
-    const at = this.partsAt + of;
-    this.parts[at] = (this.parts[at] as number) + n;
-    if (n > 0) this.row.use();
-    else this.row.unuse();
-  }
 }
 
 /** Adds first and looks then, so that threads that come at the same time cannot both have the last one. */
@@ -263,17 +270,15 @@ class SharedHostCounts implements HostCounts {
   readonly stats: HostStats & LaneRecord;
   private readonly row: HeldRow;
   private readonly record: SharedOutlierRecord;
-  private readonly parts: Float64Array;
-  private readonly partsAt: number;
 
   constructor(table: SharedTable, row: number, lane: number) {
-    this.parts = table.lanes[lane] as Float64Array;
-    this.partsAt = table.laneAt(row);
-    const statsAt = this.partsAt + hostParts;
+    const statsAt = table.laneAt(row) + hostParts;
     this.stats =
-      lane === mainLane ? new SummedHostStats(table.lanes, lane, statsAt) : new OwnHostStats(this.parts, statsAt);
+      lane === mainLane
+        ? new SummedHostStats(table.lanes, lane, statsAt)
+        : new OwnHostStats(table.lanes[lane] as Float64Array, statsAt);
     this.record = new SharedOutlierRecord(table.shared, table.doubles, table.sharedAt(row));
-    this.row = new HeldRow(table, row, [this.stats, this.record]);
+    this.row = new HeldRow(table, row, lane, [this.stats, this.record]);
   }
   get active(): number {
     return Atomics.load(this.row.shared, this.row.at + activeCell);
@@ -286,13 +291,11 @@ class SharedHostCounts implements HostCounts {
   }
   enter(): void {
     Atomics.add(this.row.shared, this.row.at + activeCell, 1);
-    this.parts[this.partsAt] = (this.parts[this.partsAt] as number) + 1;
-    this.row.use();
+    this.row.use(hostPart);
   }
   leave(): void {
     Atomics.sub(this.row.shared, this.row.at + activeCell, 1);
-    this.parts[this.partsAt] = (this.parts[this.partsAt] as number) - 1;
-    this.row.unuse();
+    this.row.unuse(hostPart);
   }
   release(): void {
     this.row.release();

@@ -43,6 +43,16 @@ test("a full table has no room for another name, but for those it has", () => {
   assert.notEqual(table.hold("c"), undefined);
 });
 
+test("the first thread takes the lock of one that died with it, before it can hear of the death", () => {
+  const memory = createTableMemory(shape);
+  const main = openSharedTable(memory, 0, cells, 3);
+  const lock = new Int32Array(memory.index);
+  lock[0] = 1 + 1;
+  const row = held(main, "c");
+  assert.equal(lock[0], 0, "it is free again");
+  assert.equal(held(open(memory, 2), "c"), row);
+});
+
 test("what a dead thread had in use is free, what it only counted stays, and its lock does not hold the others", () => {
   const memory = createTableMemory(shape);
   const [main, dead, alive] = [open(memory, 0), open(memory, 1), open(memory, 2)];

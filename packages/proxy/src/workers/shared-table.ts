@@ -62,6 +62,11 @@ const rowHead = 4;
 
 /** How long a thread that finds the table locked sleeps at most before it looks again. */
 const lockWaitMs = 1;
+/**
+ * The first thread takes a lock from a holder that had it at so many looks in a row. A holder needs it for microseconds;
+ * one that died with it is cleared up after by the first thread, which could not hear of the death while it waits.
+ */
+const lockLooksMax = 5_000;
 
 const even = (cells: number): number => cells + (cells % 2);
 
@@ -95,8 +100,12 @@ const hashOf = (name: string): readonly [number, number] => {
   return [mixedA | 0, mixedB | 0];
 };
 
-export const openSharedTable = (memory: TableMemory, lane: number, cells: LaneCells): SharedTable =>
-  new Table(memory, lane, cells);
+export const openSharedTable = (
+  memory: TableMemory,
+  lane: number,
+  cells: LaneCells,
+  looksMax = lockLooksMax,
+): SharedTable => new Table(memory, lane, cells, looksMax);
 
 class Table implements SharedTable {
   readonly shared: Int32Array;
@@ -108,8 +117,10 @@ class Table implements SharedTable {
   private readonly rows: number;
   private readonly places: number;
   private readonly stride: { readonly shared: number; readonly lane: number };
+  private readonly looksMax: number;
 
-  constructor(memory: TableMemory, lane: number, cells: LaneCells) {
+  constructor(memory: TableMemory, lane: number, cells: LaneCells, looksMax: number) {
+    this.looksMax = looksMax;
     this.index = new Int32Array(memory.index);
     this.shared = new Int32Array(memory.shared);
     this.doubles = new Float64Array(memory.shared);
@@ -180,15 +191,20 @@ class Table implements SharedTable {
   }
 
   private lock(): void {
-    const { index } = this;
-    for (;;) {
-      const holder = Atomics.compareExchange(index, lockCell, 0, this.lane + 1);
+    const { index, lane } = this;
+    let looks = 0;
+    for (let before = 0; ; ) {
+      const holder = Atomics.compareExchange(index, lockCell, 0, lane + 1);
       if (holder === 0) return;
+      looks = holder === before ? looks + 1 : 0;
+      before = holder;
+      const isLost = lane === 0 && looks >= this.looksMax;
+      if (isLost && Atomics.compareExchange(index, lockCell, holder, lane + 1) === holder) return;
       Atomics.wait(index, lockCell, holder, lockWaitMs);
     }
   }
   private unlock(): void {
-    Atomics.store(this.index, lockCell, 0);
+    Atomics.compareExchange(this.index, lockCell, this.lane + 1, 0);
     Atomics.notify(this.index, lockCell, 1);
   }
 

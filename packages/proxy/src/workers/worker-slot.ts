@@ -15,8 +15,11 @@ export const deathsMax = 10;
 /** Semi-spaces of 2 MiB: a proxy's garbage dies at once, and memory is what a sidecar is counted by. */
 const youngGenerationMb = 6;
 
-/** A message that answers another one, by its kind and, for batches, the batch. */
-type Answer = Extract<FromWorker, { readonly kind: "prepared" | "committed" | "settled" | "drained" | "closed" }>;
+/** A message that answers another one, by its kind and, for batches and drains, the number. */
+type Answer = Extract<
+  FromWorker,
+  { readonly kind: "prepared" | "committed" | "settled" | "drained" | "closed" | "sockets" }
+>;
 
 export interface WorkerSlotOptions {
   readonly lane: number;
@@ -44,7 +47,9 @@ const answerKey = (message: FromWorker): string | undefined => {
     case "settled":
       return keyOf(message.kind, message.batch);
     case "drained":
+      return keyOf(message.kind, message.id);
     case "closed":
+    case "sockets":
       return keyOf(message.kind, 0);
     default:
       return undefined;

@@ -105,8 +105,21 @@ test("a change one worker refuses is taken by none", async () => {
   a.say({ kind: "prepared", batch, rejections: [] });
   b.say({ kind: "prepared", batch, rejections: [rejection] });
   await turn();
-  for (const each of [a, b]) assert.deepEqual(last(each), { kind: "commit", batch, except: ["cluster up"] });
+  for (const each of [a, b]) {
+    assert.deepEqual(last(each), { kind: "commit", batch, except: ["cluster up"] });
+    each.say({ kind: "committed", batch });
+  }
   assert.deepEqual(errors, ["WF5021"]);
+  await plane.inForce();
+  b.options.onExit(new Error("out of memory"));
+  while (all.length < 3) await turn();
+  const next = all[2] ?? assert.fail();
+  next.say({ kind: "ready" });
+  await turn();
+  const prepare = last(next);
+  assert.ok(prepare.kind === "prepare");
+  assert.match(prepare.text, /"other"/);
+  assert.doesNotMatch(prepare.text, /"up"/, "nor by one that comes later");
   await plane.close();
 });
 
@@ -227,4 +240,89 @@ test("a port of somebody else is refused by all workers, also where they would h
   const [state] = all.plane.listeners();
   assert.equal(state?.state, "failed");
   assert.match(state?.error ?? "", /WF5001/);
+});
+
+test("drains that overlap are answered each for itself, and a worker that comes later is told of all that was asked", async () => {
+  const { all, start } = puppets();
+  const { plane } = open(start, 1);
+  const [a] = all;
+  assert.ok(a);
+  a.say({ kind: "ready" });
+  const why = { healthCheckFailed: true, draining: undefined } as const;
+  plane.discourage(why);
+  assert.deepEqual(last(a), { kind: "discourage", why });
+  let ended = "";
+  void plane.drain(5, "inbound").then(() => (ended += "inbound "));
+  void plane.drain(7).then(() => (ended += "all "));
+  await turn();
+  const drains = a.told.filter((message) => message.kind === "drain");
+  assert.deepEqual(
+    drains.map(({ timeoutMs, scope }) => [timeoutMs, scope]),
+    [
+      [5, "inbound"],
+      [7, "all"],
+    ],
+  );
+  a.say({ kind: "drained", id: drains[1]?.id ?? 0 });
+  await turn();
+  assert.equal(ended, "all ");
+  a.say({ kind: "drained", id: drains[0]?.id ?? 0 });
+  await turn();
+  assert.equal(ended, "all inbound ");
+  a.options.onExit(new Error("out of memory"));
+  while (all.length < 2) await turn();
+  const next = all[1] ?? assert.fail();
+  next.say({ kind: "ready" });
+  await turn();
+  assert.deepEqual(
+    next.told.map((message) => (message.kind === "drain" ? message.scope : message)),
+    [{ kind: "discourage", why }, "all"],
+  );
+  await plane.close();
+});
+
+test("real workers all tell clients to leave, and all stop the inbound listeners and no other", {
+  timeout: 60_000,
+}, async () => {
+  await using all = await real(2);
+  const { plane, up, threads } = all;
+  plane.apply([
+    cluster("up", [up.port]),
+    listener("in", [hcm()], { trafficDirection: "INBOUND" }),
+    listener("out", [hcm()], { trafficDirection: "OUTBOUND" }),
+    routes([toCluster("up")]),
+  ]);
+  await plane.settled();
+  const stateOf = (name: string) => plane.listeners().find((each) => each.name === name);
+  const url = (name: string): string => `http://127.0.0.1:${stateOf(name)?.address?.port}`;
+  const answers = async (name: string): Promise<ReadonlySet<string | null>> => {
+    const said = new Set<string | null>();
+    // Connections go to one worker or the other.
+    for (let i = 0; i < 16; i++) {
+      const answer = await fetch(url(name));
+      await answer.text();
+      said.add(answer.headers.get("connection"));
+    }
+    return said;
+  };
+  let batches = 0;
+  const failHealthCheck = async (failed: boolean): Promise<void> => {
+    plane.discourage({ healthCheckFailed: failed, draining: undefined });
+    // What was said before a batch has been heard when the batch is in force.
+    plane.apply([cluster("unused", [++batches])]);
+    await plane.inForce();
+  };
+  await failHealthCheck(true);
+  assert.deepEqual([...(await answers("in"))], ["close"]);
+  await failHealthCheck(false);
+  assert.deepEqual([...(await answers("in"))], [null]);
+  const inbound = url("in");
+  await plane.drain(5_000, "inbound");
+  for (let i = 0; i < 8; i++) await assert.rejects(fetch(inbound));
+  assert.deepEqual([stateOf("in")?.state, stateOf("out")?.state], ["draining", "active"]);
+  assert.equal((await fetch(url("out"))).status, 200);
+  await threads[0]?.kill();
+  while (threads.length < 3 || stateOf("out")?.address === undefined) await turn();
+  await plane.settled();
+  for (let i = 0; i < 8; i++) await assert.rejects(fetch(inbound));
 });

@@ -7,8 +7,11 @@
 import type { Clock, Logger, LogLevel, LogScope, Random, SetTimer } from "@weft/core/world";
 import type { ResolveName } from "@weft/net/dns";
 import type { StartThread } from "@weft/net/process/thread";
+import { duplicateDescriptor } from "@weft/net/tcp/libc";
+import type { PassedSocket } from "@weft/net/tcp/pass-sockets";
 import type { Cluster } from "../clusters/cluster.ts";
 import type { ProxyNode } from "../filters/http/filter.ts";
+import type { Discouraged, DrainScope } from "../http/leaving.ts";
 import type { StatsStore } from "../observe/create-stats.ts";
 import type { Counter } from "../observe/stats.ts";
 import type { OverloadShare } from "../overload/process-overload.ts";
@@ -20,6 +23,7 @@ import {
   type Rejection,
   type ResourceChange,
 } from "../runtime/data-plane.ts";
+import type { Inherited } from "../takeover/inherited.ts";
 import { type ConnectionReader, createConnectionReader, createConnectionsMemory } from "./connection-gauges.ts";
 import { mergeListeners } from "./merge-listeners.ts";
 import { createPortClaims, type PortClaims } from "./port-claims.ts";
@@ -45,6 +49,8 @@ export interface WorkersPlaneOptions {
   readonly resolve: ResolveName;
   /** Binds an address alone for a moment; gives the address that was had, or rejects with WF5001 and the like. */
   readonly probe: (claim: Claim) => Promise<{ readonly host: string; readonly port: number }>;
+  /** What another process listened on before. */
+  readonly inherited?: Inherited | undefined;
   readonly startThread: StartThread;
   /** The module of a worker's thread. */
   readonly entry: URL;
@@ -55,6 +61,8 @@ export interface WorkersPlaneOptions {
 export interface WorkersPlane extends DataPlane {
   /** Tells the workers of a changed log level. */
   setLevel(scope: LogScope, level: LogLevel): void;
+  /** Duplicates of all listening sockets of all workers, the caller's to close. */
+  sockets(): Promise<readonly PassedSocket[]>;
 }
 
 /** How long a worker may take to close its connections at the end. */
@@ -90,6 +98,11 @@ class Plane implements WorkersPlane {
   private queued = 0;
   private batch = 0;
   private settling: readonly Promise<unknown>[] = [];
+  private accepting: boolean;
+  private drains = 0;
+  /** What was asked of the workers, for those that come later. */
+  private stopped: DrainScope | undefined;
+  private discouraged: Discouraged | undefined;
 
   constructor(options: WorkersPlaneOptions) {
     this.options = options;
@@ -101,7 +114,10 @@ class Plane implements WorkersPlane {
       log.warn("no room to share counts: each worker counts its own", { code: "WF5024", what }),
     );
     this.resolve = createSharedNames(options.resolve, clock);
-    this.claims = createPortClaims({ probe: options.probe, setTimer });
+    const { inherited } = options;
+    this.claims = createPortClaims({ probe: options.probe, inherit: inherited?.take, lanes: workers, setTimer });
+    this.accepting = inherited === undefined;
+    void inherited?.accepting.then(() => this.accept());
     this.restarts = stats.counter("server.worker_deaths");
     this.judge = createDataPlane({ ...options, resolve: this.resolve, counts: this.shared.counts, serves: false });
     const slot = (lane: number): WorkerSlot =>
@@ -117,6 +133,7 @@ class Plane implements WorkersPlane {
           clockOffsetMs,
           overload,
           levels: options.levels(),
+          accepting: this.accepting,
         }),
         joinStats: () => stats.join(),
         onReady: (ready) => this.onReady(ready),
@@ -169,9 +186,16 @@ class Plane implements WorkersPlane {
     await Promise.all(this.settling);
   }
 
-  async drain(timeoutMs: number): Promise<void> {
+  async drain(timeoutMs: number, scope: DrainScope = "all"): Promise<void> {
+    if (this.stopped !== "all") this.stopped = scope;
+    const id = ++this.drains;
     await this.tail;
-    await this.all((slot) => slot.ask({ kind: "drain", timeoutMs }, "drained"));
+    await this.all((slot) => slot.ask({ kind: "drain", id, timeoutMs, scope }, "drained", id));
+  }
+
+  discourage(why: Discouraged): void {
+    this.discouraged = why;
+    for (const slot of this.slots) slot.post({ kind: "discourage", why });
   }
 
   async close(): Promise<void> {
@@ -191,6 +215,16 @@ class Plane implements WorkersPlane {
     for (const slot of this.slots) slot.post({ kind: "level", scope, level });
   }
 
+  async sockets(): Promise<readonly PassedSocket[]> {
+    const answers = await this.all((slot) => slot.ask({ kind: "listSockets" }, "sockets"));
+    return answers.flatMap((answer) => answer?.sockets ?? []);
+  }
+
+  private accept(): void {
+    this.accepting = true;
+    for (const slot of this.slots) slot.post({ kind: "accept" });
+  }
+
   private isJudged(json: object | undefined): boolean {
     return json === undefined || this.judged.has(json);
   }
@@ -208,29 +242,39 @@ class Plane implements WorkersPlane {
   }
 
   private async putInForce(changes: readonly ResourceChange[]): Promise<void> {
-    await this.twoPhases(
+    const refused = await this.twoPhases(
       changes,
       this.slots.filter(({ serving }) => serving),
     );
-    for (const change of changes)
-      if (change.json === undefined) this.committed.delete(changeKey(change));
-      else this.committed.set(changeKey(change), change);
+    for (const change of changes) {
+      const key = changeKey(change);
+      if (refused.has(key)) continue;
+      if (change.json === undefined) this.committed.delete(key);
+      else this.committed.set(key, change);
+    }
   }
 
   /** A worker that has just started gets all that is in force, and takes part from then on. */
   private async admit(slot: WorkerSlot): Promise<void> {
+    const { stopped, discouraged } = this;
+    if (discouraged !== undefined) slot.post({ kind: "discourage", why: discouraged });
+    if (stopped !== undefined) slot.post({ kind: "drain", id: ++this.drains, timeoutMs: 0, scope: stopped });
     await this.twoPhases([...this.committed.values()], [slot]);
     slot.serving = slot.alive;
   }
 
-  private async twoPhases(changes: readonly ResourceChange[], slots: readonly WorkerSlot[]): Promise<void> {
-    if (changes.length === 0 || slots.length === 0) return;
+  /** Gives the keys of what was refused. */
+  private async twoPhases(
+    changes: readonly ResourceChange[],
+    slots: readonly WorkerSlot[],
+  ): Promise<ReadonlySet<string>> {
+    const except = new Set<string>();
+    if (changes.length === 0 || slots.length === 0) return except;
     const batch = ++this.batch;
     const text = JSON.stringify(changes);
     const answers = await Promise.all(
       slots.map((slot) => slot.ask({ kind: "prepare", batch, text }, "prepared", batch)),
     );
-    const except = new Set<string>();
     for (const rejection of answers.flatMap((answer) => answer?.rejections ?? [])) {
       if (except.has(changeKey(rejection))) continue;
       except.add(changeKey(rejection));
@@ -243,13 +287,14 @@ class Plane implements WorkersPlane {
     await Promise.all(
       slots.map((slot) => slot.ask({ kind: "commit", batch, except: [...except] }, "committed", batch)),
     );
+    return except;
   }
 
   private onMessage(slot: WorkerSlot, message: FromWorker): void {
     switch (message.kind) {
       case "claim":
         this.claims.claim(slot.lane, message.claim).then(
-          (address) => slot.post({ kind: "granted", id: message.id, address }),
+          (address) => slot.post({ kind: "granted", id: message.id, address, ...this.copies(slot, message.claim) }),
           (error: unknown) => slot.post({ kind: "refused", id: message.id, error: errorText(error) }),
         );
         return;
@@ -267,6 +312,11 @@ class Plane implements WorkersPlane {
         return;
       default:
     }
+  }
+
+  private copies(slot: WorkerSlot, claim: Claim): { readonly descriptors: readonly number[] } {
+    const copies = this.claims.socketsOf(slot.lane, claim).map((descriptor) => duplicateDescriptor(descriptor));
+    return { descriptors: copies.filter((copy) => copy !== undefined) };
   }
 
   private onReady(slot: WorkerSlot): void {

@@ -2,9 +2,12 @@
  * For tests: a process that listens and says its name to who connects. `first PATH PORT` offers its socket at PATH;
  * `second PATH` takes it. Its lines on standard output tell what it does.
  */
+import { realClock, setRealTimer } from "../../clock.ts";
 import { listenTcp, type TcpListener } from "../accept.ts";
-import { offerSockets, takeSockets } from "../pass-sockets.ts";
+import { duplicateDescriptor } from "../libc.ts";
+import { offerSockets } from "../offer-sockets.ts";
 import { SocketLoop } from "../socket-loop.ts";
+import { takeSockets } from "../take-sockets.ts";
 
 const [role = "", path = ""] = process.argv.slice(2);
 const loop = new SocketLoop();
@@ -22,7 +25,10 @@ if (role === "first") {
   const listener = listen(undefined);
   const { port } = await listener.bound;
   await offerSockets(path, {
-    sockets: () => [{ name: "web", descriptor: listener.descriptor ?? -1 }],
+    sockets: async () => [{ name: "web", descriptor: duplicateDescriptor(listener.descriptors[0] ?? -1) ?? -1 }],
+    readyMs: 60_000,
+    nowMs: realClock.nowMs,
+    setTimer: setRealTimer,
     onTaken: () => {
       listener.close();
       say("taken");
@@ -34,6 +40,6 @@ if (role === "first") {
   using taken = await takeSockets(path);
   say(`got ${taken.names().join(",")}`);
   await listen(taken.claim("web")).bound;
-  taken.confirm();
+  await taken.confirm();
   say("accepting");
 }
