@@ -9,6 +9,7 @@ import { defaultConnectTimeoutMs } from "@weft/proxy/clusters/compile-cluster";
 import { hostsMax } from "@weft/proxy/clusters/host-set";
 import { originalHostsMax, unusedHostMs } from "@weft/proxy/clusters/original-dst";
 import * as http from "@weft/proxy/http/limits";
+import { handshakesPerSecondDefault, waitingHandshakesMax } from "@weft/proxy/listeners/handshake-pacer";
 import { nameCharsMax, seriesMax } from "@weft/proxy/observe/create-stats";
 import * as overload from "@weft/proxy/overload/limits";
 import * as pool from "@weft/proxy/pool/limits";
@@ -44,6 +45,7 @@ const processRows: readonly Row[] = [
   ],
   ["memory", "the control group's limit, and the heap's own", "`--memory-limit`, or a `fixed_heap` monitor"],
   ["… garbage is collected at", percent(overload.shrinkAt), "`shrink_heap` action"],
+  ["… idle connections are closed at, oldest first", percent(overload.closeIdleAt), "`reduce_timeouts` action"],
   ["… connections are not kept at", percent(overload.keepAliveOffAt), "`disable_http_keepalive` action"],
   ["… requests are shed at", percent(overload.requestsOffAt), "`stop_accepting_requests` action"],
   ["… connections are refused at", percent(overload.connectionsOffAt), "`reject_incoming_connections` action"],
@@ -62,8 +64,14 @@ const clientRows: readonly Row[] = [
   ["time for the last bytes of a connection that ends", time(http.defaultDelayedCloseMs), hcm("delayed_close_timeout")],
   ["time for a TLS handshake", "15 s", "`transport_socket_connect_timeout` of the filter chain"],
   [
+    "TLS handshakes that a worker begins in a second",
+    String(handshakesPerSecondDefault),
+    "`--handshakes-per-second`, or `WEFT_HANDSHAKES_PER_SECOND` in the node's metadata",
+  ],
+  ["handshakes that wait for their turn", String(waitingHandshakesMax), fixed],
+  [
     "bytes that wait for one peer",
-    `${size(queuedBytesMax)}, and what two reads of ${size(readBufferBytes)} add`,
+    `${size(queuedBytesMax)}, and what one read of ${size(readBufferBytes)} adds`,
     fixed,
   ],
   ["bytes of pipelined requests that wait", size(http.pipelinedBytesMax), fixed],

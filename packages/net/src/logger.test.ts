@@ -26,6 +26,16 @@ test("what a peer wrote cannot begin a line of its own", () => {
   assert.equal(lines[0]?.trimEnd(), '1970-01-01T00:00:00.000Z WARN  bad\\nINFO  forged name="a\\r\\nb" plain=x/y:1');
 });
 
+test("no character of a line is one that a terminal obeys, in either form", () => {
+  for (const format of ["text", "json"] as const) {
+    const { lines, log } = collect(format);
+    for (const each of ["\x1b[2J", "\x9b2J", "\x7f", "\x00", "\u2028", "\x85"]) log.info(`a${each}`, { b: `c${each}` });
+    assert.equal(lines.length, 6);
+    for (const line of lines) assert.doesNotMatch(line.slice(0, -1), /[\p{Cc}\p{Zl}]/u);
+    if (format === "json") assert.equal((JSON.parse(lines[1] ?? "") as { b: string }).b, "c\x9b2J");
+  }
+});
+
 test("JSON lines carry fields as members", () => {
   const { lines, log } = collect("json");
   log.error("no", { port: 80 });

@@ -62,15 +62,21 @@ export const createLogger = (options: LoggerOptions): LineLogger => {
 };
 
 const jsonLine = (time: string, level: string, message: string, fields: LogFields): string =>
-  JSON.stringify({ time, level, message, ...fields });
+  jsonText({ time, level, message, ...fields });
 
 const textLine = (time: string, level: string, message: string, fields: LogFields): string => {
-  let text = `${time} ${level.toUpperCase().padEnd(5)} ${message.replace(lineEnds, escaped)}`;
+  let text = `${time} ${level.toUpperCase().padEnd(5)} ${message.replace(unsafe, escaped)}`;
   for (const [key, value] of Object.entries(fields))
     if (value !== undefined) text += ` ${key}=${quoted(String(value))}`;
   return text;
 };
 
-const lineEnds = /[\x00-\x1f\x7f\u2028\u2029]/g;
-const escaped = (character: string): string => JSON.stringify(character).slice(1, -1);
-const quoted = (value: string): string => (/^[\w./:@~+,%[\]*-]+$/.test(value) ? value : JSON.stringify(value));
+/** Ends of lines, and what terminals take for the start of a sequence: 0x9b is one by itself. */
+const unsafe = /[\x00-\x1f\x7f-\x9f\u2028\u2029]/g;
+const numbered = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+const escaped = (character: string): string => {
+  const text = JSON.stringify(character).slice(1, -1);
+  return text === character ? numbered(character) : text;
+};
+const jsonText = (value: unknown): string => JSON.stringify(value).replace(unsafe, numbered);
+const quoted = (value: string): string => (/^[\w./:@~+,%[\]*-]+$/.test(value) ? value : jsonText(value));

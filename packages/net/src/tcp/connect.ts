@@ -1,5 +1,6 @@
 import { connect } from "node:net";
 import { Connection } from "./connection.ts";
+import { readOption } from "./read-option.ts";
 import type { SocketLoop } from "./socket-loop.ts";
 
 export type ConnectTarget =
@@ -30,18 +31,7 @@ export const connectTcp = (
     allowHalfOpen: true,
     ...(keepAlive ? { keepAlive: true, keepAliveInitialDelay: keepAlive.timeMs } : {}),
     ...(sourceAddress === undefined ? {} : { localAddress: sourceAddress }),
-    ...(loop.useReadBuffer
-      ? {
-          onread: {
-            buffer: loop.readBuffer,
-            callback: (length: number, buffer: Uint8Array) => {
-              const bytes = buffer as Buffer;
-              connection?.received(length === bytes.length ? bytes : bytes.subarray(0, length));
-              return true;
-            },
-          },
-        }
-      : {}),
+    ...(loop.useReadBuffer ? { onread: readOption(loop, () => connection) } : {}),
   });
   const made = new Connection(loop, socket);
   connection = made;

@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
+import { type PendingWrite, type WriteHandle, writeError, writeHandleOf, writePieces } from "./handle-writes.ts";
 import { closeWithReset } from "./libc.ts";
-import { gatherBytes, queuedBytesMax, turnBytesMax } from "./limits.ts";
+import { bulkReadBytes, gatherBytes, lendBytesMin, queuedBytesMax, smallReadsMax, turnBytesMax } from "./limits.ts";
 import type { SocketLoop } from "./socket-loop.ts";
 
 /** Who owns a connection's bytes. Exactly one `onClose` ends every sequence of calls. */
@@ -51,6 +52,13 @@ export class Connection {
   /** What the kernel (or TLS) still reads from; untouchable until it is done. */
   private inFlight: readonly Buffer[] | undefined = undefined;
   private inFlightBytes = 0;
+  /** Somebody's read buffer among them. */
+  private lent: Buffer | undefined = undefined;
+  /** A read buffer of its own while much is read, which whoever writes what was read may keep meanwhile. */
+  private ownRead: Buffer | undefined = undefined;
+  private smallReads = smallReadsMax;
+  /** What the last read went into, until it is asked what the next one goes into. */
+  private lastInto: Buffer | undefined = undefined;
   private marked = false;
   private wasCongested = false;
   private ending = false;
@@ -82,16 +90,23 @@ export class Connection {
 
   /** More than the bound waits for the peer: the source of these bytes must pause until `onDrain`. */
   get congested(): boolean {
-    if (this.inFlight === undefined || this.queuedBytes <= this.congestedAt) return false;
-    this.wasCongested = true;
-    return true;
+    if (!this.isOverBound()) return false;
+    // Only what the kernel does not take counts: no second read is to come on top of what it has not been asked.
+    if (this.inFlight === undefined) this.push();
+    if (this.isOverBound()) {
+      this.wasCongested = true;
+      return true;
+    }
+    if (this.wasCongested) this.mark();
+    return false;
   }
   get queuedBytes(): number {
     return this.inFlightBytes + this.fullBytes + this.at;
   }
 
-  /** Copies the bytes; they go out at the end of the turn. */
-  write(bytes: Uint8Array): void {
+  /** The bytes go out at the end of the turn, and are the caller's again at once. */
+  write(bytes: Buffer): void {
+    if (bytes.length >= lendBytesMin && this.writeLent(bytes)) return;
     let offset = 0;
     while (offset < bytes.length) {
       const piece = this.space(1);
@@ -111,7 +126,7 @@ export class Connection {
       this.fullBytes += this.at;
       this.piece = undefined;
       this.at = 0;
-      if (this.fullBytes > turnBytesMax && this.inFlight === undefined) this.flush();
+      if (this.fullBytes > turnBytesMax && this.inFlight === undefined) this.push();
     }
     this.piece = bytes <= gatherBytes ? this.loop.takeGather() : Buffer.allocUnsafeSlow(bytes);
     this.at = 0;
@@ -134,35 +149,10 @@ export class Connection {
 
   flush(): void {
     this.marked = false;
-    if (!this.open || this.inFlight !== undefined || this.socket.connecting) return;
-    const pieces = this.source === undefined ? this.takePieces() : this.source.takeOutput();
-    if (pieces.length === 0) {
-      if (this.ending) this.socket.end();
-      return;
-    }
-    const { socket } = this;
-    const last = pieces.length - 1;
-    if (last > 0) socket.cork();
-    for (let i = 0; i <= last; i++) {
-      const piece = pieces[i] as Buffer;
-      this.bytesOut += piece.length;
-      this.inFlightBytes += piece.length;
-      if (this.encrypted && i === last) socket.write(piece, this.written);
-      else socket.write(piece);
-    }
-    if (last > 0) socket.uncork();
-    if (this.encrypted) {
-      this.inFlight = pieces;
-      return;
-    }
-    if (socket.writableLength === 0) {
-      this.inFlightBytes = 0;
-      this.giveBack(pieces);
-      if (this.ending) socket.end();
-      return;
-    }
-    this.inFlight = pieces;
-    socket.write(nothing, this.written);
+    this.push();
+    if (!this.wasCongested || !this.open || this.isOverBound()) return;
+    this.wasCongested = false;
+    this.handler.onDrain();
   }
 
   pause(): void {
@@ -212,6 +202,26 @@ export class Connection {
   markEncrypted(): void {
     this.encrypted = true;
   }
+  /** What to read into from now on; after a read `undefined` where that is what was read into. */
+  nextReadBuffer(): Buffer | undefined {
+    const { loop, lastInto } = this;
+    this.lastInto = undefined;
+    if (this.smallReads < smallReadsMax && this.open) this.ownRead ??= loop.takeReadBuffer();
+    else this.dropOwnRead();
+    const next = this.ownRead ?? loop.readBuffer;
+    return next === lastInto ? undefined : next;
+  }
+  /** One read of the socket into a buffer of `nextReadBuffer`, which is to be asked afterwards. */
+  receivedInto(buffer: Buffer, length: number): void {
+    const { loop } = this;
+    this.lastInto = buffer;
+    if (length >= bulkReadBytes) this.smallReads = 0;
+    else this.smallReads++;
+    loop.lendable = this.ownRead;
+    this.received(length === buffer.length ? buffer : buffer.subarray(0, length));
+    if (loop.lendable === undefined) this.ownRead = undefined;
+    loop.lendable = undefined;
+  }
   /** One read of the socket, from `onread` or 'data'. */
   received(bytes: Buffer): void {
     this.bytesIn += bytes.length;
@@ -235,19 +245,111 @@ export class Connection {
       this.source.outputWritten();
       return;
     }
-    for (const piece of pieces) this.loop.giveGather(Buffer.from(piece.buffer));
+    for (let i = 0; i < pieces.length; i++) {
+      const { buffer } = pieces[i] as Buffer;
+      if (buffer.byteLength === gatherBytes) this.loop.giveGather(Buffer.from(buffer));
+    }
+  }
+
+  /** What was lent is held until it is written, however little of it is left: its reader is to wait. */
+  private isOverBound(): boolean {
+    return this.lent !== undefined || this.queuedBytes > this.congestedAt;
+  }
+
+  /** Gives the kernel what is gathered, if it can take more. */
+  private push(): void {
+    const { socket } = this;
+    if (!this.open || this.inFlight !== undefined || socket.connecting || socket.destroyed) return;
+    const pieces = this.source === undefined ? this.takePieces() : this.source.takeOutput();
+    if (pieces.length > 0) this.send(pieces);
+    if (this.ending && this.inFlight === undefined) socket.end();
+  }
+
+  /** Writes from the read buffer where that is its connection's own. */
+  private writeLent(bytes: Buffer): boolean {
+    const { loop, socket } = this;
+    const { lendable } = loop;
+    if (lendable === undefined || lendable.buffer !== bytes.buffer || this.source !== undefined) return false;
+    if (!this.open || this.inFlight !== undefined || socket.connecting || socket.destroyed) return false;
+    if (this.writeHandle() === undefined) return false;
+    this.send([...this.takePieces(), bytes]);
+    // Written already, or its writing goes on.
+    if (this.inFlight === undefined) return true;
+    this.lent = lendable;
+    loop.lendable = undefined;
+    return true;
+  }
+
+  private writeHandle(): WriteHandle | undefined {
+    return this.encrypted || !this.loop.directWrites ? undefined : writeHandleOf(this.socket);
+  }
+
+  private send(pieces: readonly Buffer[]): void {
+    let bytes = 0;
+    for (let i = 0; i < pieces.length; i++) bytes += (pieces[i] as Buffer).length;
+    this.bytesOut += bytes;
+    const handle = this.writeHandle();
+    if (handle === undefined) {
+      this.inFlightBytes = bytes;
+      this.sendByStream(pieces);
+      return;
+    }
+    const outcome = writePieces(handle, pieces);
+    if (typeof outcome !== "number") {
+      this.inFlight = pieces;
+      this.inFlightBytes = handle.writeQueueSize ?? bytes;
+      this.await(outcome, pieces);
+      return;
+    }
+    if (outcome < 0) this.destroy(writeError(outcome));
+    this.giveBack(pieces);
+  }
+
+  private await(write: PendingWrite, pieces: readonly Buffer[]): void {
+    write.buffer = pieces;
+    write.oncomplete = (status) => {
+      if (status < 0 && this.open && !this.socket.destroyed) this.destroy(writeError(status));
+      this.onWritten();
+    };
+    const { writeStatus } = write;
+    if (typeof writeStatus === "number") write.oncomplete(writeStatus);
+  }
+
+  private sendByStream(pieces: readonly Buffer[]): void {
+    const { socket } = this;
+    const last = pieces.length - 1;
+    if (last > 0) socket.cork();
+    for (let i = 0; i <= last; i++) {
+      const piece = pieces[i] as Buffer;
+      if (this.encrypted && i === last) socket.write(piece, this.written);
+      else socket.write(piece);
+    }
+    if (last > 0) socket.uncork();
+    if (!this.encrypted && socket.writableLength === 0) {
+      this.inFlightBytes = 0;
+      this.giveBack(pieces);
+      return;
+    }
+    this.inFlight = pieces;
+    if (!this.encrypted) socket.write(nothing, this.written);
   }
 
   private onWritten(): void {
-    const pieces = this.inFlight;
-    if (pieces === undefined || !this.open) return;
+    const { lent, inFlight } = this;
+    this.lent = undefined;
+    if (lent !== undefined) this.loop.giveReadBuffer(lent);
+    if (inFlight === undefined || !this.open) return;
     this.inFlight = undefined;
     this.inFlightBytes = 0;
-    this.giveBack(pieces);
+    this.giveBack(inFlight);
     this.flush();
-    if (!this.wasCongested || this.congested) return;
-    this.wasCongested = false;
-    this.handler.onDrain();
+  }
+
+  private dropOwnRead(): void {
+    const { ownRead } = this;
+    if (ownRead === undefined) return;
+    this.ownRead = undefined;
+    this.loop.giveReadBuffer(ownRead);
   }
 
   private attach(socket: Socket, withData: boolean): void {
@@ -264,6 +366,7 @@ export class Connection {
       this.piece = undefined;
       this.full = undefined;
       this.inFlight = undefined;
+      this.dropOwnRead();
       this.handler.onClose(this.error);
       this.handler = idleHandler;
     });

@@ -3,6 +3,16 @@
 /** One buffer of this size receives for every plaintext socket of a thread; what is read is used up before the next read. */
 export const readBufferBytes = 256 * 1024;
 
+/** A read of this many bytes gives its connection a read buffer of its own, until some reads in a row were smaller. */
+export const bulkReadBytes = 64 * 1024;
+export const smallReadsMax = 4;
+
+/** Read buffers of single connections that a thread has at most, 8 MiB; further connections share the one. */
+export const ownReadBuffersMax = 32;
+
+/** From here on bytes out of a connection's own read buffer are written from there; fewer are cheaper to copy. */
+export const lendBytesMin = 16 * 1024;
+
 /** Writes of one turn are gathered in pieces of this size: each connection with output in a turn takes one at least. */
 export const gatherBytes = 16 * 1024;
 

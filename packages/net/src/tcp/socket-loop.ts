@@ -1,4 +1,4 @@
-import { freeGatherMax, gatherBytes, readBufferBytes } from "./limits.ts";
+import { freeGatherMax, gatherBytes, ownReadBuffersMax, readBufferBytes } from "./limits.ts";
 
 /** What has gathered output to hand to the kernel. */
 export interface Flushable {
@@ -6,21 +6,31 @@ export interface Flushable {
 }
 
 /**
- * What the sockets of one thread share: the read buffer, free gather pieces, and the end of the turn, when each
+ * What the sockets of one thread share: the read buffers, free gather pieces, and the end of the turn, when each
  * connection that has output is written once. One write per socket and turn is the largest saving there is.
  */
 export class SocketLoop {
   readonly readBuffer = Buffer.allocUnsafeSlow(readBufferBytes);
   /** False makes sockets use 'data' events: accepted sockets take `onread` only through an undocumented handle. */
   readonly useReadBuffer: boolean;
+  /** False makes plaintext sockets write through their streams: past them only an undocumented handle writes. */
+  readonly directWrites: boolean;
+  /**
+   * What is being read lies in this buffer, and whoever writes it on may keep the buffer until it is written: sets this
+   * to `undefined` then, and gives it back.
+   */
+  lendable: Buffer | undefined = undefined;
   private readonly free: Buffer[] = [];
+  private readonly freeReads: Buffer[] = [];
+  private readsOut = 0;
   private dirty: Flushable[] = [];
   private spare: Flushable[] = [];
   private scheduled = false;
   private readonly flushAll: () => void;
 
-  constructor(options: { readonly useReadBuffer?: boolean } = {}) {
+  constructor(options: { readonly useReadBuffer?: boolean; readonly directWrites?: boolean } = {}) {
     this.useReadBuffer = options.useReadBuffer ?? true;
+    this.directWrites = options.directWrites ?? true;
     this.flushAll = () => {
       this.scheduled = false;
       const list = this.dirty;
@@ -46,5 +56,18 @@ export class SocketLoop {
   /** Takes a piece back. The caller must be sure that the kernel is done with it. */
   giveGather(piece: Buffer): void {
     if (piece.length === gatherBytes && this.free.length < freeGatherMax) this.free.push(piece);
+  }
+
+  /** A read buffer for one connection alone; `undefined` when as many as there may be are out. */
+  takeReadBuffer(): Buffer | undefined {
+    if (this.readsOut >= ownReadBuffersMax) return undefined;
+    this.readsOut++;
+    return this.freeReads.pop() ?? Buffer.allocUnsafeSlow(readBufferBytes);
+  }
+
+  /** Takes it back; the kernel must be done with it. */
+  giveReadBuffer(buffer: Buffer): void {
+    this.readsOut--;
+    this.freeReads.push(buffer);
   }
 }

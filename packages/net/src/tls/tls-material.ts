@@ -19,6 +19,19 @@ export interface TlsMaterial {
 
 export type TlsContext = SecureContext;
 
+/** Envoy's: forward secret and authenticated encryption only. Those of TLS 1.3 must be named with them. */
+const defaultCiphers: readonly string[] = [
+  "TLS_AES_128_GCM_SHA256",
+  "TLS_AES_256_GCM_SHA384",
+  "TLS_CHACHA20_POLY1305_SHA256",
+  "ECDHE-ECDSA-AES128-GCM-SHA256",
+  "ECDHE-ECDSA-CHACHA20-POLY1305",
+  "ECDHE-RSA-AES128-GCM-SHA256",
+  "ECDHE-RSA-CHACHA20-POLY1305",
+  "ECDHE-ECDSA-AES256-GCM-SHA384",
+  "ECDHE-RSA-AES256-GCM-SHA384",
+];
+
 /**
  * Builds a context; throws what OpenSSL says of a key or certificate it cannot take. Expensive: once per version of
  * the material, never per connection. No session is resumed: it would outlive the certificate, the roots and the names
@@ -29,7 +42,7 @@ export const createTlsContext = (material: TlsMaterial): TlsContext =>
     ...(material.certificatePem === undefined ? {} : { cert: material.certificatePem }),
     ...(material.keyPem === undefined ? {} : { key: material.keyPem }),
     ...(material.rootsPem === undefined ? {} : { ca: material.rootsPem }),
-    ...(material.ciphers.length === 0 ? {} : { ciphers: material.ciphers.join(":") }),
+    ciphers: (material.ciphers.length === 0 ? defaultCiphers : material.ciphers).join(":"),
     ...(material.curves?.length ? { ecdhCurve: material.curves.join(":") } : {}),
     ...(material.signatures?.length ? { sigalgs: material.signatures.join(":") } : {}),
     minVersion: material.minVersion,

@@ -64,7 +64,6 @@ export class TcpDial implements ConnectionHandler {
     });
     if (typeof opened === "string") {
       connectionNotMade(cluster);
-      connectionNotMade(cluster);
       connectionFailed(cluster, false);
       return opened;
     }

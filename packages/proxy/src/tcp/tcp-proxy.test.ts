@@ -2,7 +2,11 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { test } from "node:test";
+import { systemRoots } from "@weft/net/tls/tls-material";
+import { any } from "@weft/xds/resource";
 import { cluster, listener, openPlane, openServer, tcpProxy } from "../runtime/testing/test-plane.ts";
+
+const rootPem = systemRoots().slice(0, systemRoots().indexOf("-----END CERTIFICATE-----") + 26);
 
 const openAll = async (ports: readonly number[], fields: object = {}) => {
   const all = openPlane();
@@ -153,4 +157,38 @@ test("weights choose the cluster", async () => {
   );
   const client = await open(all.portOf("in"));
   assert.equal((await readAll(client)).toString(), "two");
+});
+
+test("a client that ended its side and is idle for too long takes its upstream connection with it", async () => {
+  await using server = await openServer((socket) => socket.resume());
+  await using all = await openAll([server.port], { idleTimeout: "0.05s" });
+  const client = await open(all.portOf("in"));
+  client.resume();
+  client.end("x");
+  await once(client, "close");
+  const upstream = all.plane.clusters()[0] ?? assert.fail();
+  while (upstream.load.connections > 0) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(upstream.counters.upstreamCxActive, 0);
+});
+
+test("a connection that could not even begin gives back what it took of its cluster, and no more", async () => {
+  const transportSocket = {
+    name: "tls",
+    typedConfig: any("envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext", {
+      commonTlsContext: { tlsCertificateSdsSecretConfigs: [{ name: "key", sdsConfig: { ads: {} } }] },
+    }),
+  };
+  await using all = openPlane();
+  await all.put(
+    { kind: "secret", name: "key", json: { name: "key", validationContext: { trustedCa: { inlineString: rootPem } } } },
+    cluster("app", [1], { transportSocket }),
+    listener("in", [tcpProxy({ cluster: "app" })]),
+  );
+  const client = await open(all.portOf("in"));
+  client.resume();
+  await once(client, "end");
+  client.end();
+  const upstream = all.plane.clusters()[0] ?? assert.fail();
+  assert.equal(upstream.counters.upstreamCxConnectFail, 1);
+  assert.equal(upstream.load.connections, 0);
 });

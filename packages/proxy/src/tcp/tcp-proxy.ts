@@ -43,6 +43,8 @@ export const pickHost = (tools: TcpTools, cluster: Cluster, downstream: Downstre
 
 /** One client connection and its upstream one, joined: bytes, ends and resets of each side go to the other. */
 export class TcpProxy implements ConnectionHandler, DialOwner, ServedConnection, TcpExchange {
+  /** Nobody can tell whether bytes of an unknown protocol are still to come. */
+  readonly idleSinceMs = -1;
   cluster: Cluster | undefined = undefined;
   host: Host | undefined = undefined;
   readonly startMs: number;
@@ -89,6 +91,7 @@ export class TcpProxy implements ConnectionHandler, DialOwner, ServedConnection,
   close(): void {
     this.client.destroy();
   }
+  closeIdle(): void {}
 
   onTimer(kind: number): void {
     if (kind === progressKind) {
@@ -130,7 +133,8 @@ export class TcpProxy implements ConnectionHandler, DialOwner, ServedConnection,
     if (server?.open) {
       if (!server.ready) server.abandon();
       else if (error?.code === "ECONNRESET") server.reset();
-      else if (this.clientEnded) server.end();
+      // What the client sent before its end may still be on its way; a server that stays open has nobody left to talk to.
+      else if (this.clientEnded && this.serverEnded) server.end();
       else server.destroy();
     }
     this.finish();
