@@ -113,6 +113,8 @@ const kill9 = async ({ kill, exited }: Program): Promise<void> => {
 };
 
 /** What failed since `sinceMs` and how long after it the last failure was, said in the test's output. */
+const failingMostMs = 10_000;
+
 const failuresOf = (t: TestContext, load: SteadyLoad, sinceMs: number): { count: number; lastMs: number } => {
   const { failures } = load;
   const lastMs = Math.round((failures.at(-1)?.atMs ?? sinceMs) - sinceMs);
@@ -188,7 +190,9 @@ test("a sidecar is killed, nothing retries: only until it is ejected", { timeout
   assert.ok(count >= 1, "with no retry somebody notices");
   // What was on the way when it died, and five in a row until it is ejected while others are still on the way.
   assert.ok(count <= 5 + 2 * workers, `${count} failed`);
-  assert.ok(lastMs < 2000, `the last one failed after ${lastMs} ms`);
+  // How long it fails is the promise: until five in a row are seen. Without ejection it would fail for as long as
+  // requests come, and a busy machine alone does not take ten seconds for a few of them.
+  assert.ok(lastMs < failingMostMs, `the last one failed after ${lastMs} ms`);
   for (const { what } of load.failures) assert.match(what, /^503 upstream connect error|^503 /);
   assert.ok(apps.b.count() > 100);
 });
@@ -205,7 +209,8 @@ test("a sidecar is killed, retries as by default: only what was on its way may f
   await load.more(300);
   const { count, lastMs } = failuresOf(t, load, killedAt);
   assert.ok(count <= workers, `${count} failed`);
-  assert.ok(lastMs < 1000, `the last one failed after ${lastMs} ms`);
+  // What was on its way fails at once or not at all; the bound is far above what a busy machine adds.
+  assert.ok(lastMs < failingMostMs, `the last one failed after ${lastMs} ms`);
 
   // It returns on the same port, and takes its share again though nobody registered anything.
   const again = apps.a.count();

@@ -51,35 +51,36 @@ const stranger = foreign.issue({ notBeforeMs: now - 3_600_000, notAfterMs: now +
 const foreignIdentity = { key: stranger.keyPem, cert: stranger.chain.join("") };
 const request = "GET / HTTP/1.1\r\nhost: app\r\nconnection: close\r\n\r\n";
 
-/** What is heard of a connection until it ends, or for as long as an answer could take. */
-const listenTo = (socket: Socket, say: string): Promise<string> =>
+/** What is heard of a connection until it ends, or until `over` says that it will hear nothing more. */
+const listenTo = (socket: Socket, say: string, over?: AbortSignal): Promise<string> =>
   new Promise((resolve) => {
     let heard = "";
-    const timer = setTimeout(() => socket.destroy(), 700);
+    over?.addEventListener("abort", () => socket.destroy());
     socket.on("data", (bytes: Buffer) => {
       heard += bytes.toString("latin1");
     });
     socket.on("error", () => {});
-    socket.on("close", () => {
-      clearTimeout(timer);
-      resolve(heard);
-    });
+    socket.on("close", () => resolve(heard));
     if (say !== "") socket.write(say);
   });
-const plain = (port: number, say: string, host = "127.0.0.1") => listenTo(connectPlain({ host, port }), say);
+const plain = (port: number, say: string, { host = "127.0.0.1", over }: { host?: string; over?: AbortSignal } = {}) =>
+  listenTo(connectPlain({ host, port }), say, over);
 const tls = (port: number, options: ConnectionOptions) =>
   listenTo(connect({ host: "127.0.0.1", port, rejectUnauthorized: false, ...options }), request);
 
 const meshAlpn = ["istio-http/1.1", "istio-peer-exchange", "istio"];
-/** All at once: what somebody without an identity of this mesh may try. */
-const attack = async (port: number): Promise<readonly string[]> =>
-  await Promise.all([
+/**
+ * All at once: what somebody without an identity of this mesh may try. Those that say too little to be refused are held
+ * until the others have been, and one more that came after all of them.
+ */
+const attack = async (port: number): Promise<readonly string[]> => {
+  const over = new AbortController();
+  const held = ["", "G"].map((say) => plain(port, say, { over: over.signal }));
+  const refused = await Promise.all([
     plain(port, request),
     plain(port, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
     plain(port, "*1\r\n$4\r\nPING\r\n"),
-    plain(port, ""),
-    plain(port, "G"),
-    plain(port, request, "::1"),
+    plain(port, request, { host: "::1" }),
     plain(port, `PROXY TCP4 127.0.0.1 127.0.0.1 1 ${port}\r\n${request}`),
     tls(port, {}),
     tls(port, { ALPNProtocols: meshAlpn }),
@@ -88,6 +89,10 @@ const attack = async (port: number): Promise<readonly string[]> =>
     tls(port, { ...foreignIdentity, ALPNProtocols: meshAlpn }),
     tls(port, { ...foreignIdentity, ALPNProtocols: ["h2"], maxVersion: "TLSv1.2" }),
   ]);
+  const last = await plain(port, request);
+  over.abort();
+  return [...refused, last, ...(await Promise.all(held))];
+};
 
 before(async () => {
   cp = stack.use(await startControlPlane({ yaml: strict }));

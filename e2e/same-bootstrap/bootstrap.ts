@@ -10,6 +10,8 @@ export interface SharedBootstrapPorts {
   readonly upstreams: readonly [number, number];
   /** A port nothing listens on. */
   readonly closed: number;
+  /** The upstreams speak HTTP/2. */
+  readonly upstreamHttp2?: boolean;
 }
 
 const routes = [
@@ -140,12 +142,22 @@ const cluster = (name: string, ports: readonly number[], rest: object = {}): obj
   ...rest,
 });
 
+const speaksHttp2 = {
+  typedExtensionProtocolOptions: {
+    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+      "@type": type("envoy.extensions.upstreams.http.v3.HttpProtocolOptions"),
+      explicitHttpConfig: { http2ProtocolOptions: {} },
+    },
+  },
+};
+
 export const sharedBootstrap = ({
   http,
   tcp: tcpPort,
   admin,
   upstreams: [one, two],
   closed,
+  upstreamHttp2 = false,
 }: SharedBootstrapPorts): object => ({
   node: { id: "same", cluster: "same" },
   admin: { address: tcp(admin) },
@@ -220,11 +232,11 @@ export const sharedBootstrap = ({
       },
     ],
     clusters: [
-      cluster("one", [one]),
-      cluster("two", [two]),
-      cluster("flaky", [one]),
+      cluster("one", [one], upstreamHttp2 ? speaksHttp2 : {}),
+      cluster("two", [two], upstreamHttp2 ? speaksHttp2 : {}),
+      cluster("flaky", [one], upstreamHttp2 ? speaksHttp2 : {}),
       cluster("empty", []),
-      cluster("refused", [closed]),
+      cluster("refused", [closed], upstreamHttp2 ? speaksHttp2 : {}),
     ],
   },
 });

@@ -96,7 +96,9 @@ for (const request of sharedRequests) {
     for (const { http, tcp } of proxies) {
       // After refusing bytes that are not HTTP, Envoy lets its answer arrive for a second before it closes.
       const graceMs = request.ignoreBody ? 1500 : 150;
-      answers.push(comparable(await sendRaw(request.tcp ? tcp : http, request.bytes, { graceMs }), request));
+      answers.push(
+        comparable(await sendRaw(request.tcp ? tcp : http, request.bytes, { graceMs, timeoutMs: 1500 }), request),
+      );
     }
     const [envoy, weft] = answers;
     assert.deepEqual(weft, envoy);

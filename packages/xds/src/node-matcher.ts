@@ -11,7 +11,8 @@ export type NodeTest = (node: NodeJson) => boolean;
 type ValueTest = (value: unknown) => boolean;
 
 const matchersMax = 64;
-const patternCharsMax = 4_096;
+const patternCharsMax = 1_024;
+const patternStepsMax = 1_024;
 const depthMax = 16;
 
 /** One of the matchers must hold, and all of a matcher's parts. None mean every node. Throws ConfigError. */
@@ -88,8 +89,9 @@ const regexTest = (pattern: string, at: string): ((value: string) => boolean) =>
     throw new ConfigError(`${at}.safe_regex`, `is longer than ${patternCharsMax} characters`);
   try {
     const compiled = RE2JS.compile(pattern);
-    return (value) => compiled.matches(value);
+    if (compiled.programSize() <= patternStepsMax) return (value) => compiled.matches(value);
   } catch {
     throw new ConfigError(`${at}.safe_regex`, "is not an RE2 expression");
   }
+  throw new ConfigError(`${at}.safe_regex`, `takes more than ${patternStepsMax} steps`);
 };

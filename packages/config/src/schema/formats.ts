@@ -42,14 +42,17 @@ const isIpOrCidr = (value: string): boolean => {
 const isWildcardHost = (value: string): boolean =>
   value === "*" || isIp(value) || isDnsName(value.startsWith("*.") ? value.slice(2) : value);
 
-const regexLengthMax = 4096;
+const regexLengthMax = 1024;
+/** Instructions of the machine an expression becomes: what the proxies of the mesh take, whose time it is. */
+const regexStepsMax = 1024;
 
 /** Users' expressions are RE2: linear in time whatever the input. */
 const regexProblem: Check = (value) => {
   if (value === "") return "the expression is empty";
   if (value.length > regexLengthMax) return `the expression has more than ${regexLengthMax} characters`;
   try {
-    RE2JS.compile(value);
+    const steps = RE2JS.compile(value).programSize();
+    if (steps > regexStepsMax) return `the expression takes ${steps} steps to match, more than ${regexStepsMax}`;
     return undefined;
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);

@@ -2,8 +2,13 @@ import assert from "node:assert/strict";
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { WeftError } from "@weft/core/error";
+import { findRoute } from "@weft/net/http/routes";
+import { HttpRefusal, type HttpRequest } from "@weft/net/http/server";
 import { makePrivateFolder } from "@weft/net/process/private-folder";
+import type { ConfigStore } from "../store/config-store.ts";
 import { openTestPlane, type TestPlane } from "../testing/plane.ts";
+import { configRoutes } from "./config-routes.ts";
 
 const rule = (name: string): string => `apiVersion: networking.istio.io/v1
 kind: DestinationRule
@@ -69,4 +74,25 @@ test("deleting an object that a file has says so, and so does the analysis after
   await send(mesh, "/v1/config/apply", rule("mine"));
   const own = await mesh.api<Answer>("/v1/config/DestinationRule/default/mine", { method: "DELETE" });
   assert.equal(own.body.findings, undefined);
+});
+
+test("what fails behind the store keeps its own status, and is not said to be for want of room", () => {
+  const status = (error: Error): unknown => {
+    const fails = (): never => {
+      throw error;
+    };
+    const store = { apply: fails, delete: fails } as unknown as ConfigStore;
+    const routes = configRoutes({ store, analyzeContext: () => assert.fail("nothing is analyzed") });
+    const found = findRoute(routes, "POST", "/v1/config/apply");
+    assert.ok(found.kind === "found");
+    try {
+      return found.handler({ query: new URLSearchParams(), body: Buffer.from("") } as unknown as HttpRequest);
+    } catch (thrown) {
+      return thrown instanceof HttpRefusal ? thrown.status : thrown;
+    }
+  };
+  assert.equal(status(new WeftError("WF8507", "full")), 507);
+  assert.equal(status(new HttpRefusal(503, "WF8599", "not now")), 503);
+  const other = new WeftError("WF1001", "no such thing");
+  assert.equal(status(other), other);
 });

@@ -70,12 +70,14 @@ export const configRoutes = ({ store, analyzeContext }: ConfigRoutesOptions): re
   ];
 };
 
-/** What the store cannot keep is answered 507. */
+const cannotStore = "WF8507";
+
+/** What the store cannot keep is answered 507; what else fails on the way keeps its own status. */
 const stored = <T>(run: () => T): T => {
   try {
     return run();
   } catch (error) {
-    if (!(error instanceof WeftError)) throw error;
+    if (!(error instanceof WeftError) || error.code !== cannotStore) throw error;
     const { code, message, next } = error;
     throw new HttpRefusal(507, code, message, next === undefined ? {} : { next });
   }

@@ -7,7 +7,11 @@ export const loadLimits = {
   localitiesPerCluster: 64,
   /** Clusters summed up over all reporters, for metrics. */
   clusters: 10_000,
+  /** Clusters and localities kept for all reporters together: who opens many streams costs no more memory than this. */
+  kept: 200_000,
   nameChars: 512,
+  /** Of a region, zone or sub-zone. */
+  placeChars: 128,
 } as const;
 
 /** Sums since the reporter came; `inProgress` is of its last report. */
@@ -40,6 +44,8 @@ export interface LoadTable {
 interface Held {
   readonly facts: { readonly proxy: string; readonly namespace: string };
   readonly clusters: Map<string, ReportedCluster>;
+  /** Its clusters and their localities. */
+  kept: number;
   reports: number;
   reportedAtMs: number | undefined;
 }
@@ -54,6 +60,7 @@ interface Totals {
 export const createLoadTable = (metrics: Metrics): LoadTable => {
   const reporters = new Set<Held>();
   const totals = new Map<string, Totals>();
+  let kept = 0;
   const leftOut = metrics.counter("weft_load_reports_left_out_total", "Clusters and localities reported over a bound.");
   metrics.collect("weft_load_reporters", "gauge", "Clients that report load.", () => [{ value: reporters.size }]);
   metrics.collect(
@@ -83,23 +90,29 @@ export const createLoadTable = (metrics: Metrics): LoadTable => {
     totals.set(cluster, sum);
   };
 
-  const addCluster = ({ clusters }: Held, report: ClusterReport): void => {
-    const known = clusters.get(report.cluster);
-    const isNew = known === undefined && clusters.size >= loadLimits.clustersPerReporter;
-    if (isNew || report.cluster.length > loadLimits.nameChars || report.cluster === "") {
+  const addCluster = (held: Held, report: ClusterReport): void => {
+    const { cluster, service } = report;
+    const known = held.clusters.get(cluster);
+    const before = known === undefined ? 0 : 1 + known.localities.length;
+    const room = loadLimits.kept - kept + before - 1;
+    const isFull = known === undefined && (held.clusters.size >= loadLimits.clustersPerReporter || room < 0);
+    if (isFull || cluster === "" || isLong(cluster) || isLong(service)) {
       leftOut.add(1);
       return;
     }
-    const merged = mergeLocalities(known?.localities ?? [], report.localities);
-    const localities = merged.slice(0, loadLimits.localitiesPerCluster);
-    if (merged.length > localities.length) leftOut.add(merged.length - localities.length);
-    clusters.set(report.cluster, { ...report, dropped: (known?.dropped ?? 0) + report.dropped, localities });
+    const placed = report.localities.filter(isShort);
+    const merged = mergeLocalities(known?.localities ?? [], placed);
+    const localities = merged.slice(0, Math.min(loadLimits.localitiesPerCluster, room));
+    leftOut.add(report.localities.length - placed.length + merged.length - localities.length);
+    held.clusters.set(cluster, { ...report, dropped: (known?.dropped ?? 0) + report.dropped, localities });
+    held.kept += 1 + localities.length - before;
+    kept += 1 + localities.length - before;
     addTotals(report);
   };
 
   return {
     open(facts) {
-      const held: Held = { facts, clusters: new Map(), reports: 0, reportedAtMs: undefined };
+      const held: Held = { facts, clusters: new Map(), kept: 0, reports: 0, reportedAtMs: undefined };
       reporters.add(held);
       return {
         add(clusters, atMs) {
@@ -107,7 +120,9 @@ export const createLoadTable = (metrics: Metrics): LoadTable => {
           held.reportedAtMs = atMs;
           for (const report of clusters) addCluster(held, report);
         },
-        [Symbol.dispose]: () => void reporters.delete(held),
+        [Symbol.dispose]: () => {
+          if (reporters.delete(held)) kept -= held.kept;
+        },
       };
     },
     list: () =>
@@ -120,8 +135,12 @@ export const createLoadTable = (metrics: Metrics): LoadTable => {
   };
 };
 
+const isLong = (name: string): boolean => name.length > loadLimits.nameChars;
+const isShort = ({ region, zone, subZone }: LocalityReport): boolean =>
+  [region, zone, subZone].every((place) => place.length <= loadLimits.placeChars);
+
 const keyOf = ({ region, zone, subZone, priority }: LocalityReport): string =>
-  [region, zone, subZone, priority].map((part) => String(part).slice(0, loadLimits.nameChars)).join("\0");
+  [region, zone, subZone, priority].join("\0");
 
 /** Sums; what a report does not speak of has nothing in progress. */
 const mergeLocalities = (

@@ -111,6 +111,37 @@ test("what reporters tell is bounded in clusters, localities and names, and said
   assert.ok(lines.length <= loadLimits.clusters * 4);
 });
 
+test("many reporters together are kept no more of than the bound, and what they took is free when they go", () => {
+  const table = createLoadTable(createMetrics());
+  const zones = Array.from({ length: loadLimits.localitiesPerCluster }, (_, n) => locality(1, 0, `z${n}`));
+  const clusters = Array.from({ length: 1_000 }, (_, n) => report(`c${n}`, 1, { localities: zones }));
+  const reporters = Array.from({ length: 5 }, (_, n) => table.open({ proxy: `p${n}`, namespace: "default" }));
+  const keptNow = (): number =>
+    table.list().reduce((sum, view) => view.clusters.reduce((all, one) => all + 1 + one.localities.length, sum), 0);
+  for (const reporter of reporters) for (let i = 0; i < 2; i++) reporter.add(clusters, 0);
+  assert.equal(keptNow(), loadLimits.kept);
+  for (const reporter of reporters) reporter[Symbol.dispose]();
+  using later = table.open({ proxy: "later", namespace: "default" });
+  later.add(clusters, 1);
+  assert.equal(keptNow(), clusters.length * (1 + zones.length));
+});
+
+test("names of services and places that are too long are left out", () => {
+  const metrics = createMetrics();
+  const table = createLoadTable(metrics);
+  using reporter = table.open({ proxy: "p", namespace: "default" });
+  reporter.add([report("a", 1, { service: "x".repeat(loadLimits.nameChars + 1) })], 0);
+  reporter.add(
+    [report("b", 1, { localities: [locality(1, 0, "z".repeat(loadLimits.placeChars + 1)), locality(1)] })],
+    0,
+  );
+  assert.deepEqual(
+    table.list()[0]?.clusters.map(({ cluster, localities }) => [cluster, localities.length]),
+    [["b", 1]],
+  );
+  assert.match(metrics.print(), /weft_load_reports_left_out_total 2\n/);
+});
+
 test("what a report does not speak of has nothing in progress any more", () => {
   const table = createLoadTable(createMetrics());
   using reporter = table.open({ proxy: "p", namespace: "default" });

@@ -1,3 +1,5 @@
+import { isUnderscoreTwin } from "../http1/known-names.ts";
+
 /** What a field name means to HTTP/2; found once per name, not once per field. */
 export const FIELD = {
   ordinary: 0,
@@ -13,6 +15,10 @@ export const FIELD = {
   contentLength: 10,
   host: 11,
   cookie: 12,
+  /** An ordinary name with an underscore. */
+  underscored: 13,
+  /** One that reads, with hyphens instead, as a name that frames a message or that the proxy vouches for. */
+  underscoreTwin: 14,
 } as const;
 
 const kinds = new Map<string, number>([
@@ -52,7 +58,13 @@ export class FieldName {
 
   constructor(text: string) {
     this.text = text;
-    this.kind = kinds.get(text) ?? (text.startsWith(":") ? FIELD.unknownPseudo : FIELD.ordinary);
-    this.valid = this.kind !== FIELD.ordinary || isFieldName(text);
+    this.kind = kinds.get(text) ?? kindOfOther(text);
+    this.valid = (this.kind !== FIELD.ordinary && this.kind < FIELD.underscored) || isFieldName(text);
   }
 }
+
+const kindOfOther = (text: string): number => {
+  if (text.startsWith(":")) return FIELD.unknownPseudo;
+  if (!text.includes("_")) return FIELD.ordinary;
+  return isUnderscoreTwin(text) ? FIELD.underscoreTwin : FIELD.underscored;
+};

@@ -28,6 +28,8 @@ export const isValueOfKind = (kind: number, value: string): boolean => {
   switch (kind) {
     case FIELD.ordinary:
     case FIELD.cookie:
+    case FIELD.underscored:
+    case FIELD.underscoreTwin:
       return true;
     case FIELD.method:
     case FIELD.protocol:

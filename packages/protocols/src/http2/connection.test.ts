@@ -363,10 +363,27 @@ test("keepalive sends a PING into silence and gives up on no answer", () => {
   assert.equal(new OutputReader().read(client.takeOutput()).at(-1), "PING");
   client.receive(frame(6, 1, 0, "7765667400000002"));
   assert.equal(client.deadlineMs(), 60_000);
-  client.tick(60_000);
+  nowMs = 60_000;
+  client.tick(nowMs);
   assert.equal(client.deadlineMs(), 65_000);
   client.tick(65_000);
   assert.equal(sink.lines.at(-1), "closed CONNECT_ERROR: keepalive timeout");
+});
+
+test("with a timeout longer than the interval the next PING is not late for it", () => {
+  let nowMs = 0;
+  const keepalive = { intervalMs: 1_000, timeoutMs: 20_000 };
+  const client = new Http2Connection({ role: "client", sink: new Recorder(), nowMs: () => nowMs, keepalive });
+  client.start();
+  client.receive(Buffer.concat([settings, settingsAck]));
+  nowMs = 1_000;
+  client.tick(nowMs);
+  assert.equal(client.deadlineMs(), 2_000);
+  client.receive(frame(6, 1, 0, "7765667400000002"));
+  client.takeOutput();
+  nowMs = 2_000;
+  client.tick(nowMs);
+  assert.equal(new OutputReader().read(client.takeOutput()).at(-1), "PING");
 });
 
 test("a peer that never says SETTINGS, or never ends a header block, is given up in time", () => {

@@ -1,5 +1,6 @@
 import type { RequestHead, ResponseHead } from "../http/head.ts";
 import type { HeaderList } from "../http/headers.ts";
+import type { UnderscoreNames } from "../http1/framing-fields.ts";
 import { ControlReceiver, PING } from "./control-receiver.ts";
 import { FrameReader } from "./frame-reader.ts";
 import { type Http2Limits, http2Limits } from "./limits.ts";
@@ -45,6 +46,8 @@ export type Http2Options = Http2Role & {
   readonly keepalive?: Keepalive;
   /** Shared by the connections of a thread; its own when absent. */
   readonly workspace?: Http2Workspace;
+  /** What becomes of such names in requests, as in HTTP/1; all are taken when absent. */
+  readonly underscoreNames?: UnderscoreNames;
 };
 
 /**
@@ -82,6 +85,7 @@ export class Http2Connection {
       nowMs,
       serverSink: role === "server" ? sink : undefined,
       clientSink: role === "client" ? sink : undefined,
+      underscoreNames: role === "server" ? options.underscoreNames : undefined,
     });
     this.sender = new Sender(this.state);
     this.control = new ControlReceiver(this.state, this.sender, (reason) => this.onPingAck(reason));
@@ -270,9 +274,10 @@ export class Http2Connection {
     if (this.receiver.blocks.open) deadline = Math.min(deadline, this.receiver.blocks.openedMs + handshakeTimeoutMs);
     if (this.shutdownMs >= 0 && !state.draining) deadline = Math.min(deadline, this.shutdownMs + SHUTDOWN_GRACE_MS);
     if (keepalive !== undefined) {
-      const waiting = this.pingSentMs >= 0;
-      const due = waiting ? this.pingSentMs + keepalive.timeoutMs : this.heardMs + keepalive.intervalMs;
-      deadline = Math.min(deadline, due);
+      const { intervalMs, timeoutMs } = keepalive;
+      deadline = Math.min(deadline, (this.pingSentMs >= 0 ? state.nowMs() : this.heardMs) + intervalMs);
+      // Once the answer is here the next PING is due after an interval, and nobody asks again before this deadline.
+      if (this.pingSentMs >= 0) deadline = Math.min(deadline, this.pingSentMs + timeoutMs);
     }
     return deadline === Number.POSITIVE_INFINITY ? undefined : deadline;
   }

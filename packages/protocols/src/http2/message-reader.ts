@@ -3,6 +3,7 @@ import type { Field } from "../hpack/field.ts";
 import { FIELD } from "../hpack/field-name.ts";
 import type { RequestHead, ResponseHead } from "../http/head.ts";
 import type { HeaderList } from "../http/headers.ts";
+import type { UnderscoreNames } from "../http1/framing-fields.ts";
 
 /**
  * Judges decoded header blocks by RFC 9113 section 8 and turns them into heads. Scratch: what a `read…` found is good
@@ -17,6 +18,8 @@ export class MessageReader {
   status = 0;
   /** From content-length; -1 without one. */
   contentLength = -1;
+  /** A name had an underscore. */
+  underscored = false;
   private host = "";
   private hasHost = false;
   private pseudoSeen = 0;
@@ -66,22 +69,25 @@ export class MessageReader {
     return "";
   }
 
-  fillRequest(block: FieldBlock, head: RequestHead): void {
+  fillRequest(block: FieldBlock, head: RequestHead, underscoreNames: UnderscoreNames | undefined): void {
     head.method = this.method;
     head.scheme = this.scheme;
     head.authority = this.authority;
     head.path = this.path;
     head.protocol = this.protocol;
-    this.fillHeaders(block, head.headers);
+    this.fillHeaders(block, head.headers, underscoreNames);
   }
 
   fillResponse(block: FieldBlock, head: ResponseHead): void {
     head.status = this.status;
-    this.fillHeaders(block, head.headers);
+    this.fillHeaders(block, head.headers, undefined);
   }
 
-  /** Everything but pseudo-headers and host. Cookie crumbs become one field again (RFC 9113 section 8.2.3). */
-  fillHeaders(block: FieldBlock, headers: HeaderList): void {
+  /**
+   * Everything but pseudo-headers and host, and what `underscoreNames` leaves out. Cookie crumbs become one field again
+   * (RFC 9113 section 8.2.3).
+   */
+  fillHeaders(block: FieldBlock, headers: HeaderList, underscoreNames: UnderscoreNames | undefined): void {
     headers.clear();
     let cookies = "";
     for (let i = 0; i < block.count; i++) {
@@ -90,6 +96,8 @@ export class MessageReader {
       if (kind === FIELD.cookie) {
         cookies = cookies === "" ? value : `${cookies}; ${value}`;
       } else if (kind === FIELD.ordinary || kind === FIELD.contentLength || kind === FIELD.te) {
+        headers.add(name.text, value);
+      } else if (kind >= FIELD.underscored && takesUnderscored(kind, underscoreNames)) {
         headers.add(name.text, value);
       } else {
         continue;
@@ -111,6 +119,8 @@ export class MessageReader {
         if (this.hasHost) return "host twice";
         this.hasHost = true;
         this.host = field.value;
+      } else if (kind >= FIELD.underscored) {
+        this.underscored = true;
       }
       return "";
     }
@@ -162,6 +172,7 @@ export class MessageReader {
     this.protocol = "";
     this.status = 0;
     this.contentLength = -1;
+    this.underscored = false;
     this.host = "";
     this.hasHost = false;
     this.pseudoSeen = 0;
@@ -172,6 +183,10 @@ export class MessageReader {
 const REQUEST_PSEUDO =
   (1 << FIELD.method) | (1 << FIELD.scheme) | (1 << FIELD.authority) | (1 << FIELD.path) | (1 << FIELD.protocol);
 const RESPONSE_PSEUDO = 1 << FIELD.status;
+
+/** As the HTTP/1 codec does: what a server behind might take for another field is never passed on. */
+const takesUnderscored = (kind: number, names: UnderscoreNames | undefined): boolean =>
+  names === undefined || (names === "accept" && kind === FIELD.underscored);
 
 const problemOf = (field: Field): string => {
   const { kind, valid } = field.name;

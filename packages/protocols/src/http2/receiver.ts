@@ -12,6 +12,8 @@ import type { Http2Stream } from "./stream.ts";
 const EMPTY = Buffer.alloc(0);
 /** Why a request with more or larger header fields than allowed is refused. */
 export const HEAD_TOO_LARGE = "header fields too large";
+/** Why a request with an underscore in a field name is refused, where those are. */
+export const UNDERSCORE_REFUSED = "underscore in a field name";
 
 /** Turns frames into messages: judges each by the state of its stream, and ends what breaks the protocol. */
 export class Receiver implements FrameHandler {
@@ -202,7 +204,7 @@ export class Receiver implements FrameHandler {
     const { block, message } = state.workspace;
     const { endStream } = this.blocks;
     if (block.overflowed) {
-      this.answerTooLarge(id, endStream);
+      this.answerRefused(id, endStream, { status: 431, reason: HEAD_TOO_LARGE });
       return;
     }
     let problem = message.readRequest(block, state.local.connectProtocol);
@@ -210,6 +212,10 @@ export class Receiver implements FrameHandler {
     if (problem === "" && this.blocks.selfDependent) problem = "a stream that depends on itself";
     if (problem !== "") {
       this.malformed(id, problem);
+      return;
+    }
+    if (message.underscored && state.underscoreNames === "refuse") {
+      this.answerRefused(id, endStream, { status: 400, reason: UNDERSCORE_REFUSED });
       return;
     }
     const stream = state.openStream(id);
@@ -222,7 +228,7 @@ export class Receiver implements FrameHandler {
     stream.bodyLeft = stream.tunnel ? -1 : message.contentLength;
     const sink = state.serverSink!;
     const head = sink.requestFor?.(id) ?? newRequestHead();
-    message.fillRequest(block, head);
+    message.fillRequest(block, head, state.underscoreNames);
     sink.onRequest(id, head, endStream);
   }
 
@@ -276,13 +282,14 @@ export class Receiver implements FrameHandler {
     else if (stream.bodyLeft > 0) problem = "body shorter than content-length";
     else if (stream.tunnel) problem = "trailers in a tunnel";
     else if (this.blocks.selfDependent) problem = "a stream that depends on itself";
+    else if (message.underscored && state.underscoreNames === "refuse") problem = UNDERSCORE_REFUSED;
     if (problem !== "") {
       this.malformed(id, problem);
       return;
     }
     stream.remoteEnded = true;
     const trailers = state.sink.trailersFor?.(id) ?? new HeaderList();
-    message.fillHeaders(block, trailers);
+    message.fillHeaders(block, trailers, state.underscoreNames);
     if (stream.exposed) state.sink.onTrailers(id, trailers);
     this.afterRemoteEnd(stream, id);
   }
@@ -311,13 +318,17 @@ export class Receiver implements FrameHandler {
     }
   }
 
-  private answerTooLarge(id: number, endStream: boolean): void {
-    this.state.sink.onRefused?.(id, HEAD_TOO_LARGE);
+  private answerRefused(
+    id: number,
+    endStream: boolean,
+    why: { readonly status: number; readonly reason: string },
+  ): void {
+    this.state.sink.onRefused?.(id, why.reason);
     const stream = this.state.openStream(id);
     stream.headReceived = true;
     stream.remoteEnded = endStream;
     const head = newResponseHead();
-    head.status = 431;
+    head.status = why.status;
     this.sender.response(stream, head, true);
   }
 }

@@ -1,5 +1,6 @@
 import { HpackDecoder } from "../hpack/decoder.ts";
 import { HpackEncoder } from "../hpack/encoder.ts";
+import type { UnderscoreNames } from "../http1/framing-fields.ts";
 import { Budget } from "./budget.ts";
 import type { Http2Flood, Http2Limits } from "./limits.ts";
 import { OutputQueue, putUint32 } from "./output.ts";
@@ -20,6 +21,7 @@ export interface ConnectionParts {
   readonly nowMs: () => number;
   readonly serverSink: Http2ServerSink | undefined;
   readonly clientSink: Http2ClientSink | undefined;
+  readonly underscoreNames: UnderscoreNames | undefined;
 }
 
 /** What both directions of a connection share: streams, windows, budgets, and the ways a stream or all of it ends. */
@@ -33,6 +35,7 @@ export class ConnectionState {
   readonly sink: Http2Sink;
   readonly serverSink: Http2ServerSink | undefined;
   readonly clientSink: Http2ClientSink | undefined;
+  readonly underscoreNames: UnderscoreNames | undefined;
   readonly out: OutputQueue;
   readonly encoder = new HpackEncoder();
   readonly decoder: HpackDecoder;
@@ -69,6 +72,7 @@ export class ConnectionState {
     this.nowMs = parts.nowMs;
     this.serverSink = parts.serverSink;
     this.clientSink = parts.clientSink;
+    this.underscoreNames = parts.underscoreNames;
     const sink = parts.serverSink ?? parts.clientSink;
     if (sink === undefined) throw new TypeError("a connection needs a sink");
     this.sink = sink;

@@ -90,7 +90,7 @@ const setup = () => {
     },
     actions: {
       reopenLogs: () => done.push("reopen"),
-      drainListeners: (inboundOnly) => done.push(`drain ${inboundOnly}`),
+      drainListeners: (request) => done.push(`drain ${Object.values(request).join(" ")}`),
       failHealthCheck: (failed) => done.push(`health ${failed}`),
       quit: () => done.push("quit"),
     },
@@ -110,8 +110,16 @@ test("every path answers, and what changes state only to POST", () => {
     assert.equal(ask(path, "DELETE").status, 405, path);
     if (method === "POST") assert.equal(ask(path, "GET").status, 405, path);
   }
-  assert.deepEqual(done, ["drain false", "health true", "health false", "quit", "reopen", "reset"]);
+  assert.deepEqual(done, ["drain all false false", "health true", "health false", "quit", "reopen", "reset"]);
   assert.equal(ask("/nothing").status, 404);
+});
+
+test("a drain is told which listeners it is about, and how gently it goes", () => {
+  const { ask, done } = setup();
+  ask("/drain_listeners?inboundonly", "POST");
+  ask("/drain_listeners?graceful&inboundonly&skip_exit", "POST");
+  ask("/drain_listeners?graceful", "POST");
+  assert.deepEqual(done, ["drain inbound false false", "drain inbound true true", "drain all true false"]);
 });
 
 test("a server that is not live answers 503 and says what it waits for", () => {

@@ -9,12 +9,14 @@ import type { BootstrapJson } from "@weft/xds/gen/envoy/config/bootstrap/v3/boot
 import { NodeSchema } from "@weft/xds/gen/envoy/config/core/v3/base";
 import type { ResourceStore } from "../discovery/resource-store.ts";
 import { partialMatch } from "../matching/regex.ts";
+import { oneLine } from "../observe/one-line.ts";
 import { bucketModes } from "../observe/print-histogram.ts";
 import type { PrintOptions } from "../observe/print-stats.ts";
 import type { DataPlane } from "../runtime/data-plane.ts";
 import { certificatesJson } from "./certificates.ts";
 import { type ClusterListing, clustersJson, clustersText } from "./cluster-status.ts";
 import { configDump } from "./config-dump.ts";
+import type { DrainRequest } from "./leave-commands.ts";
 import { answerLogging, type LogLevels, levelName } from "./logging.ts";
 
 export interface AdminRequest {
@@ -55,7 +57,7 @@ export interface AdminContext {
   readonly waitingFor: () => readonly string[];
   readonly log: LogLevels;
   readonly actions: {
-    readonly drainListeners: (inboundOnly: boolean) => void;
+    readonly drainListeners: (request: DrainRequest) => void;
     readonly failHealthCheck: (failed: boolean) => void;
     readonly quit: () => void;
     readonly reopenLogs: () => void;
@@ -120,7 +122,7 @@ const clusterListings = (
 const listeners = ({ query }: AdminRequest, { dataPlane }: AdminContext): AdminReply => {
   const bound = dataPlane.listeners().flatMap(({ name, address }) => (address ? [{ name, address }] : []));
   if (query.get("format") !== "json")
-    return text(bound.map(({ name, address }) => `${name}::${formatAddress(address)}\n`).join(""));
+    return text(bound.map(({ name, address }) => `${oneLine(name)}::${formatAddress(address)}\n`).join(""));
   return json({
     listener_statuses: bound.map(({ name, address }) => ({
       name,
@@ -218,9 +220,24 @@ export const adminPaths: readonly AdminPath[] = [
     help: "mutex contention: there are no mutexes",
     handle: () => text("Mutex contention tracing is not enabled.\n"),
   },
-  { path: "/drain_listeners", method: "POST", help: "stop accepting; ?inboundonly", handle: (r, c) => drain(r, c) },
-  { path: "/healthcheck/fail", method: "POST", help: "report as not ready", handle: (_, c) => health(c, true) },
-  { path: "/healthcheck/ok", method: "POST", help: "report as ready again", handle: (_, c) => health(c, false) },
+  {
+    path: "/drain_listeners",
+    method: "POST",
+    help: "stop accepting; ?inboundonly ?graceful (tell clients to leave, for the drain time, first) ?skip_exit (only that)",
+    handle: (r, c) => drain(r, c),
+  },
+  {
+    path: "/healthcheck/fail",
+    method: "POST",
+    help: "report as not ready, and tell clients to leave with each answer",
+    handle: (_, c) => health(c, true),
+  },
+  {
+    path: "/healthcheck/ok",
+    method: "POST",
+    help: "report as ready again, and keep connections",
+    handle: (_, c) => health(c, false),
+  },
   { path: "/help", method: "GET", help: "this list", handle: () => text(helpText()) },
   { path: "/hot_restart_version", method: "GET", help: "always disabled", handle: () => text("disabled") },
   { path: "/init_dump", method: "GET", help: "what is waited for", handle: (_, c) => initDump(c) },
@@ -296,7 +313,11 @@ const reset = ({ stats: printer }: AdminContext): AdminReply => {
   return done;
 };
 const drain = ({ query }: AdminRequest, { actions }: AdminContext): AdminReply => {
-  actions.drainListeners(query.has("inboundonly"));
+  actions.drainListeners({
+    scope: query.has("inboundonly") ? "inbound" : "all",
+    graceful: query.has("graceful"),
+    skipExit: query.has("skip_exit"),
+  });
   return done;
 };
 const health = ({ actions }: AdminContext, failed: boolean): AdminReply => {

@@ -2,6 +2,7 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { Cluster } from "../clusters/cluster.ts";
 import type { Host } from "../clusters/host.ts";
+import { oneLine } from "../observe/one-line.ts";
 
 /** Envoy's unsigned 32-bit maximum stands for unlimited. */
 const unlimited = 4_294_967_295;
@@ -68,7 +69,7 @@ export const clustersText = (clusters: readonly ClusterListing[]): string => {
       put(host.address, "local_origin_success_rate", "-1");
     }
   }
-  return lines.length === 0 ? "" : `${lines.join("\n")}\n`;
+  return lines.length === 0 ? "" : `${lines.map(oneLine).join("\n")}\n`;
 };
 
 const edsHealth = { healthy: "HEALTHY", degraded: "DEGRADED", unhealthy: "UNHEALTHY" } as const;

@@ -2,7 +2,7 @@
 import { type SourcePosition, WeftError } from "@weft/core/error";
 import { loadModule } from "@weft/net/load-module";
 import type { JsonPath } from "@weft/xds/json-check";
-import type { Node } from "yaml";
+import type { Document, Node } from "yaml";
 
 export interface YamlText {
   readonly json: unknown;
@@ -21,13 +21,15 @@ export const parseYamlText = (text: string, file: string): YamlText => {
   if (text.length > textLengthMax) throw new WeftError("WF3100", "the file is too large", { where: start });
   const { LineCounter, parseDocument } = yaml();
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, merge: true, prettyErrors: false });
+  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: false, merge: true, prettyErrors: false });
   const at = (offset: number): SourcePosition => {
     const { line, col } = lines.linePos(offset);
     return { file, line: Math.max(line, 1), column: Math.max(col, 1) };
   };
   const [error] = document.errors;
   if (error) throw new WeftError("WF3100", error.message, { where: at(error.pos[0]) });
+  const repeated = repeatedKey(document);
+  if (repeated !== undefined) throw new WeftError("WF3100", "Map keys must be unique", { where: at(repeated) });
   let json: unknown;
   try {
     json = document.toJS({ maxAliasCount: 100 });
@@ -41,6 +43,27 @@ export const parseYamlText = (text: string, file: string): YamlText => {
       return offset === undefined ? start : at(offset);
     },
   };
+};
+
+/** Where a key stands for the second time. The parser's own check compares each key with every other. */
+const repeatedKey = (document: Document): number | undefined => {
+  const { isScalar, visit } = yaml();
+  let offset: number | undefined;
+  visit(document, {
+    Map: (_, { items }) => {
+      const seen = new Set<unknown>();
+      for (const { key } of items) {
+        if (!isScalar(key) || key.value === "<<") continue;
+        if (seen.has(key.value)) {
+          offset = key.range?.[0] ?? 0;
+          return visit.BREAK;
+        }
+        seen.add(key.value);
+      }
+      return undefined;
+    },
+  });
+  return offset;
 };
 
 const offsetOf = (root: Node | null, path: JsonPath): number | undefined => {

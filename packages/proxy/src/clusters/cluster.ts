@@ -31,6 +31,8 @@ export interface Cluster {
   hosts(): readonly Host[];
   /** Chooses by priority, panic, locality, subset, then the balancer. Synchronous, allocates nothing. */
   pick(request: PickRequest): Host | undefined;
+  /** The host that the next pick without a hash will give; nobody where none is connected to ahead of need, or by hash. */
+  foresee(): Host | undefined;
   /** The transport for that host: first match of `transport_socket_matches`, else `defaultTransport`. */
   transportOf(host: Host): UpstreamTransport;
   /** Tells outlier detection (if any) and host statistics how an attempt ended. */
@@ -90,6 +92,8 @@ export type ClusterDiscovery =
       readonly refreshMs: number;
       /** How soon to ask again after a failure. */
       readonly failureRefreshMs: number;
+      /** Each failure in a row doubles the time to the next question, up to this. */
+      readonly failureRefreshMostMs: number;
       readonly respectTtl: boolean;
       readonly family: "auto" | "v4" | "v6" | "v4Preferred" | "all";
     }

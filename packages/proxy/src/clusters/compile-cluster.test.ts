@@ -145,6 +145,7 @@ test("strict DNS has a host per address, logical DNS the first only", () => {
     names: [name],
     refreshMs: 5000,
     failureRefreshMs: 5000,
+    failureRefreshMostMs: 5000,
     respectTtl: false,
     family: "v4",
   });

@@ -10,7 +10,7 @@ import type { Cluster } from "./cluster.ts";
 import { ClusterTimes } from "./cluster-times.ts";
 import type { ClusterCounts } from "./counts.ts";
 import { compileDiscovery } from "./discovery.ts";
-import { type Assignment, compileAssignment, emptyAssignment } from "./endpoints.ts";
+import { type Assignment, compileAssignment, emptyAssignment, refuseNames } from "./endpoints.ts";
 import type { Host } from "./host.ts";
 import type { HostChange } from "./host-set.ts";
 import { compileUpstreamHttp } from "./http-options.ts";
@@ -155,12 +155,7 @@ const compileStatic = (json: ClusterJson, kind: Cluster["discovery"]["kind"]): A
     throw new ConfigError("loadAssignment", "an EDS cluster has none of its own");
   if (!json.loadAssignment) return emptyAssignment;
   const assignment = compileAssignment(json.loadAssignment, "loadAssignment");
-  const index = assignment.endpoints.findIndex(({ unresolved }) => unresolved);
-  if (kind === "static" && index >= 0) {
-    const target = assignment.endpoints[index]?.target;
-    const host = target?.kind === "ip" ? target.host : "";
-    throw new ConfigError("loadAssignment.endpoints", `"${host}" is not an IP address; names need STRICT_DNS`);
-  }
+  if (kind === "static") refuseNames(assignment, "loadAssignment.endpoints", "; names need STRICT_DNS");
   return assignment;
 };
 

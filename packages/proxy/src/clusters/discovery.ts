@@ -6,6 +6,8 @@ import { isIp } from "../matching/cidr.ts";
 import type { ClusterDiscovery } from "./cluster.ts";
 
 const defaultDnsRefreshMs = 5000;
+/** No name is asked for more often, whatever the configuration says: somebody else has to answer. */
+const dnsRefreshMsMin = 100;
 
 const families = new Map([
   ["AUTO", "auto"],
@@ -44,7 +46,6 @@ const compileDns = (json: ClusterJson, kind: "strictDns" | "logicalDns"): Cluste
   if (!json.loadAssignment) throw new ConfigError("loadAssignment", "is required");
   const refreshMs = durationMs(json.dnsRefreshRate, "dnsRefreshRate") ?? defaultDnsRefreshMs;
   if (refreshMs < 1) throw new ConfigError("dnsRefreshRate", "must be more than a millisecond");
-  const failure = json.dnsFailureRefreshRate;
   const count = (json.loadAssignment.endpoints ?? []).flatMap(({ lbEndpoints }) => lbEndpoints ?? []).length;
   if (kind === "logicalDns" && count !== 1) {
     throw new ConfigError("loadAssignment.endpoints", `LOGICAL_DNS needs exactly one endpoint, has ${count}`);
@@ -54,11 +55,22 @@ const compileDns = (json: ClusterJson, kind: "strictDns" | "logicalDns"): Cluste
   return {
     kind,
     names: dnsNames(json),
-    refreshMs,
-    failureRefreshMs: durationMs(failure?.baseInterval, "dnsFailureRefreshRate.baseInterval") ?? refreshMs,
+    refreshMs: Math.max(refreshMs, dnsRefreshMsMin),
+    ...failureRefresh(json, refreshMs),
     respectTtl: json.respectDnsTtl === true,
     family,
   };
+};
+
+/** As often as ever where nothing is said; else less and less often, to ten times the interval by default. */
+const failureRefresh = ({ dnsFailureRefreshRate: rate }: ClusterJson, refreshMs: number) => {
+  const baseMs = Math.max(
+    durationMs(rate?.baseInterval, "dnsFailureRefreshRate.baseInterval") ?? refreshMs,
+    dnsRefreshMsMin,
+  );
+  const given = durationMs(rate?.maxInterval, "dnsFailureRefreshRate.maxInterval");
+  const mostMs = given ?? (rate === undefined ? baseMs : 10 * baseMs);
+  return { failureRefreshMs: baseMs, failureRefreshMostMs: Math.max(mostMs, baseMs) };
 };
 
 const compileOriginalDst = (json: ClusterJson): ClusterDiscovery => {

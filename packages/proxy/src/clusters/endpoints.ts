@@ -129,3 +129,9 @@ export const compileAssignment = (json: ClusterLoadAssignmentJson, at: string): 
   }
   return { endpoints, localityWeights: weights, overprovisioning: (factor ?? defaultOverprovisioning) / 100 };
 };
+
+/** Throws ConfigError where an endpoint is told by name, or by what only looks like an address. */
+export const refuseNames = ({ endpoints }: Assignment, at: string, next = ""): void => {
+  const target = endpoints.find(({ unresolved }) => unresolved)?.target;
+  if (target?.kind === "ip") throw new ConfigError(at, `"${target.host}" is not an IP address${next}`);
+};

@@ -1,11 +1,13 @@
 /** The moving part of a cluster: its hosts, what may be picked among them, and what time does to them. */
 import { formatAddress } from "@weft/core/address";
+import type { PickHost } from "../balancers/balancer.ts";
 import type { CompileTools } from "../compile/tools.ts";
 import type { Cluster, Outcome } from "./cluster.ts";
 import type { CompiledCluster, Discovered } from "./compile-cluster.ts";
 import { type ClusterCounts, localCounts } from "./counts.ts";
 import { buildPick } from "./eligible.ts";
 import { type Assignment, compileAssignment, type EndpointSpec, emptyAssignment } from "./endpoints.ts";
+import { createForesight } from "./foresight.ts";
 import type { Host } from "./host.ts";
 import { createHostTable, type HostTable } from "./host-table.ts";
 import type { LbPolicy } from "./lb-policy.ts";
@@ -15,7 +17,7 @@ import { takeBack } from "./outlier-ejection.ts";
 import type { OutlierSettings } from "./outlier-settings.ts";
 import { chooseTransport } from "./transport.ts";
 
-type Members = "hosts" | "pick" | "transportOf" | "report" | "load" | "counters";
+type Members = "hosts" | "pick" | "foresee" | "transportOf" | "report" | "load" | "counters";
 export type ClusterSettings = Omit<Cluster, Members> & { readonly connectionKey: string };
 
 export interface LiveOptions {
@@ -176,6 +178,8 @@ const followHealth = (health: { readonly epoch: number }, changed: () => void): 
   };
 };
 
+const nobody = (): undefined => undefined;
+
 /** Puts a cluster's settings and its moving parts together. */
 export const createLiveCluster = (settings: ClusterSettings, options: LiveOptions): CompiledCluster => {
   const { previous, tools, cleanupMs } = options;
@@ -208,6 +212,13 @@ export const createLiveCluster = (settings: ClusterSettings, options: LiveOption
   if (!outlier) for (const host of table.list()) takeBack(host, counts);
   table.changed();
   const follow = health && followHealth(health, table.changed);
+  const pick: PickHost = follow
+    ? (request) => {
+        follow();
+        return table.pick(request);
+      }
+    : table.pick;
+  const foresight = settings.preconnect.predictiveRatio > 1 && !options.lb.byHash ? createForesight(pick) : undefined;
   const onDemand = original ? createOriginalHosts(table, cleanupMs, nowMs) : undefined;
 
   return {
@@ -228,12 +239,8 @@ export const createLiveCluster = (settings: ClusterSettings, options: LiveOption
           return table.list();
         }
       : table.list,
-    pick: follow
-      ? (request) => {
-          follow();
-          return table.pick(request);
-        }
-      : table.pick,
+    pick: foresight?.pick ?? pick,
+    foresee: foresight?.foresee ?? nobody,
     transportOf: (host) => chooseTransport(host, settings.tls, settings.defaultTransport),
     report: (host, outcome, atMs) => {
       countOutcome(host, outcome);

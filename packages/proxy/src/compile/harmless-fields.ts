@@ -134,11 +134,10 @@ export const harmlessFields: ReadonlyMap<string, readonly string[]> = new Map([
   ],
   // Where routes come from is the discovery client's business.
   ["Rds", ["configSource"]],
-  // Drain type, balancing over threads and socket options tune how, not what; UDP is told apart by its address.
+  // Balancing over threads and socket options tune how, not what; UDP is told apart by its address.
   [
     "Listener",
     [
-      "drainType",
       "metadata",
       "connectionBalanceConfig",
       "reusePort",

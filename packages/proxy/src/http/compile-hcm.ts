@@ -17,6 +17,7 @@ import { compileRouteTable } from "../routing/route-table.ts";
 import { hcmCounters } from "./hcm-counters.ts";
 import type { HcmSettings, HttpTools, RouteSource, XfccMode, XfccSettings } from "./hcm-settings.ts";
 import { compileHttp2Server } from "./http2-options.ts";
+import type { Leaving } from "./leaving.ts";
 import {
   defaultConnectionIdleMs,
   defaultDelayedCloseMs,
@@ -34,6 +35,8 @@ export interface HcmTools {
   readonly node: ProxyNode;
   /** `listener.` and its address, for what is counted by listener. */
   readonly listener?: string;
+  /** What the listener's requests ask. */
+  readonly leaving: Leaving;
   readonly setTimer: FilterTools["setTimer"];
   readonly logs: AccessLogTools;
   /** The place where RDS puts the routes of that name. */
@@ -87,6 +90,7 @@ export const compileHcm = (json: HttpConnectionManagerJson, tools: HcmTools): Hc
   const log = compileAccessLog(json.accessLog, "accessLog", tools.logs);
   return {
     tools: tools.http,
+    leaving: tools.leaving,
     codec: codecs[oneOf(json.codecType, ["AUTO", "HTTP1", "HTTP2"], "AUTO", "codecType")],
     routes: compileRoutes(json, tools),
     requestFilters: filters.filter(({ onRequest }) => onRequest !== undefined),

@@ -35,6 +35,11 @@ export class ExchangeTimers {
     if (idleMs > 0) this.touch();
     else this.idle.disarm();
   }
+  /** Replaces the listener's: that moment, 0 for never. */
+  setDuration(deadlineMs: number): void {
+    if (deadlineMs > 0) this.wheel.armAt(this.duration, deadlineMs);
+    else this.duration.disarm();
+  }
   /** Something moved. */
   touch(): void {
     if (this.idleMs > 0) this.wheel.arm(this.idle, this.idleMs);

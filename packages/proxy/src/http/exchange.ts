@@ -122,4 +122,6 @@ export interface LocalReply {
   readonly body: string;
   readonly headers?: readonly (readonly [name: string, value: string])[];
   readonly grpcStatus?: number;
+  /** Said by the router after tries, whose number the client is told where the route wants it. */
+  readonly afterTries?: true;
 }

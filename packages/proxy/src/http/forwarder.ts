@@ -19,7 +19,6 @@ import {
   perTryTimeout,
   transportReason,
   upstreamBroken,
-  upstreamMaxDuration,
   upstreamTimeout,
 } from "./local-reply.ts";
 import { Mirrors } from "./mirror.ts";
@@ -32,7 +31,6 @@ import { pickOriginal, upstreamAlpn, upstreamProtocol } from "./upstream-choice.
 const timeoutKind = 0;
 const perTryKind = 1;
 const backOffKind = 2;
-const durationKind = 3;
 /** How often one request is sent again because connections were given up before it was seen. */
 const resendsMax = 3;
 
@@ -48,7 +46,6 @@ export class Forwarder implements AttemptOwner {
   private readonly timeout: WheelTimer;
   private readonly perTry: WheelTimer;
   private readonly backOff: WheelTimer;
-  private readonly duration: WheelTimer;
   private readonly pickRequest: { hash: bigint | undefined } = { hash: undefined };
   private action: ForwardAction | undefined = undefined;
   private choice: WeightedChoice | undefined = undefined;
@@ -69,7 +66,6 @@ export class Forwarder implements AttemptOwner {
     this.timeout = new WheelTimer(this, timeoutKind);
     this.perTry = new WheelTimer(this, perTryKind);
     this.backOff = new WheelTimer(this, backOffKind);
-    this.duration = new WheelTimer(this, durationKind);
   }
 
   begin(route: Route, action: ForwardAction): void {
@@ -103,8 +99,9 @@ export class Forwarder implements AttemptOwner {
     const { timeoutMs } = this;
     setRouterHeaders(exchange, route, { timeoutMs, perTryMs: retry?.perTryTimeoutMs ?? 0, leftMs: timeoutMs });
     if (action.idleTimeoutMs !== undefined) exchange.setIdleTimeout(action.idleTimeoutMs);
-    if (action.maxStreamDurationMs) tools.wheel.arm(this.duration, action.maxStreamDurationMs);
-    if (exchange.requestEnded) this.armTimeout();
+    const durationMs = action.durationFor?.(request);
+    if (durationMs !== undefined) exchange.setMaxDuration(durationMs);
+    if (exchange.requestEnded || this.tunnel) this.armTimeout();
     this.mirrors.begin(tools, action.mirrors, exchange);
     if (exchange.requestEnded) this.mirrors.send();
     this.try();
@@ -144,7 +141,6 @@ export class Forwarder implements AttemptOwner {
     this.timeout.disarm();
     this.perTry.disarm();
     this.backOff.disarm();
-    this.duration.disarm();
     this.retries.end();
     this.mirrors.drop();
     this.body.reset();
@@ -167,11 +163,8 @@ export class Forwarder implements AttemptOwner {
       case perTryKind:
         this.onPerTryTimeout();
         return;
-      case backOffKind:
-        this.try();
-        return;
       default:
-        this.onTooLong();
+        this.try();
     }
   }
 
@@ -213,7 +206,8 @@ export class Forwarder implements AttemptOwner {
     }
     this.answered = true;
     this.retries.settle(head.status < 500);
-    if (!this.body.whole || exchange.requestEnded) this.body.drop();
+    // What more comes of the request is not kept: nothing sends it again.
+    this.body.drop();
     exchange.details = "via_upstream";
     exchange.upstreamMs = Math.round(this.tools.wheel.nowMs() - this.sentMs);
     if (cluster !== undefined) {
@@ -279,6 +273,7 @@ export class Forwarder implements AttemptOwner {
     const { exchange, tools, action } = this;
     const { cluster } = exchange;
     if (cluster === undefined || action === undefined) return;
+    exchange.attempts++;
     const host = this.pick(cluster);
     if (host === undefined) {
       this.answered = true;
@@ -287,7 +282,6 @@ export class Forwarder implements AttemptOwner {
       exchange.reply(noHealthyUpstream);
       return;
     }
-    exchange.attempts++;
     exchange.host = host;
     if (exchange.attempts > 1) this.tellAgain();
     if (!cluster.load.take(breakers.requests, cluster.limits.maxRequests)) {
@@ -306,7 +300,7 @@ export class Forwarder implements AttemptOwner {
     const alpn = upstreamAlpn(this.exchange, protocol);
     const pool = pools.poolFor(cluster, host, protocol, alpn, exchange.downstream);
     this.attempt.start(cluster, host, pool, exchange.request, body);
-    if (cluster.preconnect.predictiveRatio > 1) preconnectElsewhere(tools.pools, cluster, protocol);
+    if (cluster.preconnect.predictiveRatio > 1) preconnectElsewhere(tools.pools, cluster, protocol, alpn);
   }
 
   /** What the upstream is told of a try that is not the first. */
@@ -371,14 +365,6 @@ export class Forwarder implements AttemptOwner {
     this.answered = true;
     countAnswer(cluster.counters, perTryTimeout.status);
     exchange.reply(perTryTimeout);
-  }
-  private onTooLong(): void {
-    const { exchange } = this;
-    if (exchange.cluster !== undefined) {
-      exchange.cluster.counters.upstreamRqMaxDurationReached++;
-      if (!exchange.responseStarted) countAnswer(exchange.cluster.counters, upstreamMaxDuration.status);
-    }
-    exchange.giveUp(upstreamMaxDuration);
   }
 
   private retryLater(): void {

@@ -13,6 +13,7 @@ import type { ExchangePool } from "./exchange-pool.ts";
 import type { HcmCounters } from "./hcm-counters.ts";
 import type { Http2ServerSettings } from "./http2-options.ts";
 import type { Http2ServerStreams } from "./http2-server-stream.ts";
+import type { Leaving } from "./leaving.ts";
 import type { RewriteReply } from "./local-replies.ts";
 
 /** The routes of now: read once per request. RDS writes it, or the listener's own table stands in it for good. */
@@ -65,6 +66,8 @@ export interface XfccSettings {
 /** A compiled HttpConnectionManager; immutable, but for the routes it reads per request. */
 export interface HcmSettings {
   readonly tools: HttpTools;
+  /** Whether clients are told to leave. */
+  readonly leaving: Leaving;
   readonly codec: "auto" | "http1" | "http2";
   readonly routes: RouteSource;
   /** Those of the chain that act at each point; responses in reverse order. */

@@ -15,6 +15,7 @@ import { countEnding, countHead } from "./hcm-counters.ts";
 import type { HcmSettings, HttpTools } from "./hcm-settings.ts";
 import {
   badGrpcWeb,
+  goneDetails,
   maxDuration,
   noRoute,
   overloaded,
@@ -22,10 +23,12 @@ import {
   streamIdleTimeout,
   upgradeRefused,
 } from "./local-reply.ts";
-import { type PreparedRequest, prepareRequest } from "./request-headers.ts";
-import { finishResponse, routeReply } from "./response-headers.ts";
+import { noDownstream, noRequest } from "./no-request.ts";
+import { type PreparedRequest, prepareRequest, takeForwardedScheme } from "./request-headers.ts";
+import { finishResponse, routeReply, tellAttempts } from "./response-headers.ts";
 import type { RequestSink, ServerStream, UpstreamIdentities } from "./streams.ts";
 import { takesUpgrade, upgradeOf } from "./upgrades.ts";
+import { clusterMeant } from "./upstream-choice.ts";
 
 /** What a codec knows of a request besides its head. */
 export interface RequestStart {
@@ -35,15 +38,6 @@ export interface RequestStart {
 }
 
 const direct: LocalReply = { status: 200, flags: "", details: "direct_response", body: "" };
-const noDownstream = {} as DownstreamInfo;
-const noRequest: RequestHead = {
-  method: "",
-  scheme: "",
-  authority: "",
-  path: "",
-  protocol: "",
-  headers: new HeaderList(),
-};
 
 /** The one implementation of an exchange: a request through filters, route and upstream, and its answer back. */
 export class HttpExchange implements Exchange, RequestSink {
@@ -115,8 +109,9 @@ export class HttpExchange implements Exchange, RequestSink {
       return;
     }
     prepareRequest(settings, head, downstream, prepared);
+    if (start.protocol !== "HTTP/2") takeForwardedScheme(head);
     this.remoteHost = prepared.remoteHost;
-    this.route = settings.routes.table?.match(head, downstream);
+    if (prepared.reply === undefined) this.route = settings.routes.table?.match(head, downstream);
     if (prepared.reply !== undefined) this.reply(prepared.reply);
     else if (!takesUpgrade(upgradeOf(head), this.route, settings)) this.reply(upgradeRefused);
     else this.runFilters(0);
@@ -179,10 +174,11 @@ export class HttpExchange implements Exchange, RequestSink {
   onClientWritable(): void {
     this.forwarder.onClientWritable();
   }
-  onClientGone(): void {
+  onClientGone(reset = false): void {
     if (this.stream === undefined) return;
-    this.flag("DC");
-    if (this.details === "") this.details = "downstream_remote_disconnect";
+    this.flag(reset ? "DR" : "DC");
+    this.details = goneDetails(this.details, reset);
+    this.cluster ??= clusterMeant(this, this.tools);
     this.forwarder.cancel();
     this.finish();
   }
@@ -191,7 +187,7 @@ export class HttpExchange implements Exchange, RequestSink {
     if (this.stream === undefined) return;
     if (kind === idleKind) this.giveUp(streamIdleTimeout(this.requestEnded));
     else if (kind === requestKind) this.giveUp(requestTimeout);
-    else this.giveUp(maxDuration);
+    else this.giveUp(maxDuration(this.requestEnded));
   }
 
   /** Answers with `reply`, or cuts the answer that has begun. */
@@ -216,11 +212,13 @@ export class HttpExchange implements Exchange, RequestSink {
     if (stream === undefined || settings === undefined) return;
     this.flag(reply.flags);
     this.details = reply.details;
+    this.cluster ??= clusterMeant(this, this.tools);
     const head = this.ownResponse;
     this.response = head;
     const { headers } = head;
     headers.clear();
     for (const [name, value] of reply.headers ?? []) headers.add(name, value);
+    if (reply.afterTries) tellAttempts(this, headers);
     head.status = reply.status;
     const rewritten = settings.rewriteReply?.(this, body ?? reply.body);
     const said = rewritten?.body ?? body ?? reply.body;
@@ -229,7 +227,7 @@ export class HttpExchange implements Exchange, RequestSink {
       head.status = 200;
       headers.set("content-type", "application/grpc");
       headers.set("grpc-status", String(this.grpcStatus));
-      const message = typeof said === "string" ? said : Buffer.from(said).toString();
+      const message = (typeof said === "string" ? said : Buffer.from(said).toString()).trimEnd();
       if (message !== "") headers.set("grpc-message", encodeGrpcMessage(message));
       this.writeHead(head, true);
       this.finish();
@@ -350,7 +348,7 @@ export class HttpExchange implements Exchange, RequestSink {
     if (bytes.length > 0) {
       headers.set("content-length", String(bytes.length));
       if (!headers.has("content-type")) headers.add("content-type", "text/plain");
-    } else if (!bodiless) headers.set("content-length", "0");
+    } else if (!bodiless && this.protocol !== "HTTP/2") headers.set("content-length", "0");
     const empty = bytes.length === 0 || bodiless || this.request.method === "HEAD";
     this.writeHead(head, empty);
     if (!empty) {
@@ -361,6 +359,10 @@ export class HttpExchange implements Exchange, RequestSink {
     this.finish();
   }
 
+  /** Counts from the request's start, and replaces the listener's; 0 is none. */
+  setMaxDuration(durationMs: number): void {
+    this.timers.setDuration(durationMs === 0 ? 0 : this.startMs + durationMs);
+  }
   /** A route's own idle timeout replaces the listener's. */
   setIdleTimeout(idleMs: number): void {
     this.timers.setIdle(idleMs);

@@ -85,12 +85,15 @@ export class Http2ServerStream implements ServerStream {
   }
   writeHead(head: ResponseHead, end: boolean): void {
     // An upgrade that HTTP/1 answers with 101 is answered with 200 here (RFC 8441 section 5), which no other answer may.
-    if (head.status === 101) {
+    const switched = head.status === 101;
+    if (switched) {
       head.status = 200;
       head.headers.remove("upgrade");
     } else if (this.upgrade && head.status < 300) head.status = 502;
     this.codec?.respond(this.id, head, end);
     if (this.early !== undefined) this.settleTunnel(head.status < 300);
+    // Logs say what the upstream said.
+    if (switched) head.status = 101;
   }
   writeData(bytes: Buffer): boolean {
     return this.codec?.data(this.id, bytes, false) ?? true;

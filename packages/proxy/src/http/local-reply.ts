@@ -15,24 +15,19 @@ export const overloaded: LocalReply = {
   headers: [["retry-after", String(retryAfterSeconds)]],
 };
 export const noRoute = reply(404, "NR", "route_not_found", "");
-export const noHealthyUpstream = reply(503, "UH", "no_healthy_upstream", "no healthy upstream");
-export const upstreamTimeout = reply(504, "UT", "response_timeout", "upstream request timeout");
-export const perTryTimeout = reply(504, "UT", "upstream_per_try_timeout", "upstream request timeout");
-export const upstreamMaxDuration = reply(
-  504,
-  "UMSDR",
-  "upstream_max_stream_duration_reached",
-  "upstream max stream duration reached",
-);
+const routed = (given: LocalReply): LocalReply => ({ ...given, afterTries: true });
+export const noHealthyUpstream = routed(reply(503, "UH", "no_healthy_upstream", "no healthy upstream"));
+export const upstreamTimeout = routed(reply(504, "UT", "response_timeout", "upstream request timeout"));
+export const perTryTimeout = routed(reply(504, "UT", "upstream_per_try_timeout", "upstream request timeout"));
 export const streamIdleTimeout = (requestComplete: boolean): LocalReply =>
   reply(requestComplete ? 504 : 408, "SI", "stream_idle_timeout", "stream timeout");
-export const requestTimeout = reply(408, "DPE", "request_overall_timeout", "request timeout");
+export const requestTimeout = reply(408, "", "request_overall_timeout", "request timeout");
 /** A gRPC caller is told what its own deadline would have told it. */
-export const maxDuration: LocalReply = {
-  ...reply(408, "DT", "max_duration_timeout", "downstream duration timeout"),
+export const maxDuration = (requestComplete: boolean): LocalReply => ({
+  ...reply(requestComplete ? 504 : 408, "", "max_duration_timeout", "downstream duration timeout"),
   grpcStatus: GRPC_STATUS.deadlineExceeded,
-};
-export const badGrpcWeb = reply(400, "", "grpc_web_invalid_body", "Bad gRPC-web request, invalid base64 data.");
+});
+export const badGrpcWeb = reply(400, "", "grpc_base_64_decode_failed", "Bad gRPC-web request, invalid base64 data.");
 export const noCluster = (status: number): LocalReply => reply(status, "NC", "cluster_not_found", "");
 export const badPath = reply(400, "", "path_normalization_failed", "");
 /** `OPTIONS *` asks the server itself: this one has nothing to say of itself, and no route leads there. */
@@ -63,10 +58,17 @@ export const upstreamBroken = (how: UpstreamBreak, detail: string, retried: bool
   return {
     status,
     flags,
+    afterTries: true,
     details: `upstream_reset_before_response_started{${reason.replaceAll(" ", "_")}${reported}}`,
     body: `upstream connect error or disconnect/reset before headers. ${latest}: ${reason}`,
     ...(how === "overflow" ? { headers: overflowing } : {}),
   };
+};
+
+/** Why a request ended whose client is gone: what was found before, if anything was. */
+export const goneDetails = (before: string, reset: boolean): string => {
+  if (before !== "" && before !== "via_upstream") return before;
+  return reset ? "http2.remote_reset" : "downstream_remote_disconnect";
 };
 
 /** As logs show it: one word. */

@@ -6,7 +6,7 @@ import type { ServerStream } from "./streams.ts";
 
 const bodies: ReadonlyMap<number, string> = new Map([
   [400, "Bad Request"],
-  [408, "request timeout"],
+  [408, "request header timeout"],
   [426, "Upgrade Required"],
   [431, "Request Header Fields Too Large"],
 ]);
@@ -19,6 +19,7 @@ const envoyDetails: ReadonlyMap<string, string> = new Map([
   ["http10-refused", "low_version"],
   ["missing-host", "missing_host_header"],
   ["request_header_timeout", "request_header_timeout"],
+  ["underscore-header", "http1.unexpected_underscore"],
 ]);
 
 const detached: ServerStream = {

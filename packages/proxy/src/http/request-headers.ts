@@ -1,3 +1,4 @@
+import { isIPv4, isIPv6 } from "@weft/core/ip";
 import type { RequestHead } from "@weft/protocols/http/head";
 import { parseIp, rangeHolds } from "../listeners/ip-range.ts";
 import { normalizePath } from "../routing/normalize-path.ts";
@@ -9,7 +10,7 @@ import { editXfcc } from "./xfcc.ts";
 const redirectHome = (path: string): LocalReply => ({
   status: 307,
   flags: "",
-  details: "path_normalization_redirect",
+  details: "path_normalization_failed",
   body: "",
   headers: [["location", path]],
 });
@@ -30,10 +31,14 @@ export const prepareRequest = (
   out.reply = undefined;
   out.remoteHost = downstream.remoteHost;
   if (request.path === "*") out.reply = notOriginForm;
+  else if (request.path.includes("#")) out.reply = badPath;
   else if (settings.normalize !== undefined && request.path !== "") {
     const normalized = normalizePath(request.path, settings.normalize);
-    if (normalized.kind === "path") request.path = normalized.path;
-    else out.reply = normalized.kind === "reject" ? badPath : redirectHome(normalized.path);
+    if (normalized.kind === "reject") out.reply = badPath;
+    else {
+      request.path = normalized.path;
+      if (normalized.kind === "redirect") out.reply = redirectHome(normalized.path);
+    }
   }
   if (settings.stripPort !== "none") stripPort(settings, request, downstream);
   forwarded(settings, request, downstream, out);
@@ -57,9 +62,11 @@ const stripPort = (settings: HcmSettings, request: RequestHead, downstream: Down
     request.authority = authority.slice(0, colon);
 };
 
+/** The address of that hop; `undefined` where there is none, or a text that is no address. */
 const hopAddress = (list: string, fromRight: number): string | undefined => {
   const hops = list.split(",");
-  return hops[hops.length - fromRight]?.trim();
+  const hop = hops[hops.length - fromRight]?.trim() ?? "";
+  return isIPv4(hop) || isIPv6(hop) ? hop : undefined;
 };
 
 /** Only a request from inside may steer the proxy or pretend to know what it found out. */
@@ -98,8 +105,9 @@ const forwarded = (
   const xff = headers.getJoined("x-forwarded-for");
   if (!settings.useRemoteAddress) {
     if (!headers.has("x-forwarded-proto")) headers.add("x-forwarded-proto", scheme);
-    if (xff !== undefined) out.remoteHost = hopAddress(xff, settings.trustedHops + 1) ?? downstream.remoteHost;
-    markOrigin(settings, request, out.remoteHost, xff !== undefined && !xff.includes(","));
+    const client = xff === undefined ? undefined : hopAddress(xff, settings.trustedHops + 1);
+    if (client !== undefined) out.remoteHost = client;
+    markOrigin(settings, request, out.remoteHost, client !== undefined && xff?.includes(",") === false);
     return;
   }
   if (settings.trustedHops > 0 && xff !== undefined) {
@@ -111,7 +119,7 @@ const forwarded = (
   }
   if (markOrigin(settings, request, out.remoteHost, xff === undefined)) return;
   for (const name of edgeHeaders) headers.remove(name);
-  if (xff === undefined || settings.trustedHops > 0) headers.set("x-envoy-external-address", out.remoteHost);
+  headers.set("x-envoy-external-address", out.remoteHost);
 };
 
 /**
@@ -135,6 +143,12 @@ const markOrigin = (settings: HcmSettings, request: RequestHead, remoteHost: str
     break;
   }
   return false;
+};
+
+/** HTTP/1 names no scheme of its own: the proxy before this one knows which the client used. */
+export const takeForwardedScheme = (request: RequestHead): void => {
+  const scheme = request.headers.get("x-forwarded-proto");
+  if (scheme === "https" || scheme === "http") request.scheme = scheme;
 };
 
 const requestId = (settings: HcmSettings, request: RequestHead): void => {

@@ -20,6 +20,11 @@ export const finishResponse = (settings: HcmSettings, headers: HeaderList, reque
   if (id !== undefined) headers.set("x-request-id", id);
 };
 
+/** How many tries there were, where the route has the client told. */
+export const tellAttempts = ({ route, attempts }: Exchange, headers: HeaderList): void => {
+  if (route?.attemptCount.inResponse) headers.set("x-envoy-attempt-count", String(attempts));
+};
+
 /** A redirect or direct answer with the header changes its route makes. */
 export const routeReply = (exchange: Exchange, route: Route, reply: LocalReply, hasBody: boolean): LocalReply => {
   const edited = new HeaderList();

@@ -41,7 +41,8 @@ export const editResponse = (
   const { headers } = head;
   // Header formats may ask for the status.
   exchange.response = head;
-  if (exchange.settings?.suppressEnvoyHeaders !== true) {
+  // The time counts from the request's end: there is none where the answer is earlier.
+  if (exchange.requestEnded && exchange.settings?.suppressEnvoyHeaders !== true) {
     headers.set("x-envoy-upstream-service-time", serviceTime(exchange.upstreamMs));
   }
   if (route?.attemptCount.inResponse) headers.set("x-envoy-attempt-count", String(exchange.attempts));

@@ -1,6 +1,7 @@
 import type { Connection, ConnectionHandler } from "@weft/net/tcp/connection";
 import { WheelTimer } from "../timers/timer-wheel.ts";
 import { ConnectionCount } from "./hcm-counters.ts";
+import { drainIdleMs } from "./limits.ts";
 import type { ServedConnection, ServerStart } from "./server-connection.ts";
 import { Http1Server } from "./server-http1.ts";
 import { Http2Server } from "./server-http2.ts";
@@ -41,21 +42,29 @@ class Undecided implements ConnectionHandler, ServedConnection {
   private readonly gone: () => void;
   private readonly timer: WheelTimer;
   private held: Buffer = Buffer.alloc(0);
+  private draining = false;
+  readonly idleSinceMs: number;
 
   constructor(start: ServerStart, connection: Connection, track: (served: ServedConnection) => void, gone: () => void) {
     this.start = start;
     this.connection = connection;
     this.track = track;
     this.gone = gone;
-    this.timer = new WheelTimer({ onTimer: () => connection.end() }, 0);
+    this.timer = new WheelTimer({ onTimer: () => connection.destroy() }, 0);
     connection.handler = this;
     const { connectionIdleTimeoutMs, tools } = start.slot.current;
+    this.idleSinceMs = tools.wheel.nowMs();
     if (connectionIdleTimeoutMs > 0) tools.wheel.arm(this.timer, connectionIdleTimeoutMs);
   }
   drain(): void {
-    this.connection.end();
+    this.draining = true;
+    // A request may be on its way to us: it is answered, and told that it was the last one here.
+    this.start.slot.current.tools.wheel.arm(this.timer, drainIdleMs);
   }
   close(): void {
+    this.connection.destroy();
+  }
+  closeIdle(): void {
     this.connection.destroy();
   }
   onRead(bytes: Buffer): void {
@@ -70,6 +79,7 @@ class Undecided implements ConnectionHandler, ServedConnection {
     this.start.count?.speaks(isPreface ? "http2" : "http1");
     const served = isPreface ? new Http2Server(this.start, this.gone) : new Http1Server(this.start, this.gone);
     this.track(served);
+    if (this.draining) served.drain();
     served.onRead(all);
   }
   onPeerEnd(): void {

@@ -1,4 +1,5 @@
 import type { Connection } from "@weft/net/tcp/connection";
+import type { IdleConnection } from "../overload/idle-closer.ts";
 import type { DownstreamInfo } from "./exchange.ts";
 import type { ConnectionCount } from "./hcm-counters.ts";
 import type { HcmSlot } from "./hcm-settings.ts";
@@ -12,8 +13,8 @@ export interface ServerStart {
   readonly count?: ConnectionCount;
 }
 
-/** A connection in the hands of a protocol. */
-export interface ServedConnection {
+/** A connection in the hands of a protocol, which may be idle in them. */
+export interface ServedConnection extends IdleConnection {
   /** Tells the client to go elsewhere; closes once nothing is in flight. */
   drain(): void;
   /** Closes now. */

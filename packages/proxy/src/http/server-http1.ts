@@ -45,6 +45,7 @@ export class Http1Server implements ConnectionHandler, DecoderSink, ServerStream
   method = "";
   minorVersion = 1;
   private requests = 0;
+  private restsSinceMs = 0;
   private bodyKind: BodyKind = "none";
   private headWritten = false;
   private closeAfter = false;
@@ -101,6 +102,13 @@ export class Http1Server implements ConnectionHandler, DecoderSink, ServerStream
   }
   close(): void {
     this.connection.destroy();
+  }
+  get idleSinceMs(): number {
+    const rests = this.exchange === undefined && this.decoder.idle && !this.closing && !this.answersWait;
+    return rests ? this.restsSinceMs : -1;
+  }
+  closeIdle(): void {
+    this.finishConnection();
   }
 
   onTimer(kind: number): void {
@@ -227,12 +235,13 @@ export class Http1Server implements ConnectionHandler, DecoderSink, ServerStream
     // What a client sends after an upgrade that was declined was not meant as a request.
     if (asked && !this.tunnel) this.closeAfter = true;
     if (this.bodyKind === "close") this.closeAfter = true;
-    if (end && this.requestOpen && !asked) this.closeAfter = true;
+    // The client may be told before its body is whole; what is left of that must not be read as a request.
+    if (this.requestOpen && !asked) this.closeAfter = true;
     if (end && this.bodyKind !== "none" && this.bodyKind !== "tunnel") {
       if (!head.headers.has("content-length")) head.headers.add("content-length", "0");
       this.bodyKind = "length";
     }
-    if (this.draining) this.closeAfter = true;
+    if (this.draining || this.settings.leaving.now) this.closeAfter = true;
     try {
       this.writeText(encodeResponseHead(head, this.bodyKind, this.connectionOption()));
     } catch (error) {
@@ -361,7 +370,9 @@ export class Http1Server implements ConnectionHandler, DecoderSink, ServerStream
   }
   private armIdle(): void {
     const { connectionIdleTimeoutMs, tools } = this.settings;
-    if (connectionIdleTimeoutMs > 0) tools.wheel.arm(this.idleTimer, connectionIdleTimeoutMs);
+    const now = tools.wheel.nowMs();
+    this.restsSinceMs = now;
+    if (connectionIdleTimeoutMs > 0) tools.wheel.armAt(this.idleTimer, now + connectionIdleTimeoutMs);
   }
   private armHead(): void {
     const { requestHeadersTimeoutMs, tools } = this.settings;

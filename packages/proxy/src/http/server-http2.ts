@@ -4,7 +4,7 @@ import { HeaderList } from "@weft/protocols/http/headers";
 import { Http2Connection, KEEPALIVE_TIMEOUT } from "@weft/protocols/http2/connection";
 import type { Http2Flood } from "@weft/protocols/http2/limits";
 import { H2_ERROR } from "@weft/protocols/http2/protocol";
-import { HEAD_TOO_LARGE } from "@weft/protocols/http2/receiver";
+import { HEAD_TOO_LARGE, UNDERSCORE_REFUSED } from "@weft/protocols/http2/receiver";
 import type { Http2ServerSink, ResetCause } from "@weft/protocols/http2/sink";
 import { WheelTimer } from "../timers/timer-wheel.ts";
 import type { DownstreamInfo, LocalReply } from "./exchange.ts";
@@ -32,6 +32,8 @@ export class Http2Server implements ConnectionHandler, Http2ServerSink, OutputSo
   private readonly closeTimer: WheelTimer;
   private readonly durationTimer: WheelTimer;
   private requests = 0;
+  private restsSinceMs = 0;
+  private leaving = false;
   /** Whose head the codec fills; `onRequest` follows at once. */
   private next: Http2ServerStream | undefined = undefined;
 
@@ -49,6 +51,7 @@ export class Http2Server implements ConnectionHandler, Http2ServerSink, OutputSo
       nowMs: () => wheel.nowMs(),
       workspace: pools.workspace,
       limits: { ...settings.http2.limits, headerBytes: settings.headBytesMax, headerCount: settings.headersMax },
+      underscoreNames: settings.underscoreNames,
       settings: { connectProtocol: settings.upgrades.size > 0, ...settings.http2.settings },
       ...(settings.http2.keepalive === undefined ? {} : { keepalive: settings.http2.keepalive }),
     });
@@ -68,7 +71,14 @@ export class Http2Server implements ConnectionHandler, Http2ServerSink, OutputSo
     return this.slot.current;
   }
 
+  get idleSinceMs(): number {
+    return this.streams.size === 0 && !this.leaving ? this.restsSinceMs : -1;
+  }
+  closeIdle(): void {
+    this.drain();
+  }
   drain(): void {
+    this.leaving = true;
     this.settings.http2.counters.sent.goaways.add(1);
     this.codec.shutdown();
     this.watch();
@@ -125,11 +135,6 @@ export class Http2Server implements ConnectionHandler, Http2ServerSink, OutputSo
     this.next = undefined;
     const { settings, codec } = this;
     const { tools } = settings;
-    if (settings.underscoreNames !== "accept" && !this.acceptNames(settings, head)) {
-      tools.http2Streams.give(stream);
-      this.refused(streamId, underscored);
-      return;
-    }
     this.idleTimer.disarm();
     this.requests++;
     const exchange = tools.exchanges.take(tools);
@@ -140,7 +145,7 @@ export class Http2Server implements ConnectionHandler, Http2ServerSink, OutputSo
     else if (tools.overload.endsKeepAlive()) {
       settings.counters.keepAliveOff.add(1);
       codec.shutdown();
-    }
+    } else if (settings.leaving.now && !this.leaving) this.drain();
     if (!endStream && head.headers.get("expect")?.toLowerCase() === "100-continue") {
       head.headers.remove("expect");
       codec.respond(streamId, continueHead, false);
@@ -170,7 +175,7 @@ export class Http2Server implements ConnectionHandler, Http2ServerSink, OutputSo
     const exchange = stream?.exchange;
     if (stream === undefined || exchange === undefined) return;
     stream.exchange = undefined;
-    exchange.onClientGone();
+    exchange.onClientGone(cause === "peer");
   }
   onStreamEnd(streamId: number): void {
     const stream = this.streams.get(streamId);
@@ -184,9 +189,8 @@ export class Http2Server implements ConnectionHandler, Http2ServerSink, OutputSo
   /** A request nobody saw: counted and logged like one that was refused in HTTP/1. */
   onRefused(_streamId: number, reason: string): void {
     const { counters } = this.settings.http2;
-    const tooLarge = reason === HEAD_TOO_LARGE;
-    (tooLarge ? counters.received.tooLarge : counters.received.malformed).add(1);
-    logRefused(this.settings, this.downstream, tooLarge ? tooLargeHead : malformedHead);
+    (reason === HEAD_TOO_LARGE ? counters.received.tooLarge : counters.received.malformed).add(1);
+    logRefused(this.settings, this.downstream, refusals.get(reason) ?? malformedHead);
   }
   onFlood(what: Http2Flood): void {
     this.settings.http2.counters.floods[what].add(1);
@@ -200,24 +204,11 @@ export class Http2Server implements ConnectionHandler, Http2ServerSink, OutputSo
     tools.wheel.arm(this.closeTimer, Math.max(delayedCloseTimeoutMs, 1));
   }
 
-  private acceptNames({ underscoreNames }: HcmSettings, { headers }: RequestHead): boolean {
-    for (let i = headers.size - 1; i >= 0; i--) {
-      const name = headers.nameAt(i);
-      if (!name.includes("_")) continue;
-      if (underscoreNames === "refuse") return false;
-      headers.remove(name);
-      i = Math.min(i, headers.size);
-    }
-    return true;
-  }
-  private refused(streamId: number, reply: LocalReply): void {
-    this.codec.respond(streamId, { status: reply.status, headers: new HeaderList() }, true);
-    logRefused(this.settings, this.downstream, reply);
-  }
-
   private armIdle(): void {
     const { connectionIdleTimeoutMs, tools } = this.settings;
-    if (connectionIdleTimeoutMs > 0) tools.wheel.arm(this.idleTimer, connectionIdleTimeoutMs);
+    const now = tools.wheel.nowMs();
+    this.restsSinceMs = now;
+    if (connectionIdleTimeoutMs > 0) tools.wheel.armAt(this.idleTimer, now + connectionIdleTimeoutMs);
   }
   private watch(): void {
     const deadline = this.codec.deadlineMs();
@@ -227,6 +218,8 @@ export class Http2Server implements ConnectionHandler, Http2ServerSink, OutputSo
 
 const malformed = (status: number, details: string): LocalReply => ({ status, flags: "DPE", details, body: "" });
 const malformedHead = malformed(400, "http2.violation.of.messaging.rule");
-const tooLargeHead = malformed(431, "http2.too_many_headers");
-const underscored = malformed(400, "unexpected_underscore");
+const refusals: ReadonlyMap<string, LocalReply> = new Map([
+  [HEAD_TOO_LARGE, malformed(431, "http2.too_many_headers")],
+  [UNDERSCORE_REFUSED, malformed(400, "http2.unexpected_underscore")],
+]);
 const continueHead: ResponseHead = { status: 100, headers: new HeaderList() };

@@ -33,8 +33,8 @@ export interface RequestSink {
   onRequestData(bytes: Buffer): void;
   onRequestTrailers(trailers: HeaderList): void;
   onRequestEnd(): void;
-  /** The client went away or broke the protocol; the stream takes nothing more. */
-  onClientGone(): void;
+  /** The client went away, reset its stream or broke the protocol; the stream takes nothing more. */
+  onClientGone(reset?: boolean): void;
   onClientWritable(): void;
 }
 

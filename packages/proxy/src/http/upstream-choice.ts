@@ -14,6 +14,12 @@ export const pickOriginal = (tools: HttpTools, exchange: Exchange, useHeader: bo
   return address === undefined || cluster === undefined ? undefined : tools.originalHost(cluster, address);
 };
 
+/** The cluster that a request was for when the proxy answered it before it chose one: for logs and metrics. */
+export const clusterMeant = ({ route, request }: Exchange, tools: HttpTools): Cluster | undefined => {
+  const action = route?.action;
+  return action?.kind === "forward" ? tools.cluster(action.clusterName(request, tools.random()).cluster) : undefined;
+};
+
 /** The version to speak to a cluster for a client that speaks `protocol`. */
 export const upstreamProtocol = ({ http }: Cluster, protocol: Exchange["protocol"]): UpstreamProtocol => {
   if (http.protocol === "downstream") return protocol === "HTTP/2" ? "http2" : "http1";

@@ -4,14 +4,15 @@ import type { XfccSettings } from "./hcm-settings.ts";
 
 const name = "x-forwarded-client-cert";
 
-const quoted = (value: string): string => (/[,;="]/.test(value) ? `"${value.replaceAll('"', '\\"')}"` : value);
+const quoted = (value: string): string => (/[,;="\\]/.test(value) ? `"${value.replace(/["\\]/g, "\\$&")}"` : value);
 
 /** One element: who we are, and the certificate the client showed. */
 const element = (settings: XfccSettings, tls: DownstreamTlsInfo): string => {
   const parts = tls.localUris.map((uri) => `By=${quoted(uri)}`);
   parts.push(`Hash=${tls.peerFingerprint}`);
   if (settings.cert) parts.push(`Cert="${encodeURIComponent(tls.peerPem)}"`);
-  if (settings.subject) parts.push(`Subject="${tls.peerSubject.replaceAll('"', '\\"')}"`);
+  // Its quotation marks are escaped as RFC 2253 says: once more, and they would end the value.
+  if (settings.subject) parts.push(`Subject="${tls.peerSubject}"`);
   if (settings.uri) for (const uri of tls.peerUris.length === 0 ? [""] : tls.peerUris) parts.push(`URI=${quoted(uri)}`);
   if (settings.dns) for (const dns of tls.peerDnsNames) parts.push(`DNS=${quoted(dns)}`);
   return parts.join(";");

@@ -7,6 +7,7 @@ import { originalDestination, transparentDestination } from "@weft/net/tcp/origi
 import type { SocketLoop } from "@weft/net/tcp/socket-loop";
 import type { DownstreamInfo } from "../http/exchange.ts";
 import type { ServedConnection } from "../http/server-connection.ts";
+import type { IdleConnection } from "../overload/idle-closer.ts";
 import type { Overload } from "../overload/overload.ts";
 import { type FoundHeader, HeaderReader } from "../proxy-protocol/header-reader.ts";
 import type { ProxyProtocolFilter } from "../proxy-protocol/listener-filter.ts";
@@ -20,6 +21,8 @@ import { helloOnly, type RawChoice, type Sniffed, Sniffer } from "./sniffer.ts";
 
 export interface ListenerRuntime extends ServeTools {
   readonly overload: Overload;
+  /** How many connections one listener serves at most. */
+  readonly connectionsMax: number;
   readonly loop: SocketLoop;
   readonly setTimer: SetTimer;
   /** Opens the sockets; with several threads all of them come to have the same ports. */
@@ -41,10 +44,12 @@ interface Live {
   readonly ends: Ends;
   chain: FilterChain | undefined;
   served: ServedConnection | undefined;
+  /** Who can tell whether anything is in flight on it. */
+  rest: IdleConnection | undefined;
 }
 
-/** More connections than this at one listener are closed at once. */
-const connectionsMax = 100_000;
+/** More connections than this at one listener are closed at once, its own or handed over. */
+export const listenerConnectionsMax = 100_000;
 const noBytes = Buffer.alloc(0);
 const idle: Sniffed = {
   tls: false,
@@ -65,11 +70,12 @@ export class ActiveListener {
   private readonly gauge: ConnectionGauge | undefined;
   private sockets: TcpListener[] = [];
   private boundKey = "";
-  private address: SocketAddress | undefined = undefined;
+  /** Where its sockets are, once they are bound. */
+  bound: readonly SocketAddress[] = [];
   private state: ListenerState["state"] = "active";
   private error: string | undefined = undefined;
   private readonly live = new Set<Live>();
-  private onIdle: (() => void) | undefined = undefined;
+  private idle: PromiseWithResolvers<void> | undefined = undefined;
   /** Settles when the bind of now has succeeded or failed. */
   settled: Promise<void> = Promise.resolve();
 
@@ -96,7 +102,7 @@ export class ActiveListener {
   get summary(): ListenerState {
     return {
       name: this.config.name,
-      address: this.address,
+      address: this.bound[0],
       state: this.state,
       error: this.error,
       connections: this.live.size,
@@ -111,23 +117,36 @@ export class ActiveListener {
       if (served !== undefined) served.drain();
       else connection.destroy();
     }
+    this.closeGaugeIfIdle();
   }
   /** Resolves when the last connection has gone. */
   gone(): Promise<void> {
     if (this.live.size === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.onIdle = resolve;
-    });
+    this.idle ??= Promise.withResolvers();
+    return this.idle.promise;
   }
   close(): void {
     this.state = "draining";
     this.unbind();
     for (const { connection } of [...this.live]) connection.destroy();
+    this.closeGaugeIfIdle();
   }
 
   /** Takes a connection another listener accepted, and what was read of it. */
   adopt(connection: Connection, ends: Ends, firstBytes: Buffer): void {
+    if (this.live.size >= this.runtime.connectionsMax) {
+      this.config.counters.overflow.add(1);
+      connection.handler = { onRead() {}, onPeerEnd() {}, onDrain() {}, onClose: () => ends.ties.release() };
+      connection.destroy();
+      return;
+    }
     this.inspect(connection, ends, firstBytes);
+  }
+
+  /** Shows the connections that may be idle; none where pressure is not to be felt. */
+  visitIdle(visit: (connection: IdleConnection) => void): void {
+    if (this.config.bypassesOverload) return;
+    for (const { rest } of this.live) if (rest !== undefined) visit(rest);
   }
 
   private bind(): void {
@@ -140,7 +159,6 @@ export class ActiveListener {
     if (key === this.boundKey && this.state === "active") return;
     this.unbind();
     this.boundKey = key;
-    this.address = undefined;
     this.state = "active";
     this.error = undefined;
     if (!binds) return;
@@ -152,8 +170,8 @@ export class ActiveListener {
     );
     const { sockets } = this;
     this.settled = Promise.all(sockets.map(({ bound }) => bound)).then(
-      ([first]) => {
-        if (this.sockets === sockets) this.address = first;
+      (bound) => {
+        if (this.sockets === sockets) this.bound = bound;
       },
       (error: unknown) => {
         if (this.sockets !== sockets) return;
@@ -166,12 +184,14 @@ export class ActiveListener {
   private unbind(): void {
     for (const socket of this.sockets) socket.close();
     this.sockets = [];
+    this.bound = [];
     this.boundKey = "";
   }
 
   private accept(connection: Connection): void {
     const { config } = this;
-    if (this.live.size >= connectionsMax || (!config.bypassesOverload && this.runtime.overload.refusesConnection())) {
+    const { overload, connectionsMax } = this.runtime;
+    if (this.live.size >= connectionsMax || (!config.bypassesOverload && overload.refusesConnection())) {
       config.counters.overflow.add(1);
       connection.destroy();
       return;
@@ -183,13 +203,13 @@ export class ActiveListener {
 
   private originalOf({ socket }: Connection): SocketAddress | undefined {
     if (!this.config.transparent) return originalDestination(socket);
-    return transparentDestination(socket, this.address?.port ?? 0);
+    return transparentDestination(socket, this.bound[0]?.port ?? 0);
   }
 
   /** The connection counts as ours while its PROXY protocol header is read. */
   private readHeader(connection: Connection, filter: ProxyProtocolFilter, original: SocketAddress | undefined): void {
     const live = this.keep(connection, endsOf(connection, original, undefined));
-    new HeaderReader({
+    live.rest = new HeaderReader({
       filter,
       connection,
       wheel: this.runtime.wheel,
@@ -215,7 +235,7 @@ export class ActiveListener {
   }
 
   private keep(connection: Connection, ends: Ends): Live {
-    const live: Live = { connection, ends, chain: undefined, served: undefined };
+    const live: Live = { connection, ends, chain: undefined, served: undefined, rest: undefined };
     this.live.add(live);
     connection.congestedAt = this.config.bufferBytesMax;
     this.runtime.overload.entered();
@@ -231,7 +251,7 @@ export class ActiveListener {
       this.serve(live, firstBytes.length === 0 ? idle : { ...idle, firstBytes: Buffer.from(firstBytes) });
       return;
     }
-    new Sniffer(config, connection, this.runtime, {
+    live.rest = new Sniffer(config, connection, this.runtime, {
       onKnown: (sniffed) => this.serve(live, sniffed),
       onGone,
       rawChoice: () => this.rawChoice(ends),
@@ -270,6 +290,7 @@ export class ActiveListener {
 
   private serve(live: Live, sniffed: Sniffed): void {
     const { connection, ends } = live;
+    live.rest = undefined;
     const { early } = sniffed;
     const { chain, info } = early?.settled ? early : this.choose(ends, sniffed);
     const { counters } = this.config;
@@ -302,6 +323,7 @@ export class ActiveListener {
         this.runtime,
         (served) => {
           live.served = served;
+          live.rest = served;
           // Its chain went while the handshake was under way.
           if (live.chain === undefined) served.drain();
         },
@@ -342,8 +364,12 @@ export class ActiveListener {
     this.gauge?.set(this.live.size);
     live.ends.ties.release();
     if (this.live.size > 0) return;
-    if (this.state === "draining") this.gauge?.close();
-    this.onIdle?.();
-    this.onIdle = undefined;
+    this.closeGaugeIfIdle();
+    this.idle?.resolve();
+    this.idle = undefined;
+  }
+
+  private closeGaugeIfIdle(): void {
+    if (this.state === "draining" && this.live.size === 0) this.gauge?.close();
   }
 }

@@ -6,6 +6,7 @@ import type { ListenerJson } from "@weft/xds/gen/envoy/config/listener/v3/listen
 import type { FilterChainJson } from "@weft/xds/gen/envoy/config/listener/v3/listener_components";
 import { durationMs, member, refuseOthers, required, unsigned } from "../compile/fields.ts";
 import type { DownstreamInfo } from "../http/exchange.ts";
+import type { LeavingTable } from "../http/leaving.ts";
 import { compileAccessLog } from "../observe/access-log.ts";
 import type { TcpExchange } from "../observe/tcp-exchange.ts";
 import type { ProxyProtocolFilter } from "../proxy-protocol/listener-filter.ts";
@@ -28,6 +29,11 @@ export interface FilterChain extends NetworkFilters {
 /** An address to listen at; an IPv6 one takes IPv4 connections only where asked to. */
 export interface ListenAddress extends SocketAddress {
   readonly ipv6Only: boolean;
+}
+
+/** What compiling listeners needs of the data plane. */
+export interface ListenerTools extends Omit<TerminalTools, "leaving"> {
+  readonly leavings: LeavingTable;
 }
 
 /** A compiled Listener; immutable. */
@@ -75,6 +81,7 @@ const used = [
   "listenerFiltersTimeout",
   "continueOnListenerFiltersTimeout",
   "trafficDirection",
+  "drainType",
   "bindToPort",
   "accessLog",
   "metadata",
@@ -86,10 +93,12 @@ const used = [
 const defaultInspectTimeoutMs = 15_000;
 
 /** Compiles a Listener; throws ConfigError for anything in it that would not be honoured. */
-export const compileListener = (json: ListenerJson, terminals: TerminalTools): CompiledListener => {
+export const compileListener = (json: ListenerJson, terminals: ListenerTools): CompiledListener => {
   refuseOthers(json, "Listener", "", used);
   const statName = listenerStatName(json.statPrefix, socketOf(json.address));
-  const tools: TerminalTools = { ...terminals, listener: statName };
+  const direction = directions[json.trafficDirection ?? "UNSPECIFIED"];
+  const leaving = terminals.leavings.of(direction, json.drainType === "MODIFY_ONLY");
+  const tools: TerminalTools = { ...terminals, listener: statName, leaving };
   const chains = (json.filterChains ?? []).map((chain, index) => compileChain(chain, `filterChains[${index}]`, tools));
   refuseTwins(chains);
   if (chains.length === 0 && !json.defaultFilterChain) throw new ConfigError("filterChains", "is required");
@@ -107,7 +116,7 @@ export const compileListener = (json: ListenerJson, terminals: TerminalTools): C
     binds: json.bindToPort !== false,
     useOriginalDst: json.useOriginalDst === true,
     transparent: json.transparent === true,
-    direction: directions[json.trafficDirection ?? "UNSPECIFIED"],
+    direction,
     ...filters,
     readsOriginalDst: filters.readsOriginalDst || json.useOriginalDst === true,
     bufferBytesMax: Math.min(

@@ -1,4 +1,5 @@
 import { ConfigError } from "@weft/core/config-error";
+import { parseIPv4, parseIPv6 } from "@weft/core/ip";
 import type { CidrRangeJson } from "@weft/xds/gen/envoy/config/core/v3/address";
 
 /** An address as numbers: 4 or 8 groups of 16 bits are overkill for what is compared once per connection, so bigint. */
@@ -7,47 +8,16 @@ export interface IpNumber {
   readonly value: bigint;
 }
 
-const parseV4 = (text: string): bigint | undefined => {
-  const parts = text.split(".");
-  if (parts.length !== 4) return undefined;
-  let value = 0n;
-  for (const part of parts) {
-    if (!/^\d{1,3}$/.test(part) || Number(part) > 255) return undefined;
-    value = value * 256n + BigInt(part);
-  }
-  return value;
-};
-
-const parseV6 = (text: string): bigint | undefined => {
-  const halves = text.split("::");
-  if (halves.length > 2) return undefined;
-  const groups = (half: string | undefined): bigint[] | undefined => {
-    const list: bigint[] = [];
-    for (const group of half ? half.split(":") : []) {
-      if (group.includes(".")) {
-        const v4 = parseV4(group);
-        if (v4 === undefined) return undefined;
-        list.push(v4 >> 16n, v4 & 0xffffn);
-      } else if (/^[0-9a-f]{1,4}$/i.test(group)) list.push(BigInt(`0x${group}`));
-      else return undefined;
-    }
-    return list;
-  };
-  const head = groups(halves[0]);
-  const tail = groups(halves[1]);
-  if (head === undefined || tail === undefined) return undefined;
-  const missing = 8 - head.length - tail.length;
-  if (halves.length === 2 ? missing < 1 : missing !== 0) return undefined;
-  return [...head, ...new Array<bigint>(missing).fill(0n), ...tail].reduce((sum, group) => (sum << 16n) | group, 0n);
-};
+const toNumber = (bytes: Uint8Array | undefined): bigint | undefined =>
+  bytes?.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
 
 /** An IPv4-mapped IPv6 address is the IPv4 address: the kernel tells it that way on dual-stack sockets. */
 export const parseIp = (text: string): IpNumber | undefined => {
   if (!text.includes(":")) {
-    const value = parseV4(text);
+    const value = toNumber(parseIPv4(text));
     return value === undefined ? undefined : { bits: 32, value };
   }
-  const value = parseV6(text.split("%")[0] ?? "");
+  const value = toNumber(parseIPv6(text.split("%")[0] ?? ""));
   if (value === undefined) return undefined;
   return value >> 32n === 0xffffn ? { bits: 32, value: value & 0xffff_ffffn } : { bits: 128, value };
 };
@@ -57,11 +27,20 @@ export interface IpRange {
   readonly prefixLength: number;
 }
 
+const mappedBits = 96;
+
+/** The length of a range that is written as IPv4-mapped IPv6 counts the 96 bits before the address. */
 export const compileIpRange = (json: CidrRangeJson, at: string): IpRange => {
-  const base = parseIp(json.addressPrefix ?? "");
-  if (base === undefined) throw new ConfigError(`${at}.addressPrefix`, `"${json.addressPrefix}" is not an IP address`);
-  const prefixLength = Math.min(json.prefixLen ?? 0, base.bits);
-  return { base, prefixLength };
+  const { addressPrefix = "", prefixLen = 0 } = json;
+  const base = addressPrefix.includes("%") ? undefined : parseIp(addressPrefix);
+  if (base === undefined) throw new ConfigError(`${at}.addressPrefix`, `"${addressPrefix}" is not an IP address`);
+  if (base.bits === 128 || !addressPrefix.includes(":")) return { base, prefixLength: Math.min(prefixLen, base.bits) };
+  if (prefixLen < mappedBits)
+    throw new ConfigError(
+      `${at}.prefixLen`,
+      `${prefixLen} holds more than the IPv4 addresses "${addressPrefix}" is of`,
+    );
+  return { base, prefixLength: Math.min(prefixLen - mappedBits, base.bits) };
 };
 
 export const rangeHolds = ({ base, prefixLength }: IpRange, ip: IpNumber): boolean => {

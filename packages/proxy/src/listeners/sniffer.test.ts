@@ -2,8 +2,12 @@ import assert from "node:assert/strict";
 import { connect as connectPlain, createServer } from "node:net";
 import { before, test } from "node:test";
 import { connect } from "node:tls";
+import { realClock, setRealTimer } from "@weft/net/clock";
+import type { Connection, ConnectionHandler } from "@weft/net/tcp/connection";
+import { SocketLoop } from "@weft/net/tcp/socket-loop";
 import fc from "fast-check";
-import { inspect } from "./sniffer.ts";
+import { TimerWheel } from "../timers/timer-wheel.ts";
+import { helloOnly, inspect, Sniffer } from "./sniffer.ts";
 
 /** A ClientHello as a client of this Node makes it. */
 const helloOf = (servername: string, ALPNProtocols: string[]): Promise<Buffer> =>
@@ -133,4 +137,20 @@ test("slow first bytes, one at a time, come to the decision of all at once", asy
   }
   await got.promise;
   server.close();
+});
+
+test("bytes that were waited for are the connection's own, also those that are no hello where one was due", () => {
+  const connection: { handler: ConnectionHandler | undefined } = { handler: undefined };
+  const wheel = new TimerWheel(realClock, setRealTimer);
+  const tools = { wheel, loop: new SocketLoop({ useReadBuffer: false }), setTimer: setRealTimer };
+  const known: Buffer[] = [];
+  new Sniffer(helloOnly, connection as unknown as Connection, tools, {
+    onKnown: ({ firstBytes }) => known.push(firstBytes),
+    onGone: () => {},
+    rawChoice: () => undefined,
+  });
+  const shared = Buffer.from("no hello at all");
+  connection.handler?.onRead(shared);
+  shared.fill("x");
+  assert.deepEqual(known.map(String), ["no hello at all"]);
 });

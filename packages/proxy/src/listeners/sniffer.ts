@@ -5,11 +5,13 @@ import { detectProtocol } from "@weft/protocols/sniff/detect";
 import { detectGreeting } from "@weft/protocols/sniff/greeting";
 import { parseClientHello } from "@weft/protocols/tls/client-hello";
 import type { DownstreamInfo } from "../http/exchange.ts";
+import type { IdleConnection } from "../overload/idle-closer.ts";
 import type { TcpProxySettings } from "../tcp/compile-tcp-proxy.ts";
 import { dialEarly } from "../tcp/early-dial.ts";
 import type { DialOwner, TcpDial } from "../tcp/tcp-dial.ts";
 import { type TimerWheel, WheelTimer } from "../timers/timer-wheel.ts";
 import type { CompiledListener, FilterChain } from "./compile-listener.ts";
+import { firstBytesMostMs, silentMostMs } from "./limits.ts";
 
 /** What a connection's first bytes say of it. */
 export interface Sniffed {
@@ -52,9 +54,6 @@ export interface SnifferOwner {
 const sniffBytesMax = 64 * 1024;
 /** A client that has said nothing for so long may be waiting for the server to speak. */
 const silenceMs = 1;
-/** Without a timeout of the listener: how long a client may be silent, and how long its first bytes may dribble. */
-const silentMostMs = 3_600_000;
-const firstBytesMostMs = 15_000;
 /** After a dial that failed: then a client that still waits for its server is told, by an attempt that counts. */
 const failedDialMs = 5_000;
 const noBytes = Buffer.alloc(0);
@@ -113,7 +112,7 @@ export const inspect = (
  * Where bytes of no known protocol are passed on, a silent client may be one that waits for its server: after a moment
  * the upstream connection is made, and whoever speaks first decides.
  */
-export class Sniffer implements ConnectionHandler, DialOwner {
+export class Sniffer implements ConnectionHandler, DialOwner, IdleConnection {
   private readonly listener: SniffRules;
   private readonly connection: Connection;
   private readonly owner: SnifferOwner;
@@ -127,6 +126,7 @@ export class Sniffer implements ConnectionHandler, DialOwner {
   private dialFailed = false;
   /** What the server has said, while that is too little to tell. */
   private greeting: Buffer = noBytes;
+  private readonly startMs: number;
 
   constructor(listener: SniffRules, connection: Connection, tools: SnifferTools, owner: SnifferOwner) {
     this.listener = listener;
@@ -135,6 +135,7 @@ export class Sniffer implements ConnectionHandler, DialOwner {
     this.tools = tools;
     this.timer = new WheelTimer(this, 0);
     connection.handler = this;
+    this.startMs = tools.wheel.nowMs();
     tools.wheel.arm(this.timer, listener.inspectTimeoutMs > 0 ? listener.inspectTimeoutMs : silentMostMs);
     // Bytes that wait in the kernel are read before the end of the turn: they must not lose to a late timer.
     if (listener.passesRaw) this.silence = tools.setTimer(() => tools.loop.mark(this), silenceMs);
@@ -145,6 +146,13 @@ export class Sniffer implements ConnectionHandler, DialOwner {
     const goesOn = listener.goesOnAfterTimeout && listener.inspectTimeoutMs > 0;
     if (goesOn || (this.dialFailed && held.length === 0)) this.decide(nothing, false);
     else this.connection.destroy();
+  }
+  /** A client that has said nothing, and that no server is kept waiting for. */
+  get idleSinceMs(): number {
+    return this.decided || this.held.length > 0 || this.dial !== undefined ? -1 : this.startMs;
+  }
+  closeIdle(): void {
+    this.connection.destroy();
   }
   /** The end of the turn in which the client's moment to speak was over. */
   flush(): void {
@@ -164,8 +172,8 @@ export class Sniffer implements ConnectionHandler, DialOwner {
       this.held = Buffer.from(all);
       return;
     }
-    // TLS reads the bytes later, when the shared read buffer holds something else.
-    this.held = sniffed.tls ? Buffer.from(all) : all;
+    // A TLS handshake reads the bytes later, whatever they are, when the shared read buffer holds something else.
+    this.held = Buffer.from(all);
     this.decide(sniffed, false);
   }
   onPeerEnd(): void {

@@ -6,6 +6,7 @@ import { member, refuseOthers, required, unsigned } from "../compile/fields.ts";
 /** Four 32-bit words; IPv4 as its IPv4-mapped IPv6 address, so that one comparison serves both. */
 export type IpWords = readonly [number, number, number, number];
 
+/** Four decimal octets and nothing else: other readers take a leading zero for octal, so it is no address here. */
 const parseV4 = (text: string): number | undefined => {
   let value = 0;
   let octet = -1;
@@ -13,12 +14,13 @@ const parseV4 = (text: string): number | undefined => {
   for (let i = 0; i <= text.length; i++) {
     const code = i === text.length ? 46 : text.charCodeAt(i);
     if (code === 46) {
-      if (octet < 0 || octet > 255) return undefined;
+      if (octet < 0) return undefined;
       value = value * 256 + octet;
       octet = -1;
       dots++;
-    } else if (code >= 48 && code <= 57) {
+    } else if (code >= 48 && code <= 57 && octet !== 0) {
       octet = Math.max(octet, 0) * 10 + code - 48;
+      if (octet > 255) return undefined;
     } else {
       return undefined;
     }
@@ -26,12 +28,13 @@ const parseV4 = (text: string): number | undefined => {
   return dots === 4 ? value : undefined;
 };
 
-const groupsOf = (text: string): number[] | undefined => {
+/** `last` says whether the address ends here, as only its end may be written the IPv4 way. */
+const groupsOf = (text: string, last: boolean): number[] | undefined => {
   if (text === "") return [];
   const groups: number[] = [];
   const parts = text.split(":");
   for (const [index, part] of parts.entries()) {
-    if (part.includes(".") && index === parts.length - 1) {
+    if (last && part.includes(".") && index === parts.length - 1) {
       const v4 = parseV4(part);
       if (v4 === undefined) return undefined;
       groups.push(Math.floor(v4 / 65_536), v4 % 65_536);
@@ -46,8 +49,8 @@ const groupsOf = (text: string): number[] | undefined => {
 const parseV6 = (text: string): IpWords | undefined => {
   const halves = text.split("::");
   if (halves.length > 2) return undefined;
-  const head = groupsOf(halves[0] ?? "");
-  const tail = groupsOf(halves[1] ?? "");
+  const head = groupsOf(halves[0] ?? "", halves.length === 1);
+  const tail = groupsOf(halves[1] ?? "", true);
   if (!head || !tail) return undefined;
   const missing = 8 - head.length - tail.length;
   if (halves.length === 2 ? missing < 1 : missing !== 0) return undefined;
@@ -56,14 +59,17 @@ const parseV6 = (text: string): IpWords | undefined => {
   return [word(0), word(2), word(4), word(6)];
 };
 
-/** `undefined` when the text is no IP address. A zone (`%eth0`) is left out. */
+/** `undefined` when the text is no IP address. The zone of a link-local one (`fe80::1%eth0`) is left out. */
 export const parseIp = (text: string): IpWords | undefined => {
   const v4 = parseV4(text);
   if (v4 !== undefined) return [0, 0, 0xffff, v4 >>> 0];
   if (!text.includes(":")) return undefined;
   const zone = text.indexOf("%");
-  return parseV6(zone < 0 ? text : text.slice(0, zone));
+  if (zone < 0) return parseV6(text);
+  return linkLocalZone.test(text) ? parseV6(text.slice(0, zone)) : undefined;
 };
+
+const linkLocalZone = /^fe[89ab][0-9a-f]:[0-9a-f:]*%[\w.-]{1,15}$/i;
 
 export const isIp = (text: string): boolean => parseIp(text) !== undefined;
 
@@ -76,7 +82,7 @@ export interface Cidr {
 export const parseCidr = (json: CidrRangeJson, at: string): Cidr => {
   refuseOthers(json, "CidrRange", at, ["addressPrefix", "prefixLen"]);
   const prefix = required(json.addressPrefix, member(at, "addressPrefix"));
-  const words = parseIp(prefix);
+  const words = prefix.includes("%") ? undefined : parseIp(prefix);
   if (!words) throw new ConfigError(member(at, "addressPrefix"), `"${prefix}" is not an IP address`);
   const length = unsigned(json.prefixLen, member(at, "prefixLen")) ?? 0;
   const isV4 = !prefix.includes(":");

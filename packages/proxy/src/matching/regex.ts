@@ -6,11 +6,24 @@ import { member, refuseOthers, required } from "../compile/fields.ts";
 
 export type Test = (value: string) => boolean;
 
-/** Longer patterns are refused: compiling one costs memory in proportion. */
-export const patternCharsMax = 16_384;
+/** Longer patterns are refused: compiling one costs time and memory in proportion. */
+export const patternCharsMax = 4096;
+/** Instructions of the machine it becomes. Matching costs their number times the value's length, at worst. */
+export const patternStepsMax = 1024;
+
+const checkLength = (pattern: string, at: string): void => {
+  if (pattern.length > patternCharsMax) throw new ConfigError(at, `is longer than ${patternCharsMax} characters`);
+};
 
 const compile = (pattern: string, at: string): RE2JS => {
-  if (pattern.length > patternCharsMax) throw new ConfigError(at, `is longer than ${patternCharsMax} characters`);
+  checkLength(pattern, at);
+  const compiled = parse(pattern, at);
+  const steps = compiled.programSize();
+  if (steps > patternStepsMax) throw new ConfigError(at, `takes ${steps} steps, more than ${patternStepsMax}`);
+  return compiled;
+};
+
+const parse = (pattern: string, at: string): RE2JS => {
   try {
     return RE2JS.compile(pattern);
   } catch (error) {
@@ -22,6 +35,7 @@ const plain = /^[A-Za-z0-9/_\-:@%&=,;~ ]*$/;
 
 /** Tests the whole value. Exact, prefix, suffix and match-all patterns do not run a machine. */
 export const fullMatch = (pattern: string, at: string): Test => {
+  checkLength(pattern, at);
   if (pattern === ".*") return () => true;
   if (pattern === ".+") return (value) => value.length > 0;
   if (plain.test(pattern)) return (value) => value === pattern;

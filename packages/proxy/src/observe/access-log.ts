@@ -42,7 +42,10 @@ interface JsonOptions {
 
 /** Nothing of it can be read as anything but itself within quotation marks. */
 const plain = /^[\x20-\x21\x23-\x5b\x5d-\x7e]*$/;
-const quoted = (text: string): string => (plain.test(text) ? `"${text}"` : JSON.stringify(text));
+const upperControls = /[\x7f-\x9f]/g;
+const escapeControl = (char: string): string => `\\u00${char.charCodeAt(0).toString(16)}`;
+const quoted = (text: string): string =>
+  plain.test(text) ? `"${text}"` : JSON.stringify(text).replace(upperControls, escapeControl);
 
 /** A value as JSON text. */
 const jsonText = (value: string | number | undefined): string => {
@@ -86,7 +89,7 @@ const compileJson = (json: unknown, at: string, options: JsonOptions): Line => {
 };
 
 const compileText = (format: string, at: string, omitEmpty: boolean): Line =>
-  compileFormat(format, { missing: omitEmpty ? "" : "-" }, at);
+  compileFormat(format, { missing: omitEmpty ? "" : "-", escaped: true }, at);
 
 /** A format as text or as JSON with a line's end. */
 export const compileLogFormat = (json: SubstitutionFormatStringJson, at: string): Line => {

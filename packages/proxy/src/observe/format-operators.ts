@@ -1,10 +1,12 @@
 /** One entry per command operator of Envoy's format strings. Where one more operator goes: the table at the end. */
 import { formatAddress } from "@weft/core/address";
 import { ConfigError } from "@weft/core/config-error";
+import { grpcStatusOfHttp } from "@weft/protocols/grpc/status";
 import type { RequestHead, ResponseHead } from "@weft/protocols/http/head";
 import type { Cluster } from "../clusters/cluster.ts";
 import type { Host } from "../clusters/host.ts";
 import type { DownstreamInfo } from "../http/exchange.ts";
+import { isGrpcRequest } from "../matching/grpc.ts";
 import { headerReader } from "../matching/header-matcher.ts";
 import { pathOnly, queryParameter } from "../matching/query-matcher.ts";
 import type { Route } from "../routing/route.ts";
@@ -96,11 +98,21 @@ const startTime: Make = (argument, at) => {
   return ({ startWallMs }) => format(startWallMs);
 };
 
+/** The body of an answer of the proxy's own. */
+export const localReplyBody: Operator = ({ localReplyBody: body }) => body;
+
+/** What was said, or to a gRPC call what its HTTP status means. */
+const grpcStatusOf = ({ outcome, request, response }: FormatSource): number | undefined => {
+  const said = atLeastZero(outcome?.grpcStatus);
+  if (said !== undefined || !request || !response?.status || !isGrpcRequest(request)) return said;
+  return grpcStatusOfHttp(response.status);
+};
+
 const grpcStatus: Make = (argument, at) => {
   const forms = ["", "CAMEL_STRING", "SNAKE_STRING", "NUMBER"];
   if (!forms.includes(argument)) throw new ConfigError(at, `GRPC_STATUS(${argument}) is not supported`);
-  return ({ outcome }) => {
-    const status = atLeastZero(outcome?.grpcStatus);
+  return (source) => {
+    const status = grpcStatusOf(source);
     if (status === undefined || argument === "NUMBER") return status;
     return grpcStatusName(status, argument === "SNAKE_STRING");
   };
@@ -171,7 +183,7 @@ const operators: ReadonlyMap<string, Make> = new Map<string, Make>([
   ["RESPONSE_CODE", plain(({ response }) => response?.status ?? 0)],
   ["RESPONSE_FLAGS", plain(({ outcome }) => text(outcome?.flags))],
   ["RESPONSE_FLAGS_LONG", plain(({ outcome }) => (outcome?.flags ? longFlags(outcome.flags) : undefined))],
-  ["LOCAL_REPLY_BODY", plain(({ localReplyBody }) => localReplyBody)],
+  ["LOCAL_REPLY_BODY", plain(localReplyBody)],
   ["RESPONSE_CODE_DETAILS", plain(({ outcome, request }) => (request ? text(outcome?.details) : undefined))],
   ["CONNECTION_TERMINATION_DETAILS", plain(({ outcome, request }) => (request ? undefined : text(outcome?.details)))],
   ["UPSTREAM_TRANSPORT_FAILURE_REASON", plain(({ outcome }) => text(outcome?.upstreamFailure))],
@@ -184,7 +196,7 @@ const operators: ReadonlyMap<string, Make> = new Map<string, Make>([
   ["UPSTREAM_LOCAL_URI_SAN", plain(({ outcome }) => text(outcome?.upstreamTls?.localUri))],
   ["UPSTREAM_REQUEST_ATTEMPT_COUNT", plain(({ outcome }) => outcome?.attempts)],
   ["GRPC_STATUS", grpcStatus],
-  ["GRPC_STATUS_NUMBER", plain(({ outcome }) => atLeastZero(outcome?.grpcStatus))],
+  ["GRPC_STATUS_NUMBER", plain(grpcStatusOf)],
   ["DOWNSTREAM_REMOTE_ADDRESS", plain(remoteAddress)],
   ["DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT", plain(clientHost)],
   ["DOWNSTREAM_REMOTE_PORT", plain(({ downstream }) => downstream.remotePort)],

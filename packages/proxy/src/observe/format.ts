@@ -3,7 +3,7 @@
  * operations share them.
  */
 import { ConfigError } from "@weft/core/config-error";
-import { compileOperator, type FormatSource, type Operator } from "./format-operators.ts";
+import { compileOperator, type FormatSource, localReplyBody, type Operator } from "./format-operators.ts";
 
 type Part = string | Operator;
 
@@ -40,12 +40,24 @@ const parse = (format: string, at: string): readonly Part[] => {
 export interface FormatOptions {
   /** What stands for a value that is not there: `-` in logs, nothing in headers. */
   readonly missing: string;
+  /** Values come from peers: none may end the line, or the quotation marks that the format puts around it. */
+  readonly escaped?: boolean;
 }
+
+/** Control characters of both sets, C1 among them: terminals take 0x9b for the start of a sequence. */
+const unsafe = /["\\\p{Cc}]/u;
+const unsafeAll = /["\\\p{Cc}]/gu;
+const escapeOne = (char: string): string =>
+  char === '"' || char === "\\" ? `\\${char}` : `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`;
+
+/** The value as it would be between the quotation marks of a JSON string. */
+const escapeValue = (value: string | number): string | number =>
+  typeof value === "string" && unsafe.test(value) ? value.replace(unsafeAll, escapeOne) : value;
 
 /** Compiles to a function that gives the whole text. A format without operators costs nothing per call. */
 export const compileFormat = (
   format: string,
-  { missing }: FormatOptions,
+  { missing, escaped = false }: FormatOptions,
   at: string,
 ): ((source: FormatSource) => string) => {
   const parts = parse(format, at);
@@ -59,7 +71,9 @@ export const compileFormat = (
         out += part;
       } else {
         const value = part(source);
-        out += value === undefined || value === "" ? missing : value;
+        // The one value that may be empty and is there all the same.
+        if (value === undefined || (value === "" && part !== localReplyBody)) out += missing;
+        else out += escaped ? escapeValue(value) : value;
       }
     }
     return out;

@@ -14,6 +14,9 @@ import type { TcpExchange } from "./tcp-exchange.ts";
 /** Cached series look-ups; beyond it the cache starts anew. The series themselves are bounded by the stats. */
 const cachedMax = 8192;
 
+/** Destinations that are known by the Host header alone: it is the client's to make up. Others are `unknown`. */
+const hostsByHeaderMax = 200;
+
 interface RequestSeries {
   readonly requests: Counter;
   readonly duration: Histogram;
@@ -98,6 +101,13 @@ const createSeriesCache = (options: IstioMetricsOptions, self: Peer) => {
   const { stats, hostHeaderFallback } = options;
   let cache = new WeakMap<object, ByPeer>();
   let cached = 0;
+  const hosts = new Set<string>();
+  const admitted = (host: string): boolean => {
+    if (hosts.has(host)) return true;
+    if (hosts.size >= hostsByHeaderMax) return false;
+    hosts.add(host);
+    return true;
+  };
 
   return (exchange: Exchange, grpc: boolean): RequestSeries => {
     const { downstream, cluster, host, request } = exchange;
@@ -106,14 +116,15 @@ const createSeriesCache = (options: IstioMetricsOptions, self: Peer) => {
     // Without an exchange of metadata the endpoint tells who the peer is.
     const byPrincipal = child(byPeer, exchange.peer ?? (inbound ? undefined : host), () => new Map() as ByPrincipal);
     const named = cluster?.metadata.istio?.services !== undefined || inbound || !hostHeaderFallback;
+    const byHost = !named && admitted(request.authority.toLowerCase());
     const principal = (inbound ? downstream.tls?.peerUris[0] : exchange.upstreamTls?.peerUri) ?? "";
-    const caller = named ? principal : `${principal} ${request.authority} ${exchange.route?.name}`;
+    const caller = named ? principal : `${principal} ${byHost ? request.authority : ""} ${exchange.route?.name}`;
     const byAnswer = child(byPrincipal, caller, () => new Map() as ByAnswer);
     const answer = answerKey(exchange.response.status, exchange.grpcStatus, grpc);
     const byFlags = child(byAnswer, answer, () => new Map() as ByFlags);
     const found = byFlags.get(exchange.flags);
     if (found) return found;
-    const made = requestSeries(stats, describeTraffic(exchange, { self, grpc, hostHeaderFallback }), grpc);
+    const made = requestSeries(stats, describeTraffic(exchange, { self, grpc, hostHeaderFallback: byHost }), grpc);
     byFlags.set(exchange.flags, made);
     if (++cached > cachedMax) {
       cache = new WeakMap();

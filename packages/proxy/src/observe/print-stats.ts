@@ -1,6 +1,7 @@
 /** The admin's `/stats`: names and values as text or JSON. */
 import { partialMatch } from "../matching/regex.ts";
 import type { HistogramValues, Series } from "./create-stats.ts";
+import { oneLine } from "./one-line.ts";
 import { type BucketMode, histogramsJson, histogramText } from "./print-histogram.ts";
 
 export interface PrintOptions {
@@ -56,8 +57,8 @@ export const printStats = (all: Iterable<Series>, options: PrintOptions): string
   const { values, histograms } = split(all, options);
   const mode = options.buckets ?? "summary";
   return [
-    ...values.map(({ name, value }) => `${name}: ${value}\n`),
-    ...histograms.map(({ name, values }) => `${name}: ${histogramText(values, mode)}\n`),
+    ...values.map(({ name, value }) => `${oneLine(name)}: ${value}\n`),
+    ...histograms.map(({ name, values }) => `${oneLine(name)}: ${histogramText(values, mode)}\n`),
   ].join("");
 };
 

@@ -58,7 +58,7 @@ const escapeLabel = (value: string): string => value.replace(/[\\"\n]/g, (c) => 
 
 const metricName = (name: string): string => {
   const safe = name.replace(/[^a-zA-Z0-9_:]/g, "_");
-  return /^\d/.test(safe) ? `_${safe}` : safe;
+  return /^(?:\d|$)/.test(safe) ? `_${safe}` : safe;
 };
 
 /** Envoy's dotted name as a Prometheus name and labels. */
@@ -85,8 +85,9 @@ export const extractTags = (dotted: string): { readonly name: string; readonly l
   return { name: `envoy_${metricName(name)}`, labels };
 };
 
+const labelName = (name: string): string => metricName(name).replaceAll(":", "_");
 const labelText = (labels: Labels): string =>
-  labels.map(([name, value]) => `${metricName(name)}="${escapeLabel(value)}"`).join(",");
+  labels.map(([name, value]) => `${labelName(name)}="${escapeLabel(value)}"`).join(",");
 
 const line = (name: string, labels: string, value: number | string): string =>
   labels === "" ? `${name} ${value}\n` : `${name}{${labels}} ${value}\n`;

@@ -47,7 +47,6 @@ const idleActions: ReadonlyMap<string, string> = new Map([
     "envoy.overload_actions.reset_high_memory_stream",
     "no stream can hold much: each queues 64 KiB at most, whatever the pressure",
   ],
-  ["envoy.overload_actions.reduce_timeouts", "timeouts do not shrink with the pressure"],
 ]);
 
 /** Compiles it; what has no effect is remarked on. Throws ConfigError for what cannot be meant. */
@@ -76,6 +75,11 @@ export const compileOverload = (
     const known = overloadActions.find((each) => each === name);
     if (known === undefined) remarks.push({ field: here, why: idleActions.get(name) ?? `${name} is not supported` });
     else triggers.set(known, list);
+    if (known === "envoy.overload_actions.reduce_timeouts" && action.typedConfig !== undefined)
+      remarks.push({
+        field: member(here, "typedConfig"),
+        why: "idle connections are closed, oldest first, as ever fits",
+      });
   }
   const refreshMs = durationMs(refresh, `${at}.refreshInterval`);
   return { overload: { refreshMs: refreshMs || undefined, resources, triggers, connectionsMax }, remarks };

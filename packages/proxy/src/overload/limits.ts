@@ -18,14 +18,26 @@ export const loopDelaySamples = 3;
 /** What the runtime takes beside heap and buffers: code, stacks, the allocator's own. */
 export const runtimeBytes = 64 * 1024 * 1024;
 
-/** Shares of the memory limit at which garbage is collected, connections are not kept, requests and connections refused. */
+/**
+ * Shares of the memory limit at which garbage is collected, idle connections are closed, connections are not kept,
+ * requests and connections refused.
+ */
 export const shrinkAt = 0.85;
+export const closeIdleAt = 0.9;
 export const keepAliveOffAt = 0.92;
 export const requestsOffAt = 0.95;
 export const connectionsOffAt = 0.98;
 
-/** Garbage is collected by force no more often than this. */
+/** Garbage is collected by force no more often than this, by whichever thread. */
 export const shrinkEveryMs = 10_000;
+
+/** A thread that has not come back from collecting garbage for so long is taken for dead. */
+export const shrinkGivenUpMs = 60_000;
+
+/** With each measurement that share of the idle connections is closed under pressure, and how few and many it may be. */
+export const idleCloseShare = 0.125;
+export const idleCloseLeast = 64;
+export const idleCloseMost = 1_000;
 
 /** How soon a client that was turned away should come back. */
 export const retryAfterSeconds = 1;

@@ -1,4 +1,5 @@
 import {
+  closeIdleAt,
   connectionsOffAt,
   connectionsOfOpenFiles,
   downstreamConnectionsMax,
@@ -29,6 +30,7 @@ export const overloadActions = [
   "envoy.overload_actions.stop_accepting_connections",
   "envoy.overload_actions.reject_incoming_connections",
   "envoy.overload_actions.shrink_heap",
+  "envoy.overload_actions.reduce_timeouts",
 ] as const;
 export type OverloadAction = (typeof overloadActions)[number];
 
@@ -54,6 +56,7 @@ export const defaultOverload = (openFilesMax: number | undefined): OverloadSetti
   ],
   triggers: new Map([
     ["envoy.overload_actions.shrink_heap", [at(memoryResource, shrinkAt)]],
+    ["envoy.overload_actions.reduce_timeouts", [at(memoryResource, closeIdleAt)]],
     ["envoy.overload_actions.disable_http_keepalive", [at(memoryResource, keepAliveOffAt)]],
     ["envoy.overload_actions.stop_accepting_requests", [at(memoryResource, requestsOffAt), at(loopDelayResource, 1)]],
     ["envoy.overload_actions.reject_incoming_connections", [at(memoryResource, connectionsOffAt)]],

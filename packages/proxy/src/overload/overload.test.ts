@@ -5,13 +5,21 @@ import { compileOverload } from "./compile-overload.ts";
 import { loopDelayMax, loopDelaySamples, shrinkEveryMs } from "./limits.ts";
 import { type MemoryReading, Overload } from "./overload.ts";
 import { defaultOverload, memoryResource, mergeOverload, type OverloadSettings } from "./overload-settings.ts";
+import { createShrinkCell, ShrinkTurn } from "./shrink-turn.ts";
 
 const mib = 1024 * 1024;
 const roomy = 4096 * mib;
 
 /** An overload manager whose clock, timers, memory and dice are the test's. */
 const open = (settings: OverloadSettings = defaultOverload(undefined)) => {
-  const state = { now: 0, dice: 0.5, shrinks: 0, timer: undefined as (() => void) | undefined, timers: 0 };
+  const state = {
+    now: 0,
+    dice: 0.5,
+    shrinks: 0,
+    timer: undefined as (() => void) | undefined,
+    timers: 0,
+    idleSteps: [] as number[],
+  };
   let memory: MemoryReading = { heapBytes: 0, externalBytes: 0, heapLimitBytes: roomy, limitBytes: 256 * mib };
   const stats = createStats();
   const overload = new Overload(settings, {
@@ -30,6 +38,8 @@ const open = (settings: OverloadSettings = defaultOverload(undefined)) => {
     memory: () => memory,
     threads: 1,
     shrink: () => void state.shrinks++,
+    shrinkTurn: new ShrinkTurn(createShrinkCell()),
+    closeIdle: (strength) => void state.idleSteps.push(strength),
   });
   return {
     overload,
@@ -98,6 +108,17 @@ test("garbage is collected before anything is refused, but not all the time", ()
   state.now += shrinkEveryMs;
   use(0.86);
   assert.equal(state.shrinks, 2);
+});
+
+test("idle connections are closed before a request is refused, and no more of them once that is over", () => {
+  const { overload, state, use } = open();
+  use(0.89);
+  assert.deepEqual(state.idleSteps, []);
+  use(0.91);
+  use(0.91);
+  assert.equal(overload.shedsRequest(), false);
+  use(0.5);
+  assert.deepEqual(state.idleSteps, [1, 1]);
 });
 
 test("one stall, however long, sheds nothing; a loop that is always late does", () => {

@@ -1,7 +1,8 @@
 import type { Clock, Random, SetTimer } from "@weft/core/world";
 import type { Counter, Gauge, Stats } from "../observe/stats.ts";
-import { loopDelaySamples, shrinkEveryMs } from "./limits.ts";
+import { loopDelaySamples } from "./limits.ts";
 import type { OverloadAction, OverloadResource, OverloadSettings, OverloadTrigger } from "./overload-settings.ts";
+import type { ShrinkTurn } from "./shrink-turn.ts";
 
 /** What this thread holds of memory, and what it may. */
 export interface MemoryReading {
@@ -20,8 +21,12 @@ export interface OverloadTools {
   readonly memory: () => MemoryReading;
   /** How many threads write the same gauges, which add up: each writes its part of the average. */
   readonly threads: number;
-  /** Collects garbage. */
+  /** Collects garbage, while the requests of this thread wait. */
   readonly shrink: () => void;
+  /** When that may be. */
+  readonly shrinkTurn: ShrinkTurn;
+  /** Closes some idle connections; `strength` is from 0 to 1. */
+  readonly closeIdle: (strength: number) => void;
 }
 
 interface Watched {
@@ -58,7 +63,6 @@ export class Overload implements Disposable {
   private readonly delays: number[] = [];
   private timer: Disposable | undefined = undefined;
   private dueMs = 0;
-  private shrunkMs = Number.NEGATIVE_INFINITY;
 
   constructor(settings: OverloadSettings, tools: OverloadTools) {
     const { stats } = tools;
@@ -124,11 +128,10 @@ export class Overload implements Disposable {
       this.valueOf("envoy.overload_actions.stop_accepting_connections"),
       this.valueOf("envoy.overload_actions.reject_incoming_connections"),
     );
-    if (this.valueOf("envoy.overload_actions.shrink_heap") < 1) return;
-    const now = this.tools.clock.nowMs();
-    if (now - this.shrunkMs < shrinkEveryMs) return;
-    this.shrunkMs = now;
-    this.tools.shrink();
+    const { clock, shrink, shrinkTurn, closeIdle } = this.tools;
+    const idle = this.valueOf("envoy.overload_actions.reduce_timeouts");
+    if (idle > 0) closeIdle(idle);
+    if (this.valueOf("envoy.overload_actions.shrink_heap") >= 1) shrinkTurn.take(() => clock.nowMs(), shrink);
   }
 
   [Symbol.dispose](): void {

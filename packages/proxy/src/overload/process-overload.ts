@@ -1,12 +1,15 @@
 import { memoryLimit, openFilesMax } from "@weft/net/process/process-limits";
 import { runtimeBytes } from "./limits.ts";
 import { type ConfiguredOverload, defaultOverload, mergeOverload, type OverloadSettings } from "./overload-settings.ts";
+import { createShrinkCell } from "./shrink-turn.ts";
 
-/** One thread's share of what the process may use. Plain data, so that it can cross to a worker. */
+/** One thread's share of what the process may use. It can cross to a worker. */
 export interface OverloadShare {
   readonly settings: OverloadSettings;
   readonly memoryLimitBytes: number | undefined;
   readonly threads: number;
+  /** What the threads take turns by to collect garbage. */
+  readonly shrinkCell: SharedArrayBuffer;
 }
 
 /** The bootstrap's settings over the defaults for this machine, divided among `threads` that serve. */
@@ -31,5 +34,6 @@ export const overloadShare = (
     },
     memoryLimitBytes: bytes === undefined ? undefined : Math.max(1, (bytes - runtimeBytes) / heaps),
     threads,
+    shrinkCell: createShrinkCell(),
   };
 };

@@ -1,10 +1,21 @@
 /** What clients meet when there is too little of something. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { connect as connectHttp2 } from "node:http2";
+import { connect as connectHttp2, createServer as createHttp2Server, type ServerHttp2Session } from "node:http2";
 import { connect } from "node:net";
 import { test } from "node:test";
-import { cluster, hcm, listener, openPlane, openServer, routes, toCluster } from "../runtime/testing/test-plane.ts";
+import { setRealTimer } from "@weft/net/clock";
+import { any } from "@weft/xds/resource";
+import {
+  cluster,
+  hcm,
+  http2Upstream,
+  listener,
+  openPlane,
+  openServer,
+  routes,
+  toCluster,
+} from "../runtime/testing/test-plane.ts";
 import { memoryResource, type OverloadAction, type OverloadSettings } from "./overload-settings.ts";
 
 const settings = (actions: readonly OverloadAction[], connectionsMax = 1000): OverloadSettings => ({
@@ -121,4 +132,100 @@ test("the bound on connections counts all listeners together, and a place that i
   first.destroy();
   while (all.stats.gauge("overload.downstream_cx_active").value > 0) await new Promise(setImmediate);
   assert.match(await ask(all.portOf("in"), "connection: close\r\n"), /^HTTP\/1\.1 200 /);
+});
+
+/** A client's socket and what has come of it. */
+const open = async (port: number, bytes: string) => {
+  const socket = connect(port, "127.0.0.1");
+  const state = { text: "", over: false };
+  socket.setEncoding("latin1");
+  socket.on("data", (chunk: string) => {
+    state.text += chunk;
+  });
+  socket.on("error", () => {});
+  socket.on("close", () => {
+    state.over = true;
+  });
+  await once(socket, "connect");
+  socket.write(bytes);
+  return Object.assign(state, { socket });
+};
+const until = async (condition: () => boolean): Promise<void> => {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2));
+};
+
+/** A plane that is over its limit, and measures that only when told to. */
+const openPressed = () => {
+  const pressed = { ...settings(["envoy.overload_actions.reduce_timeouts"]), refreshMs: 77_777 };
+  let measure = (): void => assert.fail("nothing is measured");
+  const all = openPlane({
+    overload: { settings: pressed, memoryLimitBytes: undefined },
+    setTimer: (callback, ms) => {
+      if (ms !== pressed.refreshMs) return setRealTimer(callback, ms);
+      measure = callback;
+      return { [Symbol.dispose]() {} };
+    },
+  });
+  return Object.assign(all, { measure: () => measure() });
+};
+
+test("idle connections of clients and to hosts are closed; one with a request, and a probe's, stay", async () => {
+  await using app = await openServer((socket) => {
+    socket.on("end", () => socket.end());
+    socket.on("data", (bytes) => {
+      if (!bytes.includes("/slow")) socket.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+    });
+  });
+  await using all = openPressed();
+  await all.put(
+    cluster("app", [app.port]),
+    routes([toCluster("app", { timeout: "0s" })]),
+    listener("in", [hcm()]),
+    listener("sniffs", [hcm()], {
+      listenerFilters: [
+        {
+          name: "envoy.filters.listener.tls_inspector",
+          typedConfig: any("envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector", {}),
+        },
+      ],
+    }),
+    listener("probes", [hcm()], { bypassOverloadManager: true }),
+  );
+  const count = () => all.plane.listeners().reduce((sum, { connections }) => sum + connections, 0);
+  const busy = await open(all.portOf("in"), "GET /slow HTTP/1.1\r\nhost: a\r\n\r\n");
+  await until(() => app.sockets.size === 1);
+  const probe = await open(all.portOf("probes"), "");
+  const asked = await open(all.portOf("in"), "GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+  const silent = [await open(all.portOf("in"), ""), await open(all.portOf("sniffs"), "")];
+  const session = connectHttp2(`http://127.0.0.1:${all.portOf("in")}`);
+  await once(session, "remoteSettings");
+  await until(() => asked.text.endsWith("ok") && app.sockets.size === 2 && count() === 6);
+  const goaway = once(session, "goaway");
+  all.measure();
+  await until(() => asked.over && silent.every(({ over }) => over) && app.sockets.size === 1);
+  await goaway;
+  assert.deepEqual([busy.over, probe.over], [false, false]);
+  assert.equal(all.stats.counter("overload.downstream_cx_idle_closed").value, 4);
+  assert.equal(all.stats.counter("overload.upstream_cx_idle_closed").value, 1);
+  for (const { socket } of [busy, probe]) socket.destroy();
+  session.destroy();
+});
+
+test("idle HTTP/2 connections to hosts are closed too", async () => {
+  const server = createHttp2Server((_request, response) => response.end("ok"));
+  const sessions = new Set<ServerHttp2Session>();
+  server.on("session", (session) => {
+    sessions.add(session);
+    session.on("close", () => sessions.delete(session));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { readonly port: number };
+  await using all = openPressed();
+  await all.put(cluster("app", [port], http2Upstream), routes([toCluster("app")]), listener("in", [hcm()]));
+  assert.match(await ask(all.portOf("in"), "connection: close\r\n"), /^HTTP\/1\.1 200 /);
+  assert.equal(sessions.size, 1);
+  all.measure();
+  await until(() => sessions.size === 0);
+  assert.equal(all.stats.counter("overload.upstream_cx_idle_closed").value, 1);
+  await new Promise((resolve) => server.close(resolve));
 });

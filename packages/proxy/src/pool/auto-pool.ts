@@ -1,3 +1,4 @@
+import type { IdleConnection } from "../overload/idle-closer.ts";
 import { Http1Pool } from "./http1-pool.ts";
 import { Http2Pool } from "./http2-pool.ts";
 import type { LeaseReport } from "./leases.ts";
@@ -37,6 +38,10 @@ export class AutoPool implements StreamPool {
   }
   prepare(): void {
     this.current.prepare();
+  }
+  visitIdle(visit: (connection: IdleConnection) => void): void {
+    this.http1.visitIdle(visit);
+    this.http2.visitIdle(visit);
   }
   sweep(): LeaseReport {
     const [first, second] = [this.http1.sweep(), this.http2.sweep()];

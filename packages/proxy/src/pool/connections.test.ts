@@ -165,6 +165,23 @@ test("a ratio outside 1 to 3 is refused", () => {
   }
 });
 
+/** Who asks a pool for a stream and does nothing with it. */
+const waiter = (fields: Partial<PoolWaiter> = {}): PoolWaiter => {
+  const nothing = (): void => {};
+  return {
+    onStream: nothing,
+    onNoStream: nothing,
+    onInterim: nothing,
+    onHead: nothing,
+    onData: nothing,
+    onTrailers: nothing,
+    onEnd: nothing,
+    onWritable: nothing,
+    onBroken: nothing,
+    ...fields,
+  };
+};
+
 /** HTTP/2 without TLS; what it does with a stream is the test's. */
 const openHttp2 = async (
   settings: { maxConcurrentStreams?: number },
@@ -266,21 +283,43 @@ test("a stream that its holder forgot is found, taken back and counted", async (
   const pools = host.pool;
   assert.ok(pools instanceof HostPools);
   const pool = pools.poolFor(all.upstream, host, "http1", undefined);
-  const nothing = (): void => {};
-  const forgetful: PoolWaiter = {
-    holds: () => false,
-    onStream: nothing,
-    onNoStream: nothing,
-    onInterim: nothing,
-    onHead: nothing,
-    onData: nothing,
-    onTrailers: nothing,
-    onEnd: nothing,
-    onWritable: nothing,
-    onBroken: nothing,
-  };
+  const forgetful = waiter({ holds: () => false });
   pool.acquire(forgetful);
   assert.deepEqual(pool.sweep(), { lost: 1, quiet: 0 });
   await turns(() => all.upstream.load.connections === 0);
   assert.deepEqual(pool.sweep(), { lost: 0, quiet: 0 });
+});
+
+test("requests over HTTP/2 that need no connection ahead take none of the cluster's", async () => {
+  await using app = await openHttp2({}, (stream) => {
+    stream.respond({ ":status": 200 });
+    stream.end("ok");
+  });
+  await using all = await openAll(app.port, {
+    ...http2Upstream,
+    preconnectPolicy: { perUpstreamPreconnectRatio: 2 },
+  });
+  for (let i = 0; i < 5; i++) assert.match(await ask(all.port), /200 OK/);
+  assert.deepEqual([all.upstream.load.connections, all.upstream.counters.upstreamCxActive], [1, 1]);
+});
+
+test("a tunnel that is asked for again before the last one is closed can still be withdrawn", async () => {
+  await using app = await openServer(() => {});
+  await using all = await openAll(app.port);
+  const first = ask(all.port);
+  const host = all.upstream.hosts()[0] ?? assert.fail();
+  await turns(() => host.pool !== undefined && app.sockets.size === 1);
+  const pools = host.pool;
+  assert.ok(pools instanceof HostPools);
+  const pool = pools.tunnelTo(all.upstream, host);
+  const asking = waiter();
+  pool.acquire(asking);
+  pool.withdraw(asking);
+  pool.acquire(asking);
+  await turns(() => all.upstream.load.connections === 2);
+  pool.withdraw(asking);
+  await turns(() => all.upstream.load.connections === 1);
+  assert.equal(pool.connections, 0);
+  for (const socket of app.sockets) socket.end(answer());
+  await first;
 });

@@ -1,6 +1,7 @@
 import type { Cluster, UpstreamTransport } from "../clusters/cluster.ts";
 import type { Host } from "../clusters/host.ts";
 import type { DownstreamInfo } from "../http/exchange.ts";
+import type { IdleConnection } from "../overload/idle-closer.ts";
 import { WheelTimer } from "../timers/timer-wheel.ts";
 import { AutoPool } from "./auto-pool.ts";
 import { Http1Pool } from "./http1-pool.ts";
@@ -37,6 +38,7 @@ export class HostPools implements Disposable {
     this.tools = tools;
     this.sweepTimer = new WheelTimer({ onTimer: () => this.sweep() }, 0);
     tools.wheel.arm(this.sweepTimer, leaseSweepMs);
+    tools.hosts.add(this);
   }
 
   get connections(): number {
@@ -112,6 +114,11 @@ export class HostPools implements Disposable {
     return pool;
   }
 
+  visitIdle(visit: (connection: IdleConnection) => void): void {
+    for (const pool of this.pools.values()) pool.visitIdle(visit);
+    for (const pool of this.tied.all()) pool.visitIdle(visit);
+  }
+
   /** Idle connections close at once, busy ones after their request. */
   drain(): void {
     for (const pool of this.pools.values()) pool.drain();
@@ -119,6 +126,7 @@ export class HostPools implements Disposable {
     this.tied.drain();
     this.last = undefined;
     this.sweepTimer.disarm();
+    this.tools.hosts.delete(this);
   }
 
   [Symbol.dispose](): void {
@@ -181,15 +189,21 @@ const defaultAlpn = (configured: readonly string[], protocol: UpstreamProtocol):
   return protocol === "http2" ? ["h2"] : ["h2", "http/1.1"];
 };
 
-const anyHost = { hash: undefined };
-
-/** Readies a connection to the host that the next request may well go to, while the cluster has too few in all. */
-export const preconnectElsewhere = (tools: PoolTools, cluster: Cluster, protocol: UpstreamProtocol): void => {
+/**
+ * Readies a connection to the host that the next request may well go to, while the cluster has too few in all; offering
+ * `alpn`, for another offer would make it one that requests of this kind do not use.
+ */
+export const preconnectElsewhere = (
+  tools: PoolTools,
+  cluster: Cluster,
+  protocol: UpstreamProtocol,
+  alpn: readonly string[] | undefined,
+): void => {
   const { load, preconnect, discovery } = cluster;
   if (discovery.kind === "originalDst") return;
   if ((load.requests + 1) * preconnect.predictiveRatio <= load.connections) return;
-  const host = cluster.pick(anyHost);
-  if (host !== undefined) poolsOf(host, tools).poolFor(cluster, host, protocol, undefined).prepare();
+  const host = cluster.foresee();
+  if (host !== undefined) poolsOf(host, tools).poolFor(cluster, host, protocol, alpn).prepare();
 };
 
 /** The pools of a host, made at first use. */

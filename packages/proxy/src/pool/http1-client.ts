@@ -86,6 +86,11 @@ export class Http1Client implements ConnectionHandler, ResponseSink, ClientStrea
     this.cancel();
   }
 
+  closeIdle(): void {
+    this.leaving = true;
+    this.connection.destroy();
+  }
+
   /** Lends the connection to one request. */
   attach(sink: ClientStreamSink): void {
     this.sink = sink;
@@ -187,7 +192,7 @@ export class Http1Client implements ConnectionHandler, ResponseSink, ClientStrea
   }
   onPeerEnd(): void {
     if (this.busy) this.decoder.finish();
-    if (this.busy && this.tunnel) return;
+    if (this.busy && this.tunnel && this.headSeen) return;
     // A peer that ended while nothing was asked, or midway, is of no use any more.
     if (this.busy) this.broken("connection-termination", "");
     else this.pool.peerLeft(this);

@@ -1,6 +1,7 @@
 import type { Connection } from "@weft/net/tcp/connection";
 import type { ClusterCounters } from "../clusters/cluster.ts";
 import type { UpstreamIdentities } from "../http/streams.ts";
+import type { IdleConnection } from "../overload/idle-closer.ts";
 import { type HandOver, isHttp2Alpn } from "./hand-over.ts";
 import { Http1Client } from "./http1-client.ts";
 import { type LeaseReport, LeaseWatch } from "./leases.ts";
@@ -80,6 +81,10 @@ export class Http1Pool implements StreamPool {
   prepare(): void {
     if (this.idle.length > 0 || this.connecting > 0 || this.draining) return;
     if (reserveConnection(this.target.cluster)) this.connect();
+  }
+
+  visitIdle(visit: (connection: IdleConnection) => void): void {
+    for (const client of this.idle) visit(client);
   }
 
   sweep(): LeaseReport {

@@ -38,6 +38,8 @@ export class Http2Client implements ConnectionHandler, Http2ClientSink, OutputSo
   tls: UpstreamIdentities | undefined = undefined;
   leaving = false;
   requests = 0;
+  /** Negative while it carries streams, or is about to. */
+  restsSinceMs = -1;
   /** The owner's timer: connecting, then idle. */
   readonly timer: WheelTimer;
   /** Ends the connection's time: it leaves when its streams are done. */
@@ -108,6 +110,13 @@ export class Http2Client implements ConnectionHandler, Http2ClientSink, OutputSo
   }
   opened(id: number, stream: Http2ClientStream): void {
     this.streams.set(id, stream);
+  }
+
+  get idleSinceMs(): number {
+    return this.leaving || this.streams.size > 0 ? -1 : this.restsSinceMs;
+  }
+  closeIdle(): void {
+    this.leave();
   }
 
   /** No new streams; the connection ends when the open ones have. */

@@ -1,5 +1,6 @@
 import type { Connection } from "@weft/net/tcp/connection";
 import type { UpstreamIdentities } from "../http/streams.ts";
+import type { IdleConnection } from "../overload/idle-closer.ts";
 import { type HandOver, isHttp2Alpn } from "./hand-over.ts";
 import { Http2Client, type Http2ClientOwner } from "./http2-client.ts";
 import { type LeaseReport, LeaseWatch } from "./leases.ts";
@@ -64,6 +65,10 @@ export class Http2Pool implements StreamPool, Http2ClientOwner {
 
   prepare(): void {
     if (this.clients.length === 0 && !this.draining && reserveConnection(this.target.cluster)) this.connect();
+  }
+
+  visitIdle(visit: (connection: IdleConnection) => void): void {
+    for (const client of this.clients) visit(client);
   }
 
   sweep(): LeaseReport {
@@ -144,6 +149,7 @@ export class Http2Pool implements StreamPool, Http2ClientOwner {
   private give(client: Http2Client, waiter: PoolWaiter): void {
     const { maxRequestsPerConnection } = this.target.cluster.http;
     client.timer.disarm();
+    client.restsSinceMs = -1;
     waiter.onStream(client.stream(waiter));
     if (maxRequestsPerConnection > 0 && client.requests >= maxRequestsPerConnection) {
       this.target.cluster.counters.upstreamCxMaxRequests++;
@@ -154,21 +160,23 @@ export class Http2Pool implements StreamPool, Http2ClientOwner {
   /** Another connection ahead of need, once the streams in use times the ratio are more than the present ones carry. */
   private preconnect(): void {
     const { cluster } = this.target;
-    if (this.connecting > 0 || this.draining || !reserveConnection(cluster)) return;
+    if (this.connecting > 0 || this.draining) return;
     let room = 0;
     let busy = 0;
     for (const client of this.clients) {
       room += client.room;
       busy += client.openStreams;
     }
-    if (busy * cluster.preconnect.perUpstreamRatio > room + busy) this.connect();
+    if (busy * cluster.preconnect.perUpstreamRatio > room + busy && reserveConnection(cluster)) this.connect();
   }
 
   private restIfIdle(client: Http2Client): void {
     if (client.openStreams > 0 || client.leaving) return;
     const { idleTimeoutMs } = this.target.cluster.http;
+    const now = this.tools.wheel.nowMs();
+    client.restsSinceMs = now;
     if (this.draining) client.leave();
-    else if (idleTimeoutMs > 0) this.tools.wheel.arm(client.timer, idleTimeoutMs);
+    else if (idleTimeoutMs > 0) this.tools.wheel.armAt(client.timer, now + idleTimeoutMs);
   }
 
   /** One connection at a time: what it will carry is known only once the server has spoken. */

@@ -5,7 +5,13 @@ import type { TlsContext } from "@weft/net/tls/tls-material";
 import type { Http2Workspace } from "@weft/protocols/http2/workspace";
 import type { UpstreamTls } from "../clusters/cluster.ts";
 import { acceptsNames } from "../clusters/tls-context.ts";
+import type { IdleConnection } from "../overload/idle-closer.ts";
 import type { TimerWheel } from "../timers/timer-wheel.ts";
+
+/** Whose idle connections can be seen. */
+export interface IdleHost {
+  visitIdle(visit: (connection: IdleConnection) => void): void;
+}
 
 /** How a client context is made of a transport's current secrets; the reason when it cannot be. */
 export type ClientContext =
@@ -23,6 +29,8 @@ export interface PoolTools {
   readonly wheel: TimerWheel;
   readonly workspace: Http2Workspace;
   readonly log?: Logger;
+  /** The pools of all hosts, which enter and leave by themselves. */
+  readonly hosts: Set<IdleHost>;
   /** The context of that transport with the secrets of now; cached until a secret changes. */
   readonly clientContext: (transport: UpstreamTls) => ClientContext;
 }

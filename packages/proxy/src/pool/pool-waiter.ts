@@ -1,4 +1,5 @@
 import type { ClientStream, ClientStreamSink, UpstreamBreak } from "../http/streams.ts";
+import type { IdleConnection } from "../overload/idle-closer.ts";
 import type { LeaseReport } from "./leases.ts";
 import type { UpstreamTarget } from "./open-upstream.ts";
 
@@ -16,6 +17,7 @@ export interface StreamPool {
   withdraw(waiter: PoolWaiter): void;
   /** Opens a connection ahead of need where none is free and none on its way. */
   prepare(): void;
+  visitIdle(visit: (connection: IdleConnection) => void): void;
   /** Looks for streams that will never be given back. */
   sweep(): LeaseReport;
   /** The cluster was compiled anew with the same transport: its limits hold from now on. */

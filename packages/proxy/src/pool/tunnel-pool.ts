@@ -50,7 +50,8 @@ export class TunnelPool implements StreamPool {
     }
     connectionOpened(cluster, host);
     stream = new TunnelStream(connection, waiter, () => {
-      this.open.delete(waiter);
+      // Who withdrew may have asked anew before this connection was closed.
+      if (this.open.get(waiter) === stream) this.open.delete(waiter);
       connectionClosed(cluster, host);
       if (stream?.ready === false) connectionFailed(cluster, stream.timedOut);
     });
@@ -61,6 +62,9 @@ export class TunnelPool implements StreamPool {
     this.open.get(waiter)?.cancel();
   }
   prepare(): void {}
+  /** Each is for one tunnel, and ends with it. */
+  visitIdle(): void {}
+
   sweep(): LeaseReport {
     return this.leases.sweep(this.open.values());
   }

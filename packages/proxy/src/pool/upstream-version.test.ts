@@ -197,3 +197,50 @@ test("requests that wait for a connection of a host that goes are still served b
   assert.equal(await response, "200 ok");
   assert.equal(upstream.counters.upstreamCxTotal, 1);
 });
+
+test("a connection made ahead of need offers what requests offer, and the next request takes it", async () => {
+  const spoken: (readonly [server: number, alpn: string | false | null])[] = [];
+  const asked: number[] = [];
+  const open = (index: number): Promise<App> => {
+    const server = createHttps({ ...material, ALPNProtocols: ["istio", "http/1.1"] }, (_incoming, response) => {
+      asked.push(index);
+      response.end("ok");
+    });
+    server.on("secureConnection", ({ alpnProtocol }) => void spoken.push([index, alpnProtocol]));
+    return listening(server);
+  };
+  await using first = await open(0);
+  await using second = await open(1);
+  await using third = await open(2);
+  await using all = openPlane();
+  const alpnOverride = [{ upstreamProtocol: "HTTP11", alpnOverride: ["istio"] }];
+  await all.put(
+    cluster("app", [first.port, second.port, third.port], {
+      ...overTls,
+      lbPolicy: "ROUND_ROBIN",
+      preconnectPolicy: { predictivePreconnectRatio: 2 },
+    }),
+    routes([toCluster("app")]),
+    listener("in", [
+      hcm({
+        httpFilters: [
+          {
+            name: "istio.alpn",
+            typedConfig: any("istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig", { alpnOverride }),
+          },
+          {
+            name: "envoy.filters.http.router",
+            typedConfig: any("envoy.extensions.filters.http.router.v3.Router", {}),
+          },
+        ],
+      }),
+    ]),
+  );
+  assert.equal(await ask(all.portOf("in")), "200 ok");
+  while (spoken.length < 2) await new Promise(setImmediate);
+  const ahead = spoken.map(([server]) => server).find((server) => server !== asked[0]);
+  assert.equal(await ask(all.portOf("in")), "200 ok");
+  assert.equal(asked[1], ahead);
+  assert.deepEqual(new Set(spoken.map(([, alpn]) => alpn)), new Set(["istio"]));
+  assert.equal(spoken.filter(([server]) => server === ahead).length, 1);
+});

@@ -1,6 +1,8 @@
 import type { Connection, ConnectionHandler } from "@weft/net/tcp/connection";
 import type { ProxyAddresses, Tlv } from "@weft/protocols/proxy-protocol/header";
 import type { ProxiedInfo } from "../http/exchange.ts";
+import { firstBytesMostMs, silentMostMs } from "../listeners/limits.ts";
+import type { IdleConnection } from "../overload/idle-closer.ts";
 import { type TimerWheel, WheelTimer } from "../timers/timer-wheel.ts";
 import type { ProxyProtocolFilter } from "./listener-filter.ts";
 
@@ -16,7 +18,7 @@ export interface HeaderReaderOptions {
   readonly filter: ProxyProtocolFilter;
   readonly connection: Connection;
   readonly wheel: TimerWheel;
-  /** 0 is no limit. */
+  /** 0 is no limit of the listener's. */
   readonly timeoutMs: number;
   /** Who sent nothing in time goes on, where connections without a header are served at all. */
   readonly goesOnAfterTimeout: boolean;
@@ -28,28 +30,45 @@ export interface HeaderReaderOptions {
 const noBytes = Buffer.alloc(0);
 
 /** Holds a connection until its PROXY protocol header is read. A header that is malformed or missing closes it. */
-export class HeaderReader implements ConnectionHandler {
+export class HeaderReader implements ConnectionHandler, IdleConnection {
   private readonly options: HeaderReaderOptions;
   private readonly timer: WheelTimer;
   private held = noBytes;
+  private done = false;
+  private readonly startMs: number;
 
   constructor(options: HeaderReaderOptions) {
     this.options = options;
     this.timer = new WheelTimer(this, 0);
     options.connection.handler = this;
-    if (options.timeoutMs > 0) options.wheel.arm(this.timer, options.timeoutMs);
+    this.startMs = options.wheel.nowMs();
+    options.wheel.arm(this.timer, options.timeoutMs > 0 ? options.timeoutMs : silentMostMs);
+  }
+
+  get idleSinceMs(): number {
+    return this.held.length > 0 || this.done ? -1 : this.startMs;
+  }
+  closeIdle(): void {
+    this.options.connection.destroy();
   }
 
   onTimer(): void {
-    const { connection, filter, goesOnAfterTimeout, onKnown } = this.options;
-    if (goesOnAfterTimeout && filter.allowsNone) onKnown(undefined, this.held);
-    else connection.destroy();
+    const { connection, filter, timeoutMs, goesOnAfterTimeout, onKnown } = this.options;
+    if (!goesOnAfterTimeout || timeoutMs === 0 || !filter.allowsNone) {
+      connection.destroy();
+      return;
+    }
+    this.done = true;
+    onKnown(undefined, this.held);
   }
   onRead(bytes: Buffer): void {
     const { connection, filter, onKnown } = this.options;
     const all = this.held.length === 0 ? bytes : Buffer.concat([this.held, bytes]);
     const verdict = filter.judge(all);
     if (verdict.kind === "need-more") {
+      if (this.held.length === 0 && this.options.timeoutMs === 0) {
+        this.options.wheel.arm(this.timer, firstBytesMostMs);
+      }
       this.held = Buffer.from(all);
       return;
     }
@@ -58,6 +77,7 @@ export class HeaderReader implements ConnectionHandler {
       connection.destroy();
       return;
     }
+    this.done = true;
     const { header, length } = verdict;
     onKnown(header && { addresses: header.addresses, ...filter.keep(header) }, all.subarray(length));
   }

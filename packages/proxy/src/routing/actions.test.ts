@@ -288,6 +288,21 @@ test("hash policies combine in order, stop when terminal, and make cookies", () 
   assert.throws(() => forward({ hashPolicy: [{ filterState: { key: "k" } }] }), /hashPolicy\[0\].filterState/);
 });
 
+test("a stream's longest time is the route's, or the deadline of a gRPC call where the route heeds it", () => {
+  const grpc = (timeout?: string) =>
+    request("/", { "content-type": "application/grpc", ...(timeout === undefined ? {} : { "grpc-timeout": timeout }) });
+  const maxStreamDuration = { maxStreamDuration: "9s", grpcTimeoutHeaderMax: "2s", grpcTimeoutHeaderOffset: "0.1s" };
+  const action = forward({ timeout: "5s", maxStreamDuration });
+  assert.equal(action.timeoutFor(grpc("1S")), 5000, "the route's own timeout stands");
+  assert.equal(action.durationFor?.(grpc("1S")), 900);
+  assert.equal(action.durationFor?.(grpc("50m")), 50, "an offset beyond the deadline is none");
+  assert.equal(action.durationFor?.(grpc("9S")), 2000);
+  assert.equal(action.durationFor?.(grpc("soon")), 9000);
+  assert.equal(action.durationFor?.(grpc()), 9000);
+  assert.equal(action.durationFor?.(request("/", { "grpc-timeout": "1S" })), 9000, "not a gRPC call");
+  assert.equal(forward({}).durationFor, undefined);
+});
+
 test("mirrors carry their share, upgrades are switched per route", () => {
   const action = forward({
     requestMirrorPolicies: [
@@ -296,5 +311,11 @@ test("mirrors carry their share, upgrades are switched per route", () => {
     upgradeConfigs: [{ upgradeType: "websocket" }, { upgradeType: "CONNECT", enabled: false }],
   });
   assert.deepEqual(action.mirrors, [{ cluster: "m", share: 0.0005, keepHost: false }]);
-  assert.deepEqual([...action.upgrades], ["websocket"]);
+  assert.deepEqual(
+    [...action.upgrades],
+    [
+      ["websocket", true],
+      ["connect", false],
+    ],
+  );
 });

@@ -40,15 +40,15 @@ export const compileMirrors = (
   });
 };
 
-const compileUpgrades = (list: RouteActionJson["upgradeConfigs"], at: string): ReadonlySet<string> => {
-  const upgrades = new Set<string>();
+const compileUpgrades = (list: RouteActionJson["upgradeConfigs"], at: string): ReadonlyMap<string, boolean> => {
+  const upgrades = new Map<string, boolean>();
   for (const [index, json] of (list ?? []).entries()) {
     const here = `${at}[${index}]`;
     refuseOthers(json, "UpgradeConfig", here, ["upgradeType", "enabled", "connectConfig"]);
     if (json.connectConfig) refuseOthers(json.connectConfig, "ConnectConfig", member(here, "connectConfig"), []);
     const type = required(json.upgradeType, member(here, "upgradeType")).toLowerCase();
     if (upgrades.has(type)) throw new ConfigError(member(here, "upgradeType"), `${type} is given twice`);
-    if (json.enabled !== false) upgrades.add(type);
+    upgrades.set(type, json.enabled !== false);
   }
   return upgrades;
 };

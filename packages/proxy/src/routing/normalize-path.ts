@@ -31,10 +31,16 @@ const isUnreserved = (code: number): boolean =>
   code === 95 ||
   code === 126;
 
-/** Unescapes what need not be escaped, writes the other escapes in upper case; `undefined` for a broken escape. */
+/** Heads are read byte by byte: one character is one byte. */
+const escapeByte = (byte: string): string => `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`;
+
+/**
+ * Unescapes what need not be escaped, writes the other escapes in upper case, and escapes bytes above ASCII;
+ * `undefined` for a broken escape.
+ */
 const normalizeEscapes = (path: string): string | undefined => {
   if (/%(?![0-9A-Fa-f]{2})/.test(path) || /%00/.test(path)) return undefined;
-  return path.replace(/%[0-9A-Fa-f]{2}/g, (triplet) => {
+  return path.replace(/[\x80-\xff]/g, escapeByte).replace(/%[0-9A-Fa-f]{2}/g, (triplet) => {
     const code = Number.parseInt(triplet.slice(1), 16);
     return isUnreserved(code) ? String.fromCharCode(code) : triplet.toUpperCase();
   });

@@ -44,7 +44,8 @@ export interface ForwardAction {
   /** The deadlines of gRPC calls hold, so each try is told in `grpc-timeout` what is left for it. */
   readonly tellsGrpcTimeout?: boolean;
   readonly idleTimeoutMs: number | undefined;
-  readonly maxStreamDurationMs: number | undefined;
+  /** How long the request may take in all, from its start; absent or `undefined` where the listener's bound holds. */
+  readonly durationFor?: ((request: RequestHead) => number | undefined) | undefined;
   /** The configured policy; `undefined` also when it depends on the request. */
   readonly retry: RetryPolicy | undefined;
   /** With what `x-envoy-retry-on`, `x-envoy-max-retries` and the like say. Ask before `rewrite`. */
@@ -59,7 +60,8 @@ export interface ForwardAction {
     | undefined;
   /** Answer when the cluster is not there: 503 or 404 or 500. */
   readonly clusterNotFoundStatus: number;
-  readonly upgrades: ReadonlySet<string>;
+  /** In lower case; false: not here, whatever the listener says. */
+  readonly upgrades: ReadonlyMap<string, boolean>;
 }
 
 export interface WeightedChoice {

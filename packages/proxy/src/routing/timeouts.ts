@@ -27,17 +27,32 @@ export const parseGrpcTimeout = (value: string): number | undefined => {
 interface Timeouts {
   readonly timeoutMs: number;
   readonly idleTimeoutMs: number | undefined;
-  readonly maxStreamDurationMs: number | undefined;
+  /** How long the stream may last in all; absent where the route says nothing of it. */
+  readonly durationFor: ((request: RequestHead) => number | undefined) | undefined;
   readonly timeoutFor: (request: RequestHead) => number;
   readonly tellsGrpcTimeout: boolean;
 }
 
 /** A gRPC deadline, shortened by the offset and capped; a cap of 0 is none, and so is a deadline of 0. */
-const grpcDeadline = (request: RequestHead, capMs: number, offsetMs: number): number => {
-  const header = request.headers.get("grpc-timeout");
-  let wanted = (header === undefined ? undefined : parseGrpcTimeout(header)) ?? 0;
-  if (wanted > offsetMs) wanted -= offsetMs;
+const grpcDeadline = (asked: number, capMs: number, offsetMs: number): number => {
+  const wanted = asked > offsetMs ? asked - offsetMs : asked;
   return capMs !== 0 && (wanted === 0 || wanted > capMs) ? capMs : wanted;
+};
+
+/** The client's own deadline, where the route heeds it, before the route's bound. */
+const compileDuration = (
+  json: NonNullable<RouteActionJson["maxStreamDuration"]>,
+  at: string,
+): Timeouts["durationFor"] => {
+  const mostMs = durationMs(json.maxStreamDuration, member(at, "maxStreamDuration"));
+  const capMs = durationMs(json.grpcTimeoutHeaderMax, member(at, "grpcTimeoutHeaderMax"));
+  const offsetMs = durationMs(json.grpcTimeoutHeaderOffset, member(at, "grpcTimeoutHeaderOffset")) ?? 0;
+  return (request) => {
+    if (capMs === undefined || !isGrpcRequest(request)) return mostMs;
+    const header = request.headers.get("grpc-timeout");
+    const asked = header === undefined ? undefined : parseGrpcTimeout(header);
+    return asked === undefined ? mostMs : grpcDeadline(asked, capMs, offsetMs);
+  };
 };
 
 export const compileTimeouts = (json: RouteActionJson, at: string): Timeouts => {
@@ -51,21 +66,18 @@ export const compileTimeouts = (json: RouteActionJson, at: string): Timeouts => 
       "grpcTimeoutHeaderOffset",
     ]);
   }
-  const grpcCapMs =
-    durationMs(stream?.grpcTimeoutHeaderMax, member(streamAt, "grpcTimeoutHeaderMax")) ??
-    durationMs(json.maxGrpcTimeout, member(at, "maxGrpcTimeout"));
-  const grpcOffsetMs =
-    durationMs(stream?.grpcTimeoutHeaderOffset, member(streamAt, "grpcTimeoutHeaderOffset")) ??
-    durationMs(json.grpcTimeoutOffset, member(at, "grpcTimeoutOffset")) ??
-    0;
+  const grpcCapMs = durationMs(json.maxGrpcTimeout, member(at, "maxGrpcTimeout"));
+  const grpcOffsetMs = durationMs(json.grpcTimeoutOffset, member(at, "grpcTimeoutOffset")) ?? 0;
   return {
     timeoutMs,
     idleTimeoutMs: durationMs(json.idleTimeout, member(at, "idleTimeout")),
-    maxStreamDurationMs: durationMs(stream?.maxStreamDuration, member(streamAt, "maxStreamDuration")),
+    durationFor: stream && compileDuration(stream, streamAt),
     tellsGrpcTimeout: grpcCapMs !== undefined,
     timeoutFor: (request) => {
       const base =
-        grpcCapMs !== undefined && isGrpcRequest(request) ? grpcDeadline(request, grpcCapMs, grpcOffsetMs) : timeoutMs;
+        grpcCapMs !== undefined && isGrpcRequest(request)
+          ? grpcDeadline(parseGrpcTimeout(request.headers.get("grpc-timeout") ?? "") ?? 0, grpcCapMs, grpcOffsetMs)
+          : timeoutMs;
       if (!hasControlHeaders(request.headers)) return base;
       return unsignedHeader(request.headers, "x-envoy-upstream-rq-timeout-ms") ?? base;
     },

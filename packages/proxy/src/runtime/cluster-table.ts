@@ -4,7 +4,7 @@ import type { ResolveName } from "@weft/net/dns";
 import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
 import type { ClusterLoadAssignmentJson } from "@weft/xds/gen/envoy/config/endpoint/v3/endpoint";
 import { type CompiledCluster, prepareCluster } from "../clusters/compile-cluster.ts";
-import { compileAssignment } from "../clusters/endpoints.ts";
+import { compileAssignment, refuseNames } from "../clusters/endpoints.ts";
 import type { Host } from "../clusters/host.ts";
 import type { CompileTools } from "../compile/tools.ts";
 import { type TimerWheel, WheelTimer } from "../timers/timer-wheel.ts";
@@ -48,7 +48,7 @@ export class ClusterTable {
     return () => this.put(name, make);
   }
   checkEndpoints(json: ClusterLoadAssignmentJson): void {
-    compileAssignment(json, "");
+    refuseNames(compileAssignment(json, ""), "endpoints");
   }
 
   private put(name: string, make: ReturnType<typeof prepareCluster>): void {
@@ -135,15 +135,17 @@ export class ClusterTable {
     const { discovery } = cluster;
     const dns = discovery.kind === "strictDns" || discovery.kind === "logicalDns" ? discovery : undefined;
     const current = (): boolean => this.clusters.get(cluster.name) === cluster;
+    let failures = 0;
     const ask = async (): Promise<void> => {
       if (dns === undefined) return;
       let next = dns.refreshMs;
       try {
         const addresses = await resolve(name.host, dns.family);
+        failures = 0;
         if (current()) drainHosts(cluster.setResolved(name, addresses).removed);
       } catch (error) {
         // Hosts that were found stay: a resolver that is away for a while must not take a service with it.
-        next = dns.failureRefreshMs;
+        next = Math.min(dns.failureRefreshMs * 2 ** failures++, dns.failureRefreshMostMs);
         log.debug("name not resolved", { cluster: cluster.name, name: formatAddress(name), error: String(error) });
       }
       if (current()) wheel.arm(timer, next);

@@ -3,10 +3,11 @@ import { ConfigError } from "@weft/core/config-error";
 import { type Clock, type Logger, type Random, type SetTimer, scopedLog } from "@weft/core/world";
 import { type ResolveName, resolveName } from "@weft/net/dns";
 import { type LineCounts, LineFiles } from "@weft/net/line-files";
-import { giveBackMemory } from "@weft/net/process/give-back-memory";
+import { collectGarbage } from "@weft/net/process/give-back-memory";
 import { memoryInUse } from "@weft/net/process/process-limits";
 import { readText } from "@weft/net/read-text";
 import { listenTcp, type OpenListener } from "@weft/net/tcp/accept";
+import { localHosts } from "@weft/net/tcp/local-hosts";
 import { SocketLoop } from "@weft/net/tcp/socket-loop";
 import { systemRoots } from "@weft/net/tls/tls-material";
 import { Http2Workspace } from "@weft/protocols/http2/workspace";
@@ -20,17 +21,20 @@ import { ExchangePool } from "../http/exchange-pool.ts";
 import type { HttpTools, RouteSource } from "../http/hcm-settings.ts";
 
 import { Http2ServerStreams } from "../http/http2-server-stream.ts";
-import { ActiveListener, type ListenerRuntime } from "../listeners/active-listener.ts";
-import { compileListener } from "../listeners/compile-listener.ts";
-import type { TerminalTools } from "../listeners/compile-terminal.ts";
+import { covers, createLeavingTable, type Discouraged, type DrainScope } from "../http/leaving.ts";
+import { ActiveListener, type ListenerRuntime, listenerConnectionsMax } from "../listeners/active-listener.ts";
+import { compileListener, type ListenerTools } from "../listeners/compile-listener.ts";
 import { DestinationTable } from "../listeners/destination-table.ts";
 import { HandshakePacer, handshakesPerSecond } from "../listeners/handshake-pacer.ts";
+import { isOwnAddress } from "../listeners/own-addresses.ts";
 import type { LogSink } from "../observe/access-log.ts";
 import type { Stats } from "../observe/stats.ts";
+import { IdleCloser } from "../overload/idle-closer.ts";
 import { downstreamConnectionsMax } from "../overload/limits.ts";
 import { Overload } from "../overload/overload.ts";
 import type { OverloadSettings } from "../overload/overload-settings.ts";
-import type { PoolTools } from "../pool/pool-tools.ts";
+import { createShrinkCell, ShrinkTurn } from "../overload/shrink-turn.ts";
+import type { IdleHost, PoolTools } from "../pool/pool-tools.ts";
 import { compileRouteTable } from "../routing/route-table.ts";
 import { TimerWheel } from "../timers/timer-wheel.ts";
 import { ClusterTable } from "./cluster-table.ts";
@@ -68,7 +72,11 @@ export interface DataPlaneTools {
     readonly settings: OverloadSettings;
     readonly memoryLimitBytes: number | undefined;
     readonly threads?: number;
+    /** What all threads of the process take turns by to collect garbage. */
+    readonly shrinkCell?: SharedArrayBuffer;
   };
+  /** How many connections one listener serves at most. */
+  readonly listenerConnectionsMax?: number;
   /** False: 'data' events instead of the shared read buffer. */
   readonly useReadBuffer?: boolean;
 }
@@ -93,11 +101,12 @@ class Plane implements SteppedDataPlane {
   private readonly active = new Map<string, ActiveListener>();
   private readonly leaving = new Set<ActiveListener>();
   private readonly destinations = new DestinationTable(() => this.active.values());
-  private readonly terminals: TerminalTools;
+  private readonly terminals: ListenerTools;
   private readonly listenerRuntime: ListenerRuntime;
+  private readonly poolHosts = new Set<IdleHost>();
   private readonly lines: LineFiles;
   private readonly overload: Overload;
-  private draining = false;
+  private stopped: DrainScope | undefined;
 
   constructor(tools: DataPlaneTools) {
     this.tools = tools;
@@ -105,6 +114,20 @@ class Plane implements SteppedDataPlane {
     this.wheel = new TimerWheel(clock, setTimer);
     this.lines = new LineFiles(lineCounts(stats));
     const { wheel } = this;
+    const idle = new IdleCloser(clock, [
+      {
+        visit: (each) => {
+          for (const listener of this.active.values()) listener.visitIdle(each);
+        },
+        closed: stats.counter("overload.downstream_cx_idle_closed"),
+      },
+      {
+        visit: (each) => {
+          for (const host of this.poolHosts) host.visitIdle(each);
+        },
+        closed: stats.counter("overload.upstream_cx_idle_closed"),
+      },
+    ]);
     this.overload = new Overload(tools.overload?.settings ?? unbounded, {
       clock,
       random,
@@ -112,7 +135,9 @@ class Plane implements SteppedDataPlane {
       stats,
       memory: () => ({ ...memoryInUse(), limitBytes: tools.overload?.memoryLimitBytes }),
       threads: tools.overload?.threads ?? 1,
-      shrink: giveBackMemory,
+      shrink: collectGarbage,
+      shrinkTurn: new ShrinkTurn(tools.overload?.shrinkCell ?? createShrinkCell()),
+      closeIdle: (strength) => idle.close(strength),
     });
     const loop = new SocketLoop({ useReadBuffer: tools.useReadBuffer ?? true });
     this.secrets = new Secrets({ readText: tools.readText ?? readText, systemRoots });
@@ -132,10 +157,13 @@ class Plane implements SteppedDataPlane {
       wheel,
       workspace: new Http2Workspace(),
       log: scopedLog(log, "pool"),
+      hosts: this.poolHosts,
       clientContext: (transport) => this.secrets.context(transport),
     };
     const originalHost = (each: { readonly name: string }, address: string) =>
-      this.clusterTable.get(each.name)?.originalHost(address);
+      isOwnAddress(address, this.active.values(), localHosts)
+        ? undefined
+        : this.clusterTable.get(each.name)?.originalHost(address);
     const http: HttpTools = {
       clock,
       random,
@@ -155,6 +183,7 @@ class Plane implements SteppedDataPlane {
       stats,
       node,
       setTimer,
+      leavings: createLeavingTable(tools),
       logs: { clock, random, sink: tools.logSink ?? this.lines.write },
       routeSource: (name) => this.routeSource(name),
       checkKeyFiles: (input, at) => this.secrets.checkFiles(input, at),
@@ -163,6 +192,7 @@ class Plane implements SteppedDataPlane {
     this.listenerRuntime = {
       log: scopedLog(log, "tls"),
       overload: this.overload,
+      connectionsMax: tools.listenerConnectionsMax ?? listenerConnectionsMax,
       loop,
       setTimer,
       wheel,
@@ -226,9 +256,13 @@ class Plane implements SteppedDataPlane {
     await Promise.all([...this.active.values()].map((listener) => listener.settled));
   }
 
-  async drain(timeoutMs: number): Promise<void> {
-    this.draining = true;
-    const all = [...this.active.values(), ...this.leaving];
+  discourage(why: Discouraged): void {
+    this.terminals.leavings.put(why);
+  }
+
+  async drain(timeoutMs: number, scope: DrainScope = "all"): Promise<void> {
+    if (this.stopped !== "all") this.stopped = scope;
+    const all = [...this.active.values(), ...this.leaving].filter(({ config }) => covers(scope, config.direction));
     for (const listener of all) listener.drain();
     const late = Promise.withResolvers<void>();
     using _timer = this.tools.setTimer(() => late.resolve(), timeoutMs);
@@ -236,7 +270,7 @@ class Plane implements SteppedDataPlane {
   }
 
   async close(): Promise<void> {
-    this.draining = true;
+    this.stopped = "all";
     const all = [...this.active.values(), ...this.leaving];
     for (const listener of all) listener.close();
     this.clusterTable.close();
@@ -313,7 +347,7 @@ class Plane implements SteppedDataPlane {
       before.update(compiled);
       return;
     }
-    if (this.draining) return;
+    if (this.stopped !== undefined && covers(this.stopped, compiled.direction)) return;
     const listener = new ActiveListener(compiled, this.listenerRuntime);
     this.active.set(name, listener);
   }

@@ -1,5 +1,6 @@
 import type { ResourceJson, ResourceKind } from "@weft/xds/resource";
 import type { Cluster } from "../clusters/cluster.ts";
+import type { Discouraged, DrainScope } from "../http/leaving.ts";
 
 /** One resource put (json given) or removed (json undefined). Plain data, so that it can cross to a worker thread. */
 export type ResourceChange = {
@@ -32,8 +33,13 @@ export interface DataPlane {
   inForce(): Promise<void> | undefined;
   /** Resolves when every listener has bound or failed to. */
   settled(): Promise<void>;
-  /** Stops accepting, tells clients to leave (Connection: close, GOAWAY), resolves when idle or after `timeoutMs`. */
-  drain(timeoutMs: number): Promise<void>;
+  /**
+   * Stops accepting, tells clients to leave (Connection: close, GOAWAY), resolves when idle or after `timeoutMs`. With
+   * scope `inbound` only listeners of that traffic do so, also those that come later; without one all.
+   */
+  drain(timeoutMs: number, scope?: DrainScope): Promise<void>;
+  /** Answers tell clients to leave (Connection: close, GOAWAY) until told otherwise; accepting goes on. */
+  discourage(why: Discouraged): void;
   close(): Promise<void>;
 }
 

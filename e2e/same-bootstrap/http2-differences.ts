@@ -1,0 +1,131 @@
+/** Broken requests of HTTP/2 that become something else in our sidecar than in Envoy, and why. */
+import type { Difference } from "./pair.ts";
+
+const streamAlone =
+  "RFC 9113 section 8.1.1: a malformed request ends its stream; Envoy drops the connection and all that is on it";
+const saysWhy = "RFC 9113 section 5.4.1: GOAWAY says why a connection ends; Envoy closes it without a word";
+
+/** What is said of each name: the outcome in Envoy, in our sidecar, and why they differ. */
+const all = (names: readonly string[], envoy: string, weft: string, because: string) =>
+  names.map((name): readonly [string, Difference] => [name, { envoy, weft, because }]);
+
+export const http2Differences: ReadonlyMap<string, Difference> = new Map([
+  ...all(
+    [
+      ":protocol without CONNECT",
+      ":status in a request",
+      "CONNECT with a path",
+      "WINDOW_UPDATE of zero on a stream",
+      "a :method with a space",
+      "a :path with a space",
+      "a :path without a slash",
+      "a length and no body",
+      "a length that is no number",
+      "a name in capitals",
+      "a name in capitals in trailers",
+      "a name with a colon",
+      "a name with a space",
+      "a pseudo-header after a regular one",
+      "a pseudo-header in trailers",
+      "a signed length",
+      "a value with a NUL",
+      "a value with a carriage return",
+      "a value with a line break",
+      "an authority with a slash",
+      "an authority with user info",
+      "an empty :authority",
+      "an empty :path",
+      "an empty name",
+      "an unknown pseudo-header",
+      "connection",
+      "connection in trailers",
+      "extended CONNECT where it is not offered",
+      "keep-alive",
+      "no :authority",
+      "no :method",
+      "no :path",
+      "no :scheme",
+      "proxy-connection",
+      "te: gzip",
+      "te: trailers, gzip",
+      "trailers that do not end the stream",
+      "transfer-encoding",
+      "two :path",
+      "two hosts",
+      "two lengths that agree",
+      "two lengths that disagree",
+      "upgrade",
+    ],
+    "closed",
+    "reset PROTOCOL_ERROR",
+    streamAlone,
+  ),
+  ...all(
+    [
+      "GOAWAY on a stream",
+      "HEADERS on an even stream",
+      "HEADERS on stream 0",
+      "PING on a stream",
+      "PUSH_PROMISE from a client",
+      "RST_STREAM on an idle stream",
+      "SETTINGS on a stream",
+      "SETTINGS_ENABLE_PUSH of two",
+      "SETTINGS_MAX_FRAME_SIZE too small",
+      "WINDOW_UPDATE of zero on the connection",
+    ],
+    "closed",
+    "goaway PROTOCOL_ERROR",
+    saysWhy,
+  ),
+  ...all(
+    ["SETTINGS_INITIAL_WINDOW_SIZE beyond the limit", "WINDOW_UPDATE beyond the limit on the connection"],
+    "closed",
+    "goaway FLOW_CONTROL_ERROR",
+    saysWhy,
+  ),
+  ...all(["WINDOW_UPDATE beyond the limit on a stream"], "closed", "reset FLOW_CONTROL_ERROR", streamAlone),
+  ...all(
+    ["DATA after the end"],
+    "goaway STREAM_CLOSED",
+    "reset STREAM_CLOSED",
+    "RFC 9113 section 5.1: a half-closed stream is reset; Envoy ends the connection, as it may once it is closed",
+  ),
+  ...all(["too many headers"], "reset INTERNAL_ERROR", "431", "RFC 6585 has a status for it; Envoy resets the stream"),
+  ...all(
+    ["a stream that depends on itself"],
+    "200",
+    "goaway PROTOCOL_ERROR",
+    "RFC 7540 section 5.3.1 made it an error, RFC 9113 leaves priorities aside, as Envoy does",
+  ),
+  ...all(
+    ["host beside :authority, another"],
+    "200",
+    "reset PROTOCOL_ERROR",
+    "RFC 9113 section 8.3.1: a request whose Host says another than :authority is malformed; Envoy drops Host",
+  ),
+  ...all(
+    ["a value that begins with a space"],
+    "200",
+    "reset PROTOCOL_ERROR",
+    "RFC 9113 section 8.2.1: such a value is malformed; Envoy trims it",
+  ),
+  ...all(
+    ["a value that ends with a space"],
+    "200",
+    "reset PROTOCOL_ERROR",
+    "RFC 9113 section 8.2.1: such a value is malformed; Envoy trims it",
+  ),
+  ...all(
+    ["content-length in trailers"],
+    "200",
+    "reset PROTOCOL_ERROR",
+    "RFC 9110 section 6.5.1: trailers that frame are refused; Envoy drops them",
+  ),
+  ...all(["trailers"], "200", "200 with trailers", "ours hands trailers on to HTTP/1, Envoy only where it is told to"),
+  ...all(
+    ["trailers without a body"],
+    "200",
+    "200 with trailers",
+    "ours hands trailers on to HTTP/1, Envoy only where it is told to",
+  ),
+]);

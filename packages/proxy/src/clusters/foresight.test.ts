@@ -1,0 +1,43 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { createForesight } from "./foresight.ts";
+import type { Host } from "./host.ts";
+
+const noHash = { hash: undefined };
+
+/** Gives the hosts in turn. */
+const open = () => {
+  const hosts = ["a", "b", "c"].map((address) => ({ address, removed: false, ejected: false, health: "healthy" }));
+  let turn = 0;
+  const foresight = createForesight(() => hosts[turn++ % hosts.length] as unknown as Host);
+  const pick = (hash?: bigint) => foresight.pick(hash === undefined ? noHash : { hash })?.address;
+  return { hosts, pick, foresee: () => foresight.foresee()?.address };
+};
+
+test("what was foreseen is what comes next, and no host loses its turn by it", () => {
+  const { pick, foresee } = open();
+  assert.equal(pick(), "a");
+  assert.deepEqual([foresee(), foresee()], ["b", "b"]);
+  assert.deepEqual([pick(), pick(), pick()], ["b", "c", "a"]);
+});
+
+test("a host that is no longer to be used is not given though it was foreseen", () => {
+  for (const change of [{ removed: true }, { ejected: true }, { health: "unhealthy" }]) {
+    const { hosts, pick, foresee } = open();
+    assert.equal(foresee(), "a");
+    Object.assign(hosts[0] ?? {}, change);
+    assert.equal(pick(), "b", JSON.stringify(change));
+    assert.equal(foresee(), "c");
+  }
+});
+
+test("a request that goes by its hash is not what was foreseen", () => {
+  const { pick, foresee } = open();
+  assert.equal(foresee(), "a");
+  assert.equal(pick(7n), "b");
+  assert.equal(pick(), "a");
+});
+
+test("nobody is foreseen where nobody can be picked", () => {
+  assert.equal(createForesight(() => undefined).foresee(), undefined);
+});
