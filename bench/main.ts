@@ -11,6 +11,7 @@ const benches = {
   bulk: async () => (await import("./bulk.ts")).benchBulk,
   memory: async () => (await import("./memory.ts")).benchMemory,
   scale: async () => (await import("./scale.ts")).benchScale,
+  "slow-readers": async () => (await import("./slow-readers.ts")).benchSlowReaders,
   push: async () => (await import("./push.ts")).benchPush,
   storm: async () => (await import("./storm.ts")).benchStorm,
 } as const;

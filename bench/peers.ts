@@ -1,5 +1,5 @@
 /** The programs of the HTTP benches: an upstream, weft and Envoy on the same bootstrap file, nginx as a proxy. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findFreePort } from "@weft/net/process/free-port";
@@ -53,17 +53,18 @@ http { access_log off; keepalive_requests 100000000; ${paths} ${body} }\n`,
   return program;
 };
 
-/** Answers every request with 13 bytes, but `/big` with 1 MB. `http2` serves prior-knowledge HTTP/2. */
+/** Answers every request with 13 bytes, but `/big` with 1 MB and `/huge` with 100. `http2` serves prior-knowledge HTTP/2. */
 export const startUpstream = async (workshop: Workshop, protocol: "http1" | "http2"): Promise<number> => {
   const port = await findFreePort("127.0.0.1", 0);
   const listen = `listen 127.0.0.1:${port}${protocol === "http2" ? " http2" : ""};`;
   const folder = join(workshop.folder, "files");
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, "big"), Buffer.alloc(1024 * 1024, "x"));
+  if (!existsSync(join(folder, "huge"))) writeFileSync(join(folder, "huge"), Buffer.alloc(100 * 1024 * 1024, "x"));
   await startNginx(
     workshop,
     `upstream-${port}`,
-    `server { ${listen} location = /big { root ${folder}; } location / { return 200 "Hello, mesh!\n"; } }`,
+    `server { ${listen} location = /big { root ${folder}; } location = /huge { root ${folder}; } location / { return 200 "Hello, mesh!\n"; } }`,
     loadCore,
   );
   if (protocol === "http1") await answers(`127.0.0.1:${port}`);
