@@ -93,24 +93,35 @@ const flood = async (
   return { goaway: raw.goaway(), sent, raw };
 };
 
-/** Runs an attack; afterwards the others' requests go on, and memory and connections are back where they were. */
+/** All that an attack held is given back; what the heap keeps for the next one is not. Returns by how much it grew. */
+const settled = async (before: number): Promise<number> => {
+  await load.more(50);
+  // Only the load's own connection may be left, and this one's counts.
+  await eventually("all connections gone", async () => (await sidecar.stat("http.plain.downstream_cx_active")) <= 2);
+  await eventually("all requests gone", async () => (await sidecar.stat("cluster.attacked.upstream_rq_active")) === 0);
+  let grown = 0;
+  await eventually("memory back", async () => {
+    grown = (await sidecar.rssBytes()) - before;
+    return grown <= rssSlackBytes;
+  }).catch(() => {});
+  return grown;
+};
+
+/**
+ * Runs an attack; afterwards the others' requests go on, and memory and connections are back where they were. A heap
+ * that was never so full before may stay wider: then the same attack once more finds room in it, where a leak does not.
+ */
 const attack = (name: string, run: (t: { diagnostic(text: string): void }) => Promise<void>): void => {
-  test(name, { timeout: 60_000 }, async (t) => {
-    const before = await sidecar.rssBytes();
-    await run(t);
-    await load.more(50);
-    // Only the load's own connection may be left, and this one's counts.
-    await eventually("all connections gone", async () => (await sidecar.stat("http.plain.downstream_cx_active")) <= 2);
-    await eventually(
-      "all requests gone",
-      async () => (await sidecar.stat("cluster.attacked.upstream_rq_active")) === 0,
-    );
-    let grown = 0;
-    await eventually("memory back", async () => {
-      grown = (await sidecar.rssBytes()) - before;
-      return grown <= rssSlackBytes;
-    });
-    t.diagnostic(`memory ${(grown / mebibyte).toFixed(1)} MB`);
+  test(name, { timeout: 180_000 }, async (t) => {
+    const tries = 3;
+    for (let i = 1; i <= tries; i++) {
+      const before = await sidecar.rssBytes();
+      await run(t);
+      const grown = await settled(before);
+      t.diagnostic(`memory ${(grown / mebibyte).toFixed(1)} MB`);
+      if (grown <= rssSlackBytes) return;
+    }
+    assert.fail(`each of ${tries} times more memory than before`);
   });
 };
 /** The same, for what has to end the connection and to be counted. */

@@ -27,6 +27,12 @@ export const defaultHeadMs = 10_000;
 /** How long a client has to read the last bytes of a connection that ends. As in Envoy. */
 export const defaultDelayedCloseMs = 1_000;
 
+/**
+ * Bytes read and thrown away on a connection that ends, so that what a client still sends does not cost it its answer.
+ * Beyond them it is read no more: what it sends stays with it. One read may go over it.
+ */
+export const discardedBytesMax = 1024 * 1024;
+
 /** A head's size and fields where a listener says nothing. As in Envoy. */
 export const defaultHeadKiB = 60;
 export const defaultHeadersMax = 100;

@@ -18,7 +18,7 @@ import { WheelTimer } from "../timers/timer-wheel.ts";
 import type { DownstreamInfo } from "./exchange.ts";
 import type { HcmSettings, HcmSlot } from "./hcm-settings.ts";
 import type { HttpExchange } from "./http-exchange.ts";
-import { drainIdleMs, pipelinedBytesMax } from "./limits.ts";
+import { discardedBytesMax, drainIdleMs, pipelinedBytesMax } from "./limits.ts";
 import { answerRefused } from "./refused-request.ts";
 import type { ServedConnection, ServerStart } from "./server-connection.ts";
 import type { ServerStream } from "./streams.ts";
@@ -51,6 +51,7 @@ export class Http1Server implements ConnectionHandler, DecoderSink, ServerStream
   private closeAfter = false;
   private draining = false;
   private closing = false;
+  private discardedBytes = 0;
   private tunnel = false;
   private bodyPaused = false;
   private socketPaused = false;
@@ -119,7 +120,11 @@ export class Http1Server implements ConnectionHandler, DecoderSink, ServerStream
   }
 
   onRead(bytes: Buffer): void {
-    if (this.closing) return;
+    if (this.closing) {
+      this.discardedBytes += bytes.length;
+      if (this.discardedBytes > discardedBytesMax) this.connection.pause();
+      return;
+    }
     this.reading = true;
     this.decoder.receive(bytes);
     this.reading = false;

@@ -10,6 +10,7 @@ import { WheelTimer } from "../timers/timer-wheel.ts";
 import type { DownstreamInfo, LocalReply } from "./exchange.ts";
 import type { HcmSettings, HcmSlot } from "./hcm-settings.ts";
 import type { Http2ServerStream } from "./http2-server-stream.ts";
+import { discardedBytesMax } from "./limits.ts";
 import { logRefused } from "./refused-request.ts";
 import type { ServedConnection, ServerStart } from "./server-connection.ts";
 
@@ -34,6 +35,8 @@ export class Http2Server implements ConnectionHandler, Http2ServerSink, OutputSo
   private requests = 0;
   private restsSinceMs = 0;
   private leaving = false;
+  private closed = false;
+  private discardedBytes = 0;
   /** Whose head the codec fills; `onRequest` follows at once. */
   private next: Http2ServerStream | undefined = undefined;
 
@@ -103,6 +106,11 @@ export class Http2Server implements ConnectionHandler, Http2ServerSink, OutputSo
   }
 
   onRead(bytes: Buffer): void {
+    if (this.closed) {
+      this.discardedBytes += bytes.length;
+      if (this.discardedBytes > discardedBytesMax) this.connection.pause();
+      return;
+    }
     this.codec.receive(bytes);
     this.count?.bytes();
     if (!this.codecTimer.linked) this.watch();
@@ -196,6 +204,7 @@ export class Http2Server implements ConnectionHandler, Http2ServerSink, OutputSo
     this.settings.http2.counters.floods[what].add(1);
   }
   onClosed(code: number, reason: string): void {
+    this.closed = true;
     const { counters } = this.settings;
     if (reason === KEEPALIVE_TIMEOUT) this.settings.http2.counters.keepaliveTimeouts.add(1);
     else if (code !== H2_ERROR.noError && code !== H2_ERROR.connectError) counters.protocolErrors.add(1);
