@@ -2,28 +2,46 @@
 import type { SourcePosition } from "@weft/core/error";
 import type { AuthorizationPolicySpec } from "./kinds/authorization-policy.ts";
 import type { DestinationRuleSpec } from "./kinds/destination-rule.ts";
+import type { EnvoyFilterSpec } from "./kinds/envoy-filter.ts";
 import type { GatewaySpec } from "./kinds/gateway.ts";
 import type { InertKind, InertSpec } from "./kinds/inert.ts";
 import type { EndpointSliceSpec, EndpointsSpec } from "./kinds/kubernetes-endpoints.ts";
 import type { KubernetesServiceSpec } from "./kinds/kubernetes-service.ts";
+import type { LocalRateLimitSpec } from "./kinds/local-rate-limit.ts";
+import type { MeshConfigSpec } from "./kinds/mesh-config.ts";
+import type { MeshDefaultsSpec } from "./kinds/mesh-defaults.ts";
 import type { PeerAuthenticationSpec } from "./kinds/peer-authentication.ts";
+import type { ProxyConfigSpec } from "./kinds/proxy-config.ts";
+import type { RequestAuthenticationSpec } from "./kinds/request-authentication.ts";
 import type { ServiceEntrySpec } from "./kinds/service-entry.ts";
+import type { SidecarSpec } from "./kinds/sidecar.ts";
+import type { TelemetrySpec } from "./kinds/telemetry.ts";
 import type { VirtualServiceSpec } from "./kinds/virtual-service.ts";
 import type { WorkloadEntrySpec } from "./kinds/workload-entry.ts";
+import type { WorkloadGroupSpec } from "./kinds/workload-group.ts";
 import type { FieldPath } from "./schema/problem.ts";
 
-/** The spec of each kind that has an effect. */
+/** The spec of each kind whose fields weft knows. */
 export interface SpecOf {
   readonly VirtualService: VirtualServiceSpec;
   readonly DestinationRule: DestinationRuleSpec;
   readonly ServiceEntry: ServiceEntrySpec;
   readonly WorkloadEntry: WorkloadEntrySpec;
+  readonly WorkloadGroup: WorkloadGroupSpec;
+  readonly Sidecar: SidecarSpec;
   readonly Gateway: GatewaySpec;
+  readonly EnvoyFilter: EnvoyFilterSpec;
+  readonly ProxyConfig: ProxyConfigSpec;
+  readonly MeshConfig: MeshConfigSpec;
+  readonly MeshDefaults: MeshDefaultsSpec;
+  readonly LocalRateLimit: LocalRateLimitSpec;
   readonly PeerAuthentication: PeerAuthenticationSpec;
   readonly AuthorizationPolicy: AuthorizationPolicySpec;
   readonly Service: KubernetesServiceSpec;
   readonly Endpoints: EndpointsSpec;
   readonly EndpointSlice: EndpointSliceSpec;
+  readonly RequestAuthentication: RequestAuthenticationSpec;
+  readonly Telemetry: TelemetrySpec;
 }
 
 interface ObjectFacts {
@@ -44,7 +62,7 @@ interface ObjectFacts {
   readonly positionOf: (path: FieldPath) => SourcePosition;
 }
 
-/** An object of one kind with its typed spec, for kinds that have an effect. */
+/** An object of one kind with its typed spec. */
 export type ConfigOf<K extends keyof SpecOf> = ObjectFacts & { readonly kind: K; readonly spec: SpecOf[K] };
 /** An object that is accepted and kept but acts on nothing. */
 export type InertConfig = ObjectFacts & { readonly kind: InertKind; readonly spec: InertSpec };

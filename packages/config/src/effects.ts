@@ -9,6 +9,10 @@ export interface FieldWithoutEffect {
   readonly values?: readonly (string | number | boolean)[];
   /** What happens instead, or what to write. */
   readonly note: string;
+  /** Resources show it all the same: for an Envoy, which acts on it, or for a part of weft that is still missing. */
+  readonly inResources?: true;
+  /** How `analyze` tells of it; a warning when absent. */
+  readonly level?: "warning" | "info";
 }
 
 const policyPlaces = [
@@ -18,35 +22,83 @@ const policyPlaces = [
   "subsets[].trafficPolicy.portLevelSettings[]",
 ];
 
-const inPolicies = (path: string, note: string): FieldWithoutEffect[] =>
-  policyPlaces.map((place) => ({ path: `${place}.${path}`, note }));
+type Options = Pick<FieldWithoutEffect, "inResources" | "level">;
+const inPolicies = (path: string, note: string, options: Options = {}): FieldWithoutEffect[] =>
+  policyPlaces.map((place) => ({ path: `${place}.${path}`, note, ...options }));
+
+/** Fields of MeshConfig.defaultConfig by which a proxy would be started. */
+const proxyDefaults = [
+  "configPath",
+  "binaryPath",
+  "serviceCluster",
+  "tracingServiceName",
+  "drainDuration",
+  "terminationDrainDuration",
+  "discoveryAddress",
+  "discoveryRefreshDelay",
+  "zipkinAddress",
+  "statsdUdpAddress",
+  "envoyMetricsServiceAddress",
+  "proxyAdminPort",
+  "availabilityZone",
+  "controlPlaneAuthPolicy",
+  "customConfigFile",
+  "statNameLength",
+  "concurrency",
+  "proxyBootstrapTemplatePath",
+  "interceptionMode",
+  "tracing",
+  "sds",
+  "envoyAccessLogService",
+  "envoyMetricsService",
+  "proxyMetadata",
+  "runtimeValues",
+  "statusPort",
+  "extraStatTags",
+  "gatewayTopology.forwardClientCertDetails",
+  "gatewayTopology.proxyProtocol",
+  "meshId",
+  "readinessProbe",
+  "proxyStatsMatcher",
+  "holdApplicationUntilProxyStarts",
+  "caCertificatesPem",
+  "image",
+  "privateKeyProvider",
+  "proxyHeaders",
+  "fileFlushInterval",
+  "fileFlushMinSizeKb",
+  "statsCompression",
+  "connectionSettings",
+];
 
 /** By kind. Kinds without any effect are not here: they are reported as a whole when they are read. */
 export const fieldsWithoutEffect: ReadonlyMap<string, readonly FieldWithoutEffect[]> = new Map([
   [
     "VirtualService",
     [
-      { path: "http[].delegate", note: "the rule is left out: write the delegate's routes here" },
-      { path: "http[].match[].statPrefix", note: "no statistics are kept for the route" },
+      {
+        path: "http[].match[].statPrefix",
+        note: "Envoy keeps statistics for the route, weft's sidecar does not",
+        inResources: true,
+      },
       { path: "tcp[].match[].sourceSubnet", note: "as in Istio; use an AuthorizationPolicy" },
     ],
   ],
   [
     "DestinationRule",
     [
-      { path: "trafficPolicy.tunnel", note: "connections go to the service directly" },
-      { path: "subsets[].trafficPolicy.tunnel", note: "connections go to the service directly" },
-      { path: "trafficPolicy.proxyProtocol", note: "no PROXY header is sent" },
-      { path: "subsets[].trafficPolicy.proxyProtocol", note: "no PROXY header is sent" },
       { path: "trafficPolicy.retryBudget.budgetInterval", note: "the budget counts requests in flight" },
       { path: "subsets[].trafficPolicy.retryBudget.budgetInterval", note: "the budget counts requests in flight" },
-      ...inPolicies("loadBalancer.zoneAwareLbSetting", "zones are not considered: use localityLbSetting"),
+      ...inPolicies(
+        "loadBalancer.zoneAwareLbSetting",
+        "zones count only for a proxy with a local_cluster: use localityLbSetting",
+        { inResources: true },
+      ),
       ...inPolicies("outlierDetection.consecutiveErrors", "as in Istio: use consecutive5xxErrors"),
       ...inPolicies("outlierDetection.outlierDetectionHttpErrorCodes", "as in Istio: 5xx answers count"),
-      ...inPolicies("tls.credentialName", "name files with clientCertificate, privateKey and caCertificates"),
     ],
   ],
-  ["ServiceEntry", [{ path: "resolution", values: ["DYNAMIC_DNS"], note: "use NONE, or DNS for each host" }]],
+  ["ServiceEntry", [{ path: "endpoints[].network", note: "endpoints are dialled directly, whatever their network" }]],
   ["WorkloadEntry", [{ path: "network", note: "endpoints are dialled directly, whatever their network" }]],
   [
     "Gateway",
@@ -55,6 +107,108 @@ export const fieldsWithoutEffect: ReadonlyMap<string, readonly FieldWithoutEffec
       { path: "servers[].port.targetPort", note: "the gateway listens at port.number" },
     ],
   ],
+  [
+    "WorkloadGroup",
+    [
+      { path: "metadata.annotations", note: "nothing reads them" },
+      { path: "template.ports", note: "members register their own ports" },
+      { path: "template.network", note: "endpoints are dialled directly, whatever their network" },
+    ],
+  ],
+  [
+    "Sidecar",
+    [
+      { path: "ingress[].port.name", note: "as in Istio: it names nothing in the proxy", level: "info" },
+      { path: "ingress[].port.targetPort", note: "as in Istio: write defaultEndpoint" },
+      { path: "ingress[].connectionPool.http.h2UpgradePolicy", note: "as in Istio: clients upgrade, servers do not" },
+      { path: "ingress[].tls.httpsRedirect", note: "only a Gateway redirects" },
+      { path: "ingress[].tls.credentialNames", note: "use credentialName, or files" },
+      { path: "ingress[].tls.tlsCertificates", note: "use serverCertificate and privateKey" },
+      { path: "ingress[].tls.insecureSkipVerify", note: "client certificates are verified" },
+      { path: "egress[].port.name", note: "as in Istio: it names nothing in the proxy", level: "info" },
+      { path: "egress[].port.targetPort", note: "as in Istio: clients dial port.number" },
+      { path: "inboundConnectionPool.http.h2UpgradePolicy", note: "as in Istio: clients upgrade, servers do not" },
+    ],
+  ],
+  [
+    "EnvoyFilter",
+    [
+      { path: "targetRefs", note: "use workloadSelector" },
+      { path: "configPatches[].match.listener.portName", note: "as in Istio: use portNumber" },
+      { path: "configPatches[].match.waypoint", note: "weft has no waypoints" },
+    ],
+  ],
+  [
+    "ProxyConfig",
+    [
+      { path: "selector", note: "no field of it has an effect yet" },
+      { path: "concurrency", note: "use the sidecar's --concurrency" },
+      { path: "environmentVariables", note: "set them where the sidecar is started" },
+      { path: "image", note: "weft has one image" },
+    ],
+  ],
+  [
+    "MeshConfig",
+    [
+      { path: "proxyListenPort", note: "use the sidecar's --outbound" },
+      { path: "proxyInboundListenPort", note: "use the sidecar's --inbound" },
+      { path: "proxyHttpPort", note: "no such listener is made" },
+      { path: "hboneIdleTimeout", note: "weft makes no such tunnels" },
+      {
+        path: "outboundTrafficPolicy.mode",
+        values: ["ALLOW_ANY_DYNAMIC_DNS"],
+        note: "as ALLOW_ANY: requests go where they were sent",
+      },
+      { path: "outboundTrafficPolicy.tls", note: "traffic to unknown places stays as it is" },
+      { path: "inboundTrafficPolicy", note: "PASSTHROUGH holds" },
+      { path: "zoneAwareLbSetting", note: "zones count only for a proxy with a local_cluster", inResources: true },
+      {
+        path: "defaultTrafficPolicy.outlierDetection.consecutiveErrors",
+        note: "as in Istio: use consecutive5xxErrors",
+      },
+      {
+        path: "defaultTrafficPolicy.outlierDetection.outlierDetectionHttpErrorCodes",
+        note: "as in Istio: 5xx answers count",
+      },
+      { path: "trustDomain", note: "use the control plane's --trust-domain" },
+      { path: "trustDomainAliases", note: "identities of one trust domain are known" },
+      { path: "caCertificates", note: "the mesh has its own authority" },
+      { path: "ca", note: "the mesh has its own authority" },
+      { path: "certificates", note: "as in Istio" },
+      { path: "verifyCertificateAtClient", note: "as in Istio" },
+      { path: "meshMTLS", note: "TLS 1.2 and 1.3 hold" },
+      { path: "tlsDefaults", note: "TLS 1.2 and 1.3 hold" },
+      { path: "serviceEntryVisibility.policies", note: "the default holds for every namespace: write exportTo" },
+      { path: "discoverySelectors", note: "every namespace is read" },
+      { path: "serviceSettings", note: "a mesh has one cluster" },
+      { path: "serviceScopeConfigs", note: "a mesh has one cluster" },
+      { path: "configSources", note: "use the control plane's flags" },
+      { path: "enableTracing", note: "no spans are made yet" },
+      { path: "enableEnvoyAccessLogService", note: "logs are written to files" },
+      { path: "disableEnvoyListenerLog", note: "listeners write none" },
+      { path: "enablePrometheusMerge", note: "the application's metrics stay its own" },
+      { path: "inboundClusterStatName", note: "names are as in Istio" },
+      { path: "outboundClusterStatName", note: "names are as in Istio" },
+      { path: "extensionProviders", note: "no provider is asked yet" },
+      { path: "defaultProviders", note: "no provider is asked yet" },
+      { path: "ingressClass", note: "Ingress is not read" },
+      { path: "ingressService", note: "Ingress is not read" },
+      { path: "ingressControllerMode", note: "Ingress is not read" },
+      { path: "ingressSelector", note: "Ingress is not read" },
+      ...proxyDefaults.map((name) => ({ path: `defaultConfig.${name}`, note: "use the sidecar's flags" })),
+    ],
+  ],
+  [
+    "MeshDefaults",
+    [
+      { path: "profile", note: "Istio's defaults hold everywhere" },
+      { path: "retryBudget", note: "write a DestinationRule's retryBudget" },
+      { path: "hedging", note: "no request is hedged" },
+      { path: "adaptiveConcurrency", note: "no limit is found" },
+      { path: "reasonHeader", note: "the sidecar's own setting holds" },
+    ],
+  ],
+  ["LocalRateLimit", [{ path: "bucket", note: "no request is turned away" }]],
   ["PeerAuthentication", []],
   [
     "AuthorizationPolicy",
@@ -62,8 +216,12 @@ export const fieldsWithoutEffect: ReadonlyMap<string, readonly FieldWithoutEffec
       { path: "targetRef", note: "the policy applies to no workload: use selector" },
       { path: "targetRefs", note: "the policy applies to no workload: use selector" },
       { path: "action", values: ["CUSTOM"], note: "no provider is asked: what the policy selects is denied" },
-      { path: "rules[].from[].source.requestPrincipals", note: "tokens are not read yet, so the rule does not match" },
-      { path: "rules[].from[].source.notRequestPrincipals", note: "tokens are not read yet" },
+      {
+        path: "rules[].from[].source.requestPrincipals",
+        note: "tokens are not read yet, so the rule does not match",
+        inResources: true,
+      },
+      { path: "rules[].from[].source.notRequestPrincipals", note: "tokens are not read yet", inResources: true },
     ],
   ],
   ["Service", [{ path: "trafficDistribution", note: "use a DestinationRule with localityLbSetting" }]],

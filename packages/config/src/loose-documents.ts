@@ -16,12 +16,19 @@ export const describeLooseDocument = (value: Readonly<Record<string, unknown>>):
   if (names.length === 0)
     return { code: documentCodes.fragment, level: "warning", message: "an empty object is ignored" };
   if (looksMisspelt(names)) return undefined;
-  const place = whereFieldsBelong(names);
+  const place = isContainerResources(value) ? "a container of a Kubernetes workload" : whereFieldsBelong(names);
   const hint =
     place === undefined ? "an object needs apiVersion, kind and metadata" : `it looks like a part of ${place}`;
   const message = `a document without kind is ignored (${names.slice(0, 5).join(", ")}): ${hint}`;
   return { code: documentCodes.fragment, level: "warning", message };
 };
+
+/** `resources` with requests or limits, as a Deployment or Istio's values have them. */
+const isContainerResources = ({ resources, ...others }: Readonly<Record<string, unknown>>): boolean =>
+  Object.keys(others).length === 0 &&
+  typeof resources === "object" &&
+  resources !== null &&
+  Object.keys(resources).some((name) => name === "requests" || name === "limits");
 
 /** Something as `apiversion` or `Kind`, so that an object was meant. */
 const looksMisspelt = (names: readonly string[]): boolean =>

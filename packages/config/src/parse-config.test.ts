@@ -132,6 +132,9 @@ test("kinds without effect are kept and told, with whatever they hold", () => {
   assert.deepEqual(objects[0]?.spec, { spec: { replicas: 2, anything: ["x"] } });
   assert.deepEqual(told(text), ["WF1011 info 1:1"]);
   assert.deepEqual(told("apiVersion: audit.k8s.io/v1\nkind: Policy\nmetadata: {name: a}\nrules: []\n"), [
+    "WF1011 info 1:1",
+  ]);
+  assert.deepEqual(told("apiVersion: cert-manager.io/v1\nkind: Issuer\nmetadata: {name: a}\nspec: {}\n"), [
     "WF1011 info 2:7",
   ]);
 });

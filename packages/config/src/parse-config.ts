@@ -5,6 +5,7 @@ import type { Finding } from "./finding.ts";
 import { findKind } from "./kinds/find-kind.ts";
 import type { Kind } from "./kinds/kind.ts";
 import { describeLooseDocument, documentCodes } from "./loose-documents.ts";
+import { meshTextOf, readMeshText } from "./mesh-configs.ts";
 import { readMetadata } from "./metadata.ts";
 import { alsoOf } from "./schema/also.ts";
 import { shapeCodes } from "./schema/codes.ts";
@@ -89,7 +90,9 @@ const readObject = (piece: Piece, creationOrder: number): ReadObject => {
     const report = (path: FieldPath, problem: Problem) => collector.report(fromRoot(kind, path), problem);
     kind.validate(spec, { ...metadata, report });
   }
-  if (kind.inert !== undefined) {
+  const meshText = meshTextOf(kind.name, metadata.name, spec);
+  if (meshText !== undefined) readMeshText(meshText, metadata, collector.report);
+  else if (kind.inert !== undefined) {
     const message = `${kind.name} has no effect: ${kind.inert}`;
     collector.report([], { code: documentCodes.inertKind, level: "info", message });
   }

@@ -1,11 +1,12 @@
 /** What codes mean, offline. */
 import type { CodeFacts } from "./analyzer.ts";
 import { analyzers } from "./index.ts";
+import { madeCodes } from "./made-codes.ts";
 import { readingCodes } from "./reading-codes.ts";
 
 /** Every code of configuration, in order. */
 export const listCodes = (): readonly CodeFacts[] =>
-  [...readingCodes, ...analyzers].toSorted((a, b) => (a.code < b.code ? -1 : 1));
+  [...readingCodes, ...analyzers, ...madeCodes].toSorted((a, b) => (a.code < b.code ? -1 : 1));
 
 /**
  * Markdown about a code: what it means and, for findings between objects, an example and its cure. Istio's and Kiali's

@@ -12,13 +12,13 @@ export const fieldWithoutEffect: Analyzer = {
 instead. Nothing is dropped in silence: every such use is reported here.`,
   run: ({ objects }) =>
     objects.flatMap((object) =>
-      (fieldsWithoutEffect.get(object.kind) ?? []).flatMap(({ path, values, note }) =>
+      (fieldsWithoutEffect.get(object.kind) ?? []).flatMap(({ path, values, note, level }) =>
         placesOf(object.spec, path.split(".").flatMap(splitIndex))
           .filter(({ value }) => values === undefined || values.some((one) => one === value))
           .map(({ path: place, value }) => {
             const shown = values === undefined ? formatPath(place) : `${formatPath(place)} ${String(value)}`;
             const message = `${object.kind}.${shown} has no effect yet: ${note}`;
-            return { object, path: [...root(object.kind), ...place], message };
+            return { object, path: [...root(object.kind), ...place], message, ...(level ? { level } : {}) };
           }),
       ),
     ),
@@ -29,7 +29,7 @@ kind: DestinationRule
 metadata: {name: files}
 spec:
   host: files
-  trafficPolicy: {proxyProtocol: {version: V2}}
+  trafficPolicy: {outlierDetection: {outlierDetectionHttpErrorCodes: [429]}}
 `,
     good: `
 apiVersion: networking.istio.io/v1
@@ -37,7 +37,7 @@ kind: DestinationRule
 metadata: {name: files}
 spec:
   host: files
-  trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}}
+  trafficPolicy: {outlierDetection: {consecutive5xxErrors: 3}}
 `,
   },
 };

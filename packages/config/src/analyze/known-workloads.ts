@@ -1,11 +1,25 @@
-/** Workloads that the objects name: WorkloadEntries, Kubernetes pods and what makes them. */
+/** Workloads that the objects name: WorkloadEntries and groups, Kubernetes pods and what makes them. */
 import { type ConfigObject, type ConfigOf, objectsOfKind } from "../config-object.ts";
 import type { KnownPort, KnownWorkload, Labels } from "./facts.ts";
 
 export const workloadsOf = (objects: readonly ConfigObject[]): KnownWorkload[] => [
   ...objectsOfKind(objects, "WorkloadEntry").map(entryWorkload),
+  ...objectsOfKind(objects, "WorkloadGroup").map(groupWorkload),
   ...objects.flatMap(podWorkload),
 ];
+
+/** What each member of the group will be. */
+const groupWorkload = ({
+  name,
+  namespace,
+  spec: { metadata, template },
+}: ConfigOf<"WorkloadGroup">): KnownWorkload => ({
+  name,
+  namespace,
+  labels: { ...template.labels, ...metadata?.labels },
+  ports: Object.entries(template.ports ?? {}).map(([portName, number]) => ({ number, name: portName, protocol: "" })),
+  ...(template.serviceAccount === undefined ? {} : { serviceAccount: template.serviceAccount }),
+});
 
 const entryWorkload = ({ name, namespace, spec }: ConfigOf<"WorkloadEntry">): KnownWorkload => ({
   name,

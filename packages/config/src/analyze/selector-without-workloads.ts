@@ -11,6 +11,9 @@ interface Selection {
   readonly everywhere: boolean;
 }
 
+/** Kinds that, in the root namespace, select workloads of every namespace. */
+const fromRoot = new Set(["AuthorizationPolicy", "RequestAuthentication", "EnvoyFilter", "LocalRateLimit"]);
+
 /** A selector picks no workload. */
 export const selectorWithoutWorkloads: Analyzer = {
   code: "WF1104",
@@ -21,17 +24,23 @@ export const selectorWithoutWorkloads: Analyzer = {
 made only where workloads of that namespace are known.`,
   run: ({ of, workloads, rootNamespace }) => {
     const selections: Selection[] = [
-      ...[...of("PeerAuthentication"), ...of("AuthorizationPolicy")].map((object) => ({
+      ...[
+        ...of("PeerAuthentication"),
+        ...of("AuthorizationPolicy"),
+        ...of("RequestAuthentication"),
+        ...of("ProxyConfig"),
+        ...of("LocalRateLimit"),
+      ].map((object) => ({
         object,
         labels: object.spec.selector?.matchLabels ?? {},
         path: ["spec", "selector", "matchLabels"],
-        everywhere: object.kind === "AuthorizationPolicy" && object.namespace === rootNamespace,
+        everywhere: fromRoot.has(object.kind) && object.namespace === rootNamespace,
       })),
-      ...of("ServiceEntry").map((object) => ({
+      ...[...of("ServiceEntry"), ...of("Sidecar"), ...of("EnvoyFilter")].map((object) => ({
         object,
         labels: object.spec.workloadSelector?.labels ?? {},
         path: ["spec", "workloadSelector", "labels"],
-        everywhere: false,
+        everywhere: fromRoot.has(object.kind) && object.namespace === rootNamespace,
       })),
       ...of("DestinationRule").map((object) => ({
         object,

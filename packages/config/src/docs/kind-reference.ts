@@ -7,7 +7,8 @@ import type { Schema } from "../schema/schema.ts";
 export const kindReference = (kind: Kind): string => {
   const apiVersions = kind.versions.map((version) => `\`${kind.group === "" ? "" : `${kind.group}/`}${version}\``);
   const head = [`# ${kind.name}`, kind.about, `apiVersion: ${apiVersions.join(", ")}`];
-  if (kind.inert !== undefined) return `${head.join("\n\n")}\n`;
+  if (kind.schema.open) return `${head.join("\n\n")}\n`;
+  if (kind.inert !== undefined) head.push(`**No effect yet**: ${kind.inert}.`);
   const without = new Map((fieldsWithoutEffect.get(kind.name) ?? []).map((field) => [field.path, field]));
   const rows = rowsOf(kind.schema, "").map(({ path, schema }) => {
     const missing = without.get(path);

@@ -2,6 +2,7 @@
 import type { FieldPath } from "../schema/problem.ts";
 import type {
   ClientTlsSettings,
+  ConnectionPoolSettings,
   DestinationRuleSpec,
   LoadBalancerSettings,
   OutlierDetection,
@@ -40,8 +41,27 @@ const checkTrafficPolicy = (policy: TrafficPolicy, path: FieldPath, report: Repo
 
 const checkBlocks = (policy: Omit<TrafficPolicy, "portLevelSettings">, path: FieldPath, report: Reporter): void => {
   if (policy.loadBalancer) checkLoadBalancer(policy.loadBalancer, [...path, "loadBalancer"], report);
+  if (policy.connectionPool) checkPool(policy.connectionPool, [...path, "connectionPool"], report);
   if (policy.outlierDetection) checkOutliers(policy.outlierDetection, [...path, "outlierDetection"], report);
   if (policy.tls) checkTls(policy.tls, [...path, "tls"], report);
+};
+
+/** Also for the pools of Sidecar and MeshConfig. */
+export const checkPool = ({ tcp, http }: ConnectionPoolSettings, path: FieldPath, { warn }: Reporter): void => {
+  const zeros = [
+    [["tcp", "maxConnections"], tcp?.maxConnections],
+    [["http", "http1MaxPendingRequests"], http?.http1MaxPendingRequests],
+    [["http", "http2MaxRequests"], http?.http2MaxRequests],
+    [["http", "maxRetries"], http?.maxRetries],
+    [["http", "maxConcurrentStreams"], http?.maxConcurrentStreams],
+  ] as const;
+  for (const [at, value] of zeros) {
+    if (value !== 0) continue;
+    warn([...path, ...at], `${at.join(".")} 0 is read as not given, so there is no limit: write 1 or more`);
+  }
+  if (http?.h2UpgradePolicy === "UPGRADE" && http.useClientProtocol) {
+    warn([...path, "http", "useClientProtocol"], "useClientProtocol goes before h2UpgradePolicy: remove one of them");
+  }
 };
 
 const checkLoadBalancer = (settings: LoadBalancerSettings, path: FieldPath, report: Reporter): void => {
@@ -102,18 +122,11 @@ const checkLocality = ({ localityLbSetting }: LoadBalancerSettings, path: FieldP
 const isLocality = (text: string): boolean =>
   /^(\*|[^/*]+(\/[^/*]+){0,2}(\/\*)?)$/.test(text) && text.split("/").length <= 3;
 
-const checkOutliers = (outliers: OutlierDetection, path: FieldPath, { bad, warn }: Reporter): void => {
+const checkOutliers = (outliers: OutlierDetection, path: FieldPath, { bad }: Reporter): void => {
   const { splitExternalLocalOriginErrors, consecutiveLocalOriginFailures } = outliers;
   if (consecutiveLocalOriginFailures !== undefined && !splitExternalLocalOriginErrors) {
     const message = "outlierDetection.consecutiveLocalOriginFailures needs splitExternalLocalOriginErrors: true";
     bad([...path, "consecutiveLocalOriginFailures"], message);
-  }
-  const { consecutive5xxErrors = 5, consecutiveGatewayErrors = 0 } = outliers;
-  if (consecutive5xxErrors > 0 && consecutiveGatewayErrors >= consecutive5xxErrors) {
-    const message =
-      `consecutiveGatewayErrors ${consecutiveGatewayErrors} never decides, as consecutive5xxErrors ` +
-      `is ${consecutive5xxErrors}: lower it, or set consecutive5xxErrors to 0`;
-    warn([...path, "consecutiveGatewayErrors"], message);
   }
 };
 

@@ -66,7 +66,7 @@ const failoverPriority = list(
   "Labels that order endpoints: those that share more of them with the client come first.",
 );
 
-const localityLbSetting = object(
+export const localityLbSetting = object(
   "How locality steers traffic; replaces the mesh's setting.",
   {
     enabled: bool("Whether locality is considered.", { default: "the mesh's setting (true)" }),
@@ -88,7 +88,7 @@ const localityLbSetting = object(
   },
 );
 
-const zoneAwareLbSetting = object("Keep traffic in the client's zone while capacity there allows it.", {
+export const zoneAwareLbSetting = object("Keep traffic in the client's zone while capacity there allows it.", {
   enabled: bool("Whether zone awareness is on.", { default: "true when the block is present" }),
   failover: list(localityFailover, "Preferred regions on failure."),
   failoverPriority,
@@ -121,17 +121,21 @@ const loadBalancer = object(
     ],
   },
 );
+export interface LocalityLbSetting extends Infer<typeof localityLbSetting> {}
+export interface ZoneAwareLbSetting extends Infer<typeof zoneAwareLbSetting> {}
 export interface LoadBalancerSettings extends Infer<typeof loadBalancer> {}
+
+export const tcpKeepalive = object("Keep-alive probes of the operating system.", {
+  probes: uint("Probes without answer before the connection is dead.", { default: "the system's (9)" }),
+  time: duration("Idle time before the first probe.", { default: "the system's (2h)" }),
+  interval: duration("Time between probes.", { default: "the system's (75s)" }),
+});
 
 export const connectionPool = object("Limits on connections and requests to each proxy's view of the service.", {
   tcp: object("Limits of TCP connections; they also hold for HTTP.", {
     maxConnections: int("Most connections per proxy.", { default: "no limit" }),
     connectTimeout: duration("Longest wait for a connection.", { minMs: 1, default: "10s" }),
-    tcpKeepalive: object("Keep-alive probes of the operating system.", {
-      probes: uint("Probes without answer before the connection is dead.", { default: "the system's (9)" }),
-      time: duration("Idle time before the first probe.", { default: "the system's (2h)" }),
-      interval: duration("Time between probes.", { default: "the system's (75s)" }),
-    }),
+    tcpKeepalive,
     maxConnectionDuration: duration("Longest life of a connection.", { minMs: 1, default: "no limit" }),
     idleTimeout: duration("Idle time after which a connection closes; 0s keeps it.", { default: "1h" }),
   }),
@@ -154,7 +158,7 @@ export const connectionPool = object("Limits on connections and requests to each
 });
 export interface ConnectionPoolSettings extends Infer<typeof connectionPool> {}
 
-const outlierDetection = object("Endpoints that fail too often are left out for a while.", {
+export const outlierDetection = object("Endpoints that fail too often are left out for a while.", {
   consecutive5xxErrors: uint("Consecutive 5xx answers that eject; 0 turns this off.", { default: "5" }),
   consecutiveGatewayErrors: uint("Consecutive 502, 503 or 504 that eject; 0 turns this off.", { default: "off" }),
   interval: duration("Time between sweeps.", { minMs: 1, default: "10s" }),

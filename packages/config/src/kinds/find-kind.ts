@@ -11,7 +11,9 @@ export type FoundKind =
 
 /** Groups in which every kind should be known; others belong to other systems. */
 const ownGroups: ReadonlySet<string> = new Set(
-  kinds.map(({ group }) => group).filter((group) => group.endsWith("istio.io") || group === "" || group === "apps"),
+  kinds
+    .map(({ group }) => group)
+    .filter((group) => group.endsWith("istio.io") || group === "weft.dev" || group === "" || group === "apps"),
 );
 const groups = [...new Set(kinds.map(({ group }) => group))];
 

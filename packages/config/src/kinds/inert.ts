@@ -8,18 +8,12 @@ import { defineKind, type Kind } from "./kind.ts";
 const notYet = "weft does not act on it yet";
 const platform = "it describes a Kubernetes cluster; weft reads workloads and services from its registries";
 const monitoring = "it configures Prometheus, which scrapes weft's own /metrics";
+const audit = "it tells a Kubernetes API server what to log; weft notes its own changes";
 const cluster = "access to a Kubernetes API is not weft's to give";
 
 /** NAME, plural, group, versions, why. */
 const table = [
-  ["WorkloadGroup", "workloadgroups", "networking.istio.io", "v1 v1beta1 v1alpha3", notYet],
-  ["Sidecar", "sidecars", "networking.istio.io", "v1 v1beta1 v1alpha3", notYet],
-  ["EnvoyFilter", "envoyfilters", "networking.istio.io", "v1alpha3", notYet],
-  ["ProxyConfig", "proxyconfigs", "networking.istio.io", "v1beta1", notYet],
-  ["RequestAuthentication", "requestauthentications", "security.istio.io", "v1 v1beta1", notYet],
-  ["Telemetry", "telemetries", "telemetry.istio.io", "v1 v1alpha1", notYet],
   ["WasmPlugin", "wasmplugins", "extensions.istio.io", "v1alpha1", notYet],
-  ["MeshConfig", "meshconfigs", "mesh.istio.io", "v1alpha1", notYet],
   ["IstioOperator", "istiooperators", "install.istio.io", "v1alpha1", notYet],
   ["HTTPRoute", "httproutes", "gateway.networking.k8s.io", "v1 v1beta1", notYet],
   ["GRPCRoute", "grpcroutes", "gateway.networking.k8s.io", "v1", notYet],
@@ -56,6 +50,7 @@ const table = [
   ["ServiceMonitor", "servicemonitors", "monitoring.coreos.com", "v1", monitoring],
   ["PodMonitor", "podmonitors", "monitoring.coreos.com", "v1", monitoring],
   ["PrometheusRule", "prometheusrules", "monitoring.coreos.com", "v1", monitoring],
+  ["Policy", "policies", "audit.k8s.io", "v1 v1beta1", audit],
 ] as const;
 
 export type InertKind = (typeof table)[number][0];

@@ -17,7 +17,7 @@ import { exportTo, headerMatch, percent, portSelector, stringMatch, weight } fro
 import { defineKind, type Kind } from "./kind.ts";
 import { validateVirtualService } from "./virtual-service-rules.ts";
 
-const destination = object("A service, or a subset of one.", {
+export const destination = object("A service, or a subset of one.", {
   host: required(text("Service; short names are of the VirtualService's namespace.", { format: "serviceHost" })),
   subset: text("Subset named by a DestinationRule.", { minLength: 1 }),
   port: portSelector,
@@ -113,7 +113,7 @@ const httpRewrite = object(
 );
 export interface HttpRewrite extends Infer<typeof httpRewrite> {}
 
-const httpRetry = object("Whether and how failed requests are sent again.", {
+export const httpRetry = object("Whether and how failed requests are sent again.", {
   attempts: int("Retries; 0 turns them off.", { default: "0 when the block is present, 2 when it is absent" }),
   perTryTimeout: duration("Longest time of one try.", { minMs: 1, default: "the route's timeout" }),
   retryOn: text("Conditions, separated by commas: Envoy's names or status codes.", {

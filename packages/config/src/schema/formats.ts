@@ -83,6 +83,14 @@ const checks: { readonly [F in Format]: Check } = {
       ? undefined
       : "not `[NAMESPACE/]HOST`, with `*`, `.` or a name as the namespace";
   },
+  sidecarHost: (value) => {
+    const [namespace = "", host = "", ...rest] = value.split("/");
+    const named = namespace === "~" ? "*" : namespace.replace(/^~/, "");
+    const namespaceGood = named === "*" || named === "." || label.test(named);
+    return rest.length === 0 && namespaceGood && isWildcardHost(host)
+      ? undefined
+      : "not `NAMESPACE/HOST`, with `*` (all), `.` (this), `~` (none) or a name as the namespace, or `~` before it";
+  },
   ip: says(isIp, "not an IP address"),
   ipOrCidr: says(isIpOrCidr, "neither an IP address nor a CIDR such as 10.0.0.0/8"),
   regex: regexProblem,

@@ -32,6 +32,8 @@ export type Format =
   /** As `serviceHost`, also `*` or with a leading `*.`. */
   | "host"
   | "gatewayHost"
+  /** `NAMESPACE/HOST`, as Sidecar's egress names services. */
+  | "sidecarHost"
   | "ip"
   | "ipOrCidr"
   | "regex"

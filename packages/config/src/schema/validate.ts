@@ -55,7 +55,7 @@ const checkScalar = (schema: ScalarSchema, value: unknown, place: Place): unknow
     case "string":
       return typeof value === "string" ? checkText(schema, value, place) : wrongType(place, "a text", value);
     case "enum":
-      return typeof value === "string" ? checkEnum(schema, value, place) : wrongType(place, "a word", value);
+      return checkWord(schema, value, place);
     case "duration":
       return checkDuration(schema, value, place);
     case "bool":
@@ -147,6 +147,13 @@ const checkText = (schema: StringSchema, value: string, place: Place): string =>
     if (problem !== undefined) refuse(place, `is ${quote(value)}: ${problem}`);
   }
   return value;
+};
+
+/** Kubernetes reads the words `on` and `off` as booleans before anybody else sees them. */
+const checkWord = (schema: EnumSchema, value: unknown, place: Place): unknown => {
+  if (typeof value === "string") return checkEnum(schema, value, place);
+  const word = value === true ? "on" : "off";
+  return typeof value === "boolean" && schema.values.includes(word) ? word : wrongType(place, "a word", value);
 };
 
 const checkEnum = ({ values }: EnumSchema, value: string, place: Place): string => {

@@ -82,8 +82,11 @@ const treeWalker = (duplicates: TreeProblem[]) => {
   return walk;
 };
 
-/** The offset of the value or, with `onKey`, the key at `path`; of its nearest parent when it is absent. */
-export const locatePath = (document: Document.Parsed, path: FieldPath, onKey: boolean): number => {
+/**
+ * The offset of the value or, with `onKey`, the key at `path`; of its nearest parent when it is absent. Below a block of
+ * text (`|`), two numbers are a line and a column within it, both from 1. `text` is what the document was read from.
+ */
+export const locatePath = (document: Document.Parsed, path: FieldPath, onKey: boolean, text = ""): number => {
   let node: unknown = document.contents;
   let offset = offsetOf(node);
   for (const [depth, step] of path.entries()) {
@@ -98,9 +101,24 @@ export const locatePath = (document: Document.Parsed, path: FieldPath, onKey: bo
     } else if (isSeq(here) && typeof step === "number" && step < here.items.length) {
       node = here.items[step];
       offset = offsetOf(node, offset);
+    } else if (isScalar(here) && here.type === "BLOCK_LITERAL" && typeof step === "number") {
+      return offsetInBlock(text, offsetOf(here), [step, Number(path[depth + 1] ?? 1)]);
     } else return offset;
   }
   return offset;
+};
+
+/** Lines of a block begin below its `|` and all have the first line's indentation. */
+const offsetInBlock = (text: string, indicator: number, [line, column]: readonly [number, number]): number => {
+  const first = text.indexOf("\n", indicator) + 1;
+  const indent = /^[ ]*/.exec(text.slice(first))?.[0].length ?? 0;
+  let start = first;
+  for (let left = line; left > 1; left--) {
+    const next = text.indexOf("\n", start);
+    if (next === -1) break;
+    start = next + 1;
+  }
+  return start + indent + column - 1;
 };
 
 const findPair = (map: YAMLMap, key: string): Pair | undefined =>

@@ -98,7 +98,7 @@ const positionFinder = (
     const tree = held?.deref() ?? parseTree(text);
     if (!tree) return start;
     held = new WeakRef(tree);
-    return at(locatePath(tree, path, onKey));
+    return at(locatePath(tree, path, onKey, text));
   };
 };
 
