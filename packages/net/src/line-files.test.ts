@@ -45,6 +45,22 @@ test("lines arrive whole and in order", async () => {
   assert.equal(files.counts.lines.value, 5000);
 });
 
+test("lines of any size arrive whole and in order, also while others are being written", async () => {
+  const path = join(folder, "sizes.log");
+  const files = create();
+  const sizes = [1, 70_000, 3, 27_000, 200_000, 0, 81_919, 81_920, 40_000, 40_000, 40_000, 5];
+  const expected = sizes.map((size, index) => `${index} ${"é€😀x".repeat(size / 5)}\n`);
+  for (let round = 0; round < 3; round++) {
+    for (const line of expected) files.write(path, line);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const all = expected.join("").repeat(3);
+  await until(() => textOf(path).length >= all.length);
+  assert.equal(textOf(path), all);
+  assert.equal(files.counts.dropped.value, 0);
+  assert.equal(files.heldBytes, 0);
+});
+
 test("a flush writes what waits, and more may follow it", () => {
   const path = join(folder, "flush.log");
   const files = create();

@@ -5,6 +5,8 @@ const heldBytesMax = 4 * 1024 * 1024;
 /** Lines are written when so many bytes wait, or so long after the first of them. */
 const flushBytes = 64 * 1024;
 const flushMs = 100;
+/** Lines are gathered in pieces of this size; one that was written is kept for each file. */
+const pieceBytes = 80 * 1024;
 
 /** Not to wait for a reader where the path is a pipe: nothing of the process may hang on a log. */
 const openFlags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
@@ -47,7 +49,12 @@ interface LineFile {
   fd: number | undefined;
   /** It was open before: that it cannot be opened again is another failure than that it never was. */
   opened: boolean;
-  held: string;
+  /** What is being filled, and how far; those that are full before it. */
+  piece: Buffer | undefined;
+  at: number;
+  readonly full: Buffer[];
+  spare: Buffer | undefined;
+  heldBytes: number;
   heldLines: number;
   writing: boolean;
   reopening: boolean;
@@ -71,20 +78,24 @@ export class LineFiles {
   readonly write = (path: string, line: string): void => {
     const file = this.files.get(path) ?? this.add(path);
     this.counts.lines.add(1);
-    if (file.held.length + line.length > heldBytesMax) {
+    if (file.heldBytes + line.length > heldBytesMax) {
       this.counts.dropped.add(1);
       return;
     }
-    file.held += line;
+    // Bytes at once: text that waits is copied by each collection of garbage.
+    const piece = spaceFor(file, line.length * utf8BytesMax);
+    const bytes = piece.write(line, file.at);
+    file.at += bytes;
+    file.heldBytes += bytes;
     file.heldLines++;
     if (file.writing) return;
-    if (file.held.length >= flushBytes) this.send(file);
+    if (file.heldBytes >= flushBytes) this.send(file);
     else file.timer ??= setTimeout(() => this.send(file), flushMs).unref();
   };
 
   get heldBytes(): number {
     let bytes = 0;
-    for (const { held } of this.files.values()) bytes += held.length;
+    for (const { heldBytes } of this.files.values()) bytes += heldBytes;
     return bytes;
   }
 
@@ -98,7 +109,7 @@ export class LineFiles {
     for (const file of this.files.values()) {
       clearTimeout(file.timer);
       file.timer = undefined;
-      if (file.held !== "") this.writeNow(file);
+      if (file.heldBytes > 0) this.writeNow(file);
       if (file.writing || file.fd === undefined || isStandard(file.fd)) continue;
       closeSync(file.fd);
       file.fd = undefined;
@@ -120,11 +131,15 @@ export class LineFiles {
 
   private add(path: string): LineFile {
     const fd = path === "/dev/stdout" ? 1 : path === "/dev/stderr" ? 2 : undefined;
-    const file = {
+    const file: LineFile = {
       path,
       fd,
       opened: false,
-      held: "",
+      piece: undefined,
+      at: 0,
+      full: [],
+      spare: undefined,
+      heldBytes: 0,
       heldLines: 0,
       writing: false,
       reopening: false,
@@ -137,16 +152,17 @@ export class LineFiles {
   private send(file: LineFile): void {
     clearTimeout(file.timer);
     file.timer = undefined;
-    if (file.held === "" || file.writing) return;
+    if (file.heldBytes === 0 || file.writing) return;
     file.writing = true;
     const count = file.heldLines;
     const bytes = take(file);
     const done: Done = (error) => {
       file.writing = false;
+      giveBack(file, bytes);
       if (error) this.failed(count);
       else this.counts.writes.add(1);
-      if (file.held.length >= flushBytes) this.send(file);
-      else if (file.held !== "") file.timer ??= setTimeout(() => this.send(file), flushMs).unref();
+      if (file.heldBytes >= flushBytes) this.send(file);
+      else if (file.heldBytes > 0) file.timer ??= setTimeout(() => this.send(file), flushMs).unref();
     };
     this.ready(file, (error, fd) => {
       if (error || fd === undefined) done(error);
@@ -184,11 +200,35 @@ export class LineFiles {
 
 const isStandard = (fd: number): boolean => fd <= 2;
 
+/** What one character of a string takes at most. */
+const utf8BytesMax = 3;
+
+/** The piece to write into, with so much free behind `at`. */
+const spaceFor = (file: LineFile, bytes: number): Buffer => {
+  if (file.piece !== undefined && file.piece.length - file.at >= bytes) return file.piece;
+  if (file.piece !== undefined && file.at > 0) file.full.push(file.piece.subarray(0, file.at));
+  const { spare } = file;
+  file.spare = undefined;
+  file.piece =
+    spare !== undefined && spare.length >= bytes ? spare : Buffer.allocUnsafeSlow(Math.max(pieceBytes, bytes));
+  file.at = 0;
+  return file.piece;
+};
+
 const take = (file: LineFile): Buffer => {
-  const bytes = Buffer.from(file.held);
-  file.held = "";
+  const last = file.piece?.subarray(0, file.at) ?? Buffer.alloc(0);
+  const bytes = file.full.length === 0 ? last : Buffer.concat([...file.full, last]);
+  file.full.length = 0;
+  file.piece = undefined;
+  file.at = 0;
+  file.heldBytes = 0;
   file.heldLines = 0;
   return bytes;
+};
+
+/** The memory of what was written serves again. */
+const giveBack = (file: LineFile, { buffer }: Buffer): void => {
+  if (buffer.byteLength === pieceBytes) file.spare = Buffer.from(buffer);
 };
 
 /** A pipe whose reader lags is asked again after so long, so often. */

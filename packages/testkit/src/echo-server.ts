@@ -18,7 +18,8 @@ const read = async (request: IncomingMessage): Promise<string> => {
 /**
  * Answers with JSON of method, url, headers (sorted) and body, under a name. Paths that begin otherwise do something else:
  * `/status/N` answers N, `/flaky` fails every other request with 503, `/reset` breaks the connection, `/hang` never answers,
- * `/slow/N` answers after N ms, `/chunked` streams, `/close` closes after answering, `/big/N` sends N bytes.
+ * `/slow/N` answers after N ms, `/chunked` streams, `/close` closes after answering, `/big/N` sends N bytes,
+ * `/peer` says in `x-peer` where the connection comes from.
  */
 export const startEchoServer = async (name = "echo", listenPort = 0, host = "127.0.0.1"): Promise<EchoServer> => {
   let count = 0;
@@ -34,6 +35,7 @@ export const startEchoServer = async (name = "echo", listenPort = 0, host = "127
     if (verb === "status") response.statusCode = Number(value) || 500;
     if (verb === "flaky" && flaky++ % 2 === 0) response.statusCode = 503;
     if (verb === "close") response.setHeader("connection", "close");
+    if (verb === "peer") response.setHeader("x-peer", request.socket.remoteAddress ?? "");
     if (verb === "big") return void response.end(Buffer.alloc(Number(value), "x"));
     if (verb === "headers")
       response.setHeader("x-many", ["a", "b"]).setHeader("server", "echo").setHeader("x-powered-by", "tests");

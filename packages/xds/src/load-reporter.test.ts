@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ClusterLoad, createLoadReporter, type HostLoad, type LoadReporter } from "./load-reporter.ts";
-import { decodeLoadReport, decodeLoadWish, encodeLoadReport, encodeLoadWish, type LoadReport } from "./load-reports.ts";
+import {
+  decodeLoadReport,
+  decodeLoadWish,
+  encodeLoadReport,
+  encodeLoadWish,
+  type LoadReport,
+  unhealthyHostsMax,
+} from "./load-reports.ts";
 
 const eu = { region: "eu", zone: "a", subZone: "" };
 const us = { region: "us", zone: "b", subZone: "" };
@@ -152,4 +159,32 @@ test("a wish that comes while no stream is open is not followed", () => {
   reporter.handle({ kind: "closed" }, 0);
   reporter.handle(wish("all"), 0);
   assert.notEqual(reporter.deadlineMs(), 10_000);
+});
+
+test("hosts that are not used are told of with every report while they are not, and so many at most", () => {
+  const { reporter, set } = setUp([load("a", [host("1")])]);
+  opened(reporter);
+  reporter.handle(wish("all"), 0);
+  const flags = "/failed_active_hc";
+  set([load("a", [host("10.0.0.1:80", { flags }), host("[::1]:80", { flags }), host("/run/x.sock", { flags })])]);
+  for (const atMs of [10_000, 20_000]) {
+    const [cluster] = sent(reporter.handle(tick, atMs)).clusters;
+    assert.deepEqual(cluster?.unhealthy, [
+      { address: "10.0.0.1:80", flags },
+      { address: "[::1]:80", flags },
+      { address: "/run/x.sock", flags },
+    ]);
+    assert.deepEqual(cluster?.localities, []);
+  }
+  set([load("a", [host("10.0.0.1:80")])]);
+  const [healthy] = sent(reporter.handle(tick, 30_000)).clusters;
+  assert.equal(healthy?.unhealthy, undefined);
+  set([
+    load(
+      "a",
+      Array.from({ length: 500 }, (_, i) => host(`10.0.0.1:${i + 1}`, { flags })),
+    ),
+  ]);
+  const [many] = sent(reporter.handle(tick, 40_000)).clusters;
+  assert.equal(many?.unhealthy?.length, unhealthyHostsMax);
 });

@@ -6,7 +6,14 @@ import type { Random } from "@weft/core/world";
 import type { NodeJson } from "@weft/xds/gen/envoy/config/core/v3/base";
 import { type BackoffLimits, exponentialBackoff } from "./backoff.ts";
 import { sendAllClustersFeature, withFeatures } from "./client-features.ts";
-import type { ClusterReport, LoadReport, LoadWish, Locality, LocalityReport } from "./load-reports.ts";
+import {
+  type ClusterReport,
+  type LoadReport,
+  type LoadWish,
+  type Locality,
+  type LocalityReport,
+  unhealthyHostsMax,
+} from "./load-reports.ts";
 
 /** A host's counters as they stand, never reset but with the host. */
 export interface HostLoad {
@@ -17,6 +24,8 @@ export interface HostLoad {
   readonly succeeded: number;
   readonly failed: number;
   readonly inProgress: number;
+  /** Envoy's health flags where it is not used; absent where it is. */
+  readonly flags?: string;
 }
 
 export interface ClusterLoad {
@@ -110,7 +119,8 @@ export const createLoadReporter = (options: LoadReporterOptions): LoadReporter =
       settle(load, nowMs);
       const { cluster, service } = load;
       const dropped = since(load.dropped, before.dropped);
-      return { cluster, service, dropped, intervalMs: nowMs - before.atMs, localities: localitiesOf(load, before) };
+      const counts = { dropped, intervalMs: nowMs - before.atMs, localities: localitiesOf(load, before) };
+      return { cluster, service, ...counts, ...unhealthyOf(load) };
     });
     reportAtMs = nowMs + (wish?.intervalMs ?? 0);
     return { kind: "send", report: { node: undefined, clusters } };
@@ -154,6 +164,11 @@ export const createLoadReporter = (options: LoadReporterOptions): LoadReporter =
 
 /** A counter that went back belongs to another host of that address. */
 const since = (now: number, before: number): number => (now >= before ? now - before : now);
+
+const unhealthyOf = ({ hosts }: ClusterLoad): Pick<ClusterReport, "unhealthy"> => {
+  const unhealthy = hosts.flatMap(({ address, flags }) => (flags === undefined ? [] : [{ address, flags }]));
+  return unhealthy.length === 0 ? {} : { unhealthy: unhealthy.slice(0, unhealthyHostsMax) };
+};
 
 const localitiesOf = ({ hosts }: ClusterLoad, before: Baseline): readonly LocalityReport[] => {
   const sums = new Map<string, LocalityReport>();

@@ -1,8 +1,13 @@
 /** The messages of the load reporting service (LRS) as plain values, and their bytes. */
 import { create, fromBinary, type JsonValue, toBinary } from "@bufbuild/protobuf";
 import { type Duration, DurationSchema } from "@bufbuild/protobuf/wkt";
+import { formatAddress, parseAddress } from "@weft/core/address";
 import { type NodeJson, NodeSchema } from "@weft/xds/gen/envoy/config/core/v3/base";
-import { LoadStatsRequestSchema, LoadStatsResponseSchema } from "@weft/xds/gen/envoy/service/load_stats/v3/lrs";
+import {
+  type LoadStatsRequest,
+  LoadStatsRequestSchema,
+  LoadStatsResponseSchema,
+} from "@weft/xds/gen/envoy/service/load_stats/v3/lrs";
 import { decodeMessage, encodeMessage } from "./codec.ts";
 
 export const streamLoadStatsPath = "/envoy.service.load_stats.v3.LoadReportingService/StreamLoadStats";
@@ -29,7 +34,19 @@ export interface ClusterReport {
   readonly dropped: number;
   readonly intervalMs: number;
   readonly localities: readonly LocalityReport[];
+  /** Hosts that the client does not use now, and why; absent where it uses all. */
+  readonly unhealthy?: readonly UnhealthyHost[];
 }
+
+export interface UnhealthyHost {
+  /** `10.0.0.1:80`, or a socket path. */
+  readonly address: string;
+  /** Envoy's health flags: `/failed_active_hc`. */
+  readonly flags: string;
+}
+
+/** More unhealthy hosts of one cluster than this are not told of. */
+export const unhealthyHostsMax = 64;
 
 export interface LoadReport {
   /** In the first message of a stream. */
@@ -52,24 +69,67 @@ const millis = (given: Duration | undefined): number =>
 const countMax = 2n ** 40n;
 const count = (value: bigint): number => Number(value > countMax ? countMax : value);
 
+const healthField = "weft.health_flags";
+
+/** An endpoint without requests, whose metadata says what is wrong with it. */
+const encodeUnhealthy = ({ address, flags }: UnhealthyHost) => {
+  const ip = parseAddress(address);
+  const where =
+    ip === undefined
+      ? { case: "pipe" as const, value: { path: address } }
+      : {
+          case: "socketAddress" as const,
+          value: { address: ip.host, portSpecifier: { case: "portValue" as const, value: ip.port } },
+        };
+  return { address: { address: where }, metadata: { [healthField]: flags } };
+};
+
+type LocalityStats = LoadStatsRequest["clusterStats"][number]["upstreamLocalityStats"][number];
+
+const addressText = ({ address }: LocalityStats["upstreamEndpointStats"][number]): string => {
+  const where = address?.address;
+  if (where?.case === "pipe") return where.value.path;
+  if (where?.case !== "socketAddress") return "";
+  const { address: host, portSpecifier } = where.value;
+  return formatAddress({ host, port: portSpecifier.case === "portValue" ? portSpecifier.value : 0 });
+};
+
+/** What stands only for hosts that are unhealthy is no locality with requests. */
+const countsRequests = ({ upstreamEndpointStats, locality }: LocalityStats): boolean =>
+  locality !== undefined || upstreamEndpointStats.length === 0;
+
+const decodeUnhealthy = (localities: readonly LocalityStats[]): { readonly unhealthy?: readonly UnhealthyHost[] } => {
+  const unhealthy = localities
+    .flatMap(({ upstreamEndpointStats }) => upstreamEndpointStats)
+    .flatMap((stats): UnhealthyHost[] => {
+      const flags = stats.metadata?.[healthField];
+      return typeof flags === "string" ? [{ address: addressText(stats), flags }] : [];
+    })
+    .slice(0, unhealthyHostsMax);
+  return unhealthy.length === 0 ? {} : { unhealthy };
+};
+
 export const encodeLoadReport = ({ node, clusters }: LoadReport): Uint8Array =>
   toBinary(
     LoadStatsRequestSchema,
     create(LoadStatsRequestSchema, {
       ...(node ? { node: fromBinary(NodeSchema, encodeMessage(NodeSchema, node as JsonValue)) } : {}),
-      clusterStats: clusters.map(({ cluster, service, dropped, intervalMs, localities }) => ({
+      clusterStats: clusters.map(({ cluster, service, dropped, intervalMs, localities, unhealthy = [] }) => ({
         clusterName: cluster,
         clusterServiceName: service,
         totalDroppedRequests: BigInt(dropped),
         loadReportInterval: duration(intervalMs),
-        upstreamLocalityStats: localities.map(({ region, zone, subZone, priority, ...counts }) => ({
-          locality: { region, zone, subZone },
-          priority,
-          totalIssuedRequests: BigInt(counts.issued),
-          totalSuccessfulRequests: BigInt(counts.succeeded),
-          totalErrorRequests: BigInt(counts.failed),
-          totalRequestsInProgress: BigInt(counts.inProgress),
-        })),
+        upstreamLocalityStats: [
+          ...localities.map(({ region, zone, subZone, priority, ...counts }) => ({
+            locality: { region, zone, subZone },
+            priority,
+            totalIssuedRequests: BigInt(counts.issued),
+            totalSuccessfulRequests: BigInt(counts.succeeded),
+            totalErrorRequests: BigInt(counts.failed),
+            totalRequestsInProgress: BigInt(counts.inProgress),
+          })),
+          ...(unhealthy.length === 0 ? [] : [{ upstreamEndpointStats: unhealthy.map(encodeUnhealthy) }]),
+        ],
       })),
     }),
   );
@@ -80,11 +140,12 @@ export const decodeLoadReport = (bytes: Uint8Array): LoadReport => {
   return {
     node: node && (decodeMessage(NodeSchema, toBinary(NodeSchema, node)) as NodeJson),
     clusters: clusterStats.map((stats) => ({
+      ...decodeUnhealthy(stats.upstreamLocalityStats),
       cluster: stats.clusterName,
       service: stats.clusterServiceName,
       dropped: count(stats.totalDroppedRequests),
       intervalMs: millis(stats.loadReportInterval),
-      localities: stats.upstreamLocalityStats.map((one) => ({
+      localities: stats.upstreamLocalityStats.filter(countsRequests).map((one) => ({
         region: one.locality?.region ?? "",
         zone: one.locality?.zone ?? "",
         subZone: one.locality?.subZone ?? "",

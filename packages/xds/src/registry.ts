@@ -24,32 +24,44 @@ import { RouteConfigurationSchema } from "@weft/xds/gen/envoy/config/route/v3/ro
 import { FilterConfigSchema, VirtualHostSchema } from "@weft/xds/gen/envoy/config/route/v3/route_components";
 import { ScopedRouteConfigurationSchema } from "@weft/xds/gen/envoy/config/route/v3/scoped_route";
 import { ResourceSchema } from "@weft/xds/gen/envoy/service/discovery/v3/discovery";
+import { dnsClusterFile } from "./dns-cluster.ts";
 
-const extensionFiles: readonly DescFile[] = [
+const generatedFiles: readonly DescFile[] = [
   "envoy/extensions/access_loggers/file/v3/file",
   "envoy/extensions/access_loggers/stream/v3/stream",
   "envoy/extensions/clusters/aggregate/v3/cluster",
+  "envoy/extensions/clusters/dynamic_forward_proxy/v3/cluster",
   "envoy/extensions/filters/common/fault/v3/fault",
+  "envoy/extensions/filters/http/buffer/v3/buffer",
   "envoy/extensions/filters/http/cors/v3/cors",
+  "envoy/extensions/filters/http/dynamic_forward_proxy/v3/dynamic_forward_proxy",
   "envoy/extensions/filters/http/fault/v3/fault",
   "envoy/extensions/filters/http/grpc_stats/v3/config",
   "envoy/extensions/filters/http/grpc_web/v3/grpc_web",
   "envoy/extensions/filters/http/header_mutation/v3/header_mutation",
   "envoy/extensions/filters/http/health_check/v3/health_check",
+  "envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit",
+  "envoy/extensions/filters/http/on_demand/v3/on_demand",
   "envoy/extensions/filters/http/rbac/v3/rbac",
   "envoy/extensions/filters/http/router/v3/router",
   "envoy/extensions/filters/http/set_filter_state/v3/set_filter_state",
+  "envoy/extensions/filters/http/set_metadata/v3/set_metadata",
   "envoy/extensions/filters/listener/http_inspector/v3/http_inspector",
   "envoy/extensions/filters/listener/original_dst/v3/original_dst",
   "envoy/extensions/filters/listener/original_src/v3/original_src",
   "envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol",
   "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector",
+  "envoy/extensions/filters/network/connection_limit/v3/connection_limit",
   "envoy/extensions/filters/network/direct_response/v3/config",
   "envoy/extensions/filters/network/echo/v3/echo",
   "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager",
+  "envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit",
   "envoy/extensions/filters/network/rbac/v3/rbac",
+  "envoy/extensions/filters/network/set_filter_state/v3/set_filter_state",
   "envoy/extensions/filters/network/sni_cluster/v3/sni_cluster",
+  "envoy/extensions/filters/network/sni_dynamic_forward_proxy/v3/sni_dynamic_forward_proxy",
   "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy",
+  "envoy/extensions/filters/udp/dns_filter/v3/dns_filter",
   "envoy/extensions/formatter/metadata/v3/metadata",
   "envoy/extensions/formatter/req_without_query/v3/req_without_query",
   "envoy/extensions/http/header_formatters/preserve_case/v3/preserve_case",
@@ -72,6 +84,7 @@ const extensionFiles: readonly DescFile[] = [
   "envoy/extensions/regex_engines/v3/google_re2",
   "envoy/extensions/request_id/uuid/v3/uuid",
   "envoy/extensions/retry/host/omit_canary_hosts/v3/omit_canary_hosts",
+  "envoy/extensions/retry/host/omit_host_metadata/v3/omit_host_metadata_config",
   "envoy/extensions/retry/host/previous_hosts/v3/previous_hosts",
   "envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config",
   "envoy/extensions/transport_sockets/internal_upstream/v3/internal_upstream",
@@ -88,6 +101,8 @@ const extensionFiles: readonly DescFile[] = [
   "udpa/type/v1/typed_struct",
   "xds/type/v3/typed_struct",
 ].map((path) => fileOf(`${path}.proto`));
+
+const extensionFiles: readonly DescFile[] = [...generatedFiles, dnsClusterFile];
 
 const messages: readonly DescMessage[] = [
   ListenerSchema,

@@ -1,8 +1,10 @@
+import { closeSync } from "node:fs";
 import { createServer, type Server, Socket } from "node:net";
 import { formatAddress, type SocketAddress } from "@weft/core/address";
 import { WeftError } from "@weft/core/error";
+import { AcceptBursts } from "./accept-bursts.ts";
 import { Connection } from "./connection.ts";
-import { descriptorOf, makeTransparent } from "./libc.ts";
+import { acceptWaiting, descriptorOf, makeTransparent } from "./libc.ts";
 import { backlog } from "./limits.ts";
 import { readOption } from "./read-option.ts";
 import type { SocketLoop } from "./socket-loop.ts";
@@ -51,11 +53,21 @@ const prepare = (server: Server, { address, transparent = false }: ListenOptions
 /** Binds and accepts. The callback must set the connection's handler at once; reading starts after it. */
 export const listenTcp = (options: ListenOptions, onConnection: (connection: Connection) => void): TcpListener => {
   const { loop, address, reusePort = false, ipv6Only = false } = options;
-  const server = createServer({ noDelay: true, allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
-    const connection = adopt(loop, socket);
+  const bursts = new AcceptBursts();
+  const take = (connection: Connection | undefined): void => {
     if (connection === undefined) return;
     onConnection(connection);
     connection.resume();
+  };
+  const server = createServer({ noDelay: true, allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
+    take(adopt(loop, socket));
+    for (let more = bursts.accepted(); more > 0; more--) {
+      // Whoever takes a connection may close the listener.
+      const listening = descriptorOf(server);
+      const descriptor = listening === undefined ? undefined : acceptWaiting(listening);
+      if (descriptor === undefined) break;
+      take(adoptDescriptor(loop, descriptor));
+    }
   });
   const bound = new Promise<SocketAddress>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => reject(bindError(address, error)));
@@ -101,25 +113,43 @@ const adopt = (loop: SocketLoop, accepted: Socket): Connection | undefined => {
   const owner = accepted as unknown as HandleOwner;
   const handle = owner._handle;
   if (!loop.useReadBuffer || handle === null || handle === undefined) {
-    if (accepted.destroyed) return undefined;
-    const connection = new Connection(loop, accepted);
-    accepted.on("data", (bytes: Buffer) => {
-      if (connection.socket === accepted) connection.received(bytes);
-    });
-    accepted.pause();
-    return connection;
+    return accepted.destroyed ? undefined : readByData(loop, accepted);
   }
   owner._handle = null;
   accepted.destroy();
-  let connection: Connection | undefined;
-  const options = {
-    handle,
-    allowHalfOpen: true,
-    pauseOnCreate: true,
-    onread: readOption(loop, () => connection),
+  return wrap(loop, { handle });
+};
+
+/** The same around a descriptor. */
+const adoptDescriptor = (loop: SocketLoop, fd: number): Connection | undefined => {
+  try {
+    const connection = wrap(loop, { fd });
+    connection.socket.setNoDelay(true);
+    return connection;
+  } catch {
+    closeSync(fd);
+    return undefined;
+  }
+};
+
+const wrap = (loop: SocketLoop, around: { readonly handle: AcceptedHandle } | { readonly fd: number }): Connection => {
+  const open = (more: object): Socket => {
+    // What is not documented is not in the type.
+    const options: object = { ...around, allowHalfOpen: true, pauseOnCreate: true, ...more };
+    return new Socket(options);
   };
-  const socket = new Socket(options as unknown as ConstructorParameters<typeof Socket>[0]);
-  connection = new Connection(loop, socket);
+  if (!loop.useReadBuffer) return readByData(loop, open({}));
+  let connection: Connection | undefined;
+  connection = new Connection(loop, open({ onread: readOption(loop, () => connection) }));
+  return connection;
+};
+
+const readByData = (loop: SocketLoop, socket: Socket): Connection => {
+  const connection = new Connection(loop, socket);
+  socket.on("data", (bytes: Buffer) => {
+    if (connection.socket === socket) connection.received(bytes);
+  });
+  socket.pause();
   return connection;
 };
 

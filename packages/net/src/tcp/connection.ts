@@ -296,13 +296,27 @@ export class Connection {
     }
     const outcome = writePieces(handle, pieces);
     if (typeof outcome !== "number") {
-      this.inFlight = pieces;
-      this.inFlightBytes = handle.writeQueueSize ?? bytes;
-      this.await(outcome, pieces);
+      const left = handle.writeQueueSize ?? bytes;
+      this.inFlight = this.keepUnwritten(pieces, bytes - left);
+      this.inFlightBytes = left;
+      this.await(outcome, this.inFlight);
       return;
     }
     if (outcome < 0) this.destroy(writeError(outcome));
     this.giveBack(pieces);
+  }
+
+  /** Of a write that has begun, the pieces of which something is left; those before them are free again. */
+  private keepUnwritten(pieces: readonly Buffer[], written: number): readonly Buffer[] {
+    if (this.source !== undefined) return pieces;
+    let first = 0;
+    for (let rest = written; first < pieces.length; first++) {
+      rest -= (pieces[first] as Buffer).length;
+      if (rest < 0) break;
+    }
+    if (first === 0) return pieces;
+    this.giveBack(pieces.slice(0, first));
+    return pieces.slice(first);
   }
 
   private await(write: PendingWrite, pieces: readonly Buffer[]): void {

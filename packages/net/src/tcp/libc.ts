@@ -5,6 +5,9 @@ import type { Socket } from "node:net";
 export interface Libc {
   readonly getsockopt: (fd: number, level: number, name: number, value: Buffer, length: Buffer) => number;
   readonly setsockopt: (fd: number, level: number, name: number, value: Buffer, length: number) => number;
+  /** A socket of that family and type. */
+  readonly socket: (family: number, type: number) => number;
+  readonly bind: (fd: number, address: Buffer) => number;
   /** Another descriptor of the same thing, which children do not inherit. */
   readonly duplicate: (fd: number) => number;
   /** The error of the call just made. */
@@ -36,9 +39,13 @@ export const loadLibc = (): Libc | undefined => {
   if (library !== undefined) {
     const all = library.load(null);
     const fcntl = all.func("int fcntl(int fd, int command, ...)");
+    const socket = all.func("int socket(int family, int type, int protocol)");
+    const bind = all.func("int bind(int fd, const void *address, uint32_t length)");
     libc = {
       getsockopt: all.func("int getsockopt(int fd, int level, int name, void *value, void *length)"),
       setsockopt: all.func("int setsockopt(int fd, int level, int name, const void *value, uint32_t length)"),
+      socket: (family, type) => Number(socket(family, type, 0)),
+      bind: (fd, address) => Number(bind(fd, address, address.length)),
       duplicate: (fd) => Number(fcntl(fd, duplicateCloseOnExec, "int", 0)),
       errno: () => library.errno(),
     };
@@ -50,6 +57,20 @@ export const loadLibc = (): Libc | undefined => {
 export const duplicateDescriptor = (fd: number): number | undefined => {
   const copy = loadLibc()?.duplicate(fd) ?? -1;
   return copy < 0 ? undefined : copy;
+};
+
+const acceptFlags = 0o2004000;
+let accept4: ((fd: number, address: null, length: null, flags: number) => number) | undefined | "absent";
+
+/** A connection that waits at a listening socket, the caller's from now on; `undefined` where none can be had. */
+export const acceptWaiting = (fd: number): number | undefined => {
+  if (accept4 === undefined) {
+    const library = process.platform === "linux" ? loadKoffi() : undefined;
+    accept4 = library?.load(null).func("int accept4(int fd, void *address, void *length, int flags)") ?? "absent";
+  }
+  if (accept4 === "absent") return undefined;
+  const connection = accept4(fd, null, null, acceptFlags);
+  return connection < 0 ? undefined : connection;
 };
 
 /** The file descriptor inside a socket or server; `undefined` where there is none (any more). */

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { listenTcp } from "./accept.ts";
 import { connectTcp } from "./connect.ts";
 import type { Connection, ConnectionHandler } from "./connection.ts";
-import { ownReadBuffersMax } from "./limits.ts";
+import { gatherBytes, ownReadBuffersMax } from "./limits.ts";
 import { SocketLoop } from "./socket-loop.ts";
 
 const loopback = { host: "127.0.0.1", port: 0 };
@@ -42,6 +42,8 @@ interface Line {
   /** Where the bytes come from. */
   readonly writer: Socket;
   readonly queuedMost: () => number;
+  /** What waits for the reader. */
+  readonly queuedNow: () => number;
   close(): Promise<void>;
 }
 
@@ -53,12 +55,14 @@ const openLine = async (loop: SocketLoop): Promise<Line> => {
   const at = source.address();
   assert.ok(at !== null && typeof at === "object");
   let most = 0;
+  let queued = (): number => 0;
   const gone = Promise.withResolvers<unknown>();
   const front = listenTcp({ loop, address: loopback }, (client) => {
     const upstream = connectTcp(loop, { kind: "ip", host: "127.0.0.1", port: at.port }, {}, () => {});
-    relay(loop, client, upstream, (queued) => {
-      most = Math.max(most, queued);
+    relay(loop, client, upstream, (waiting) => {
+      most = Math.max(most, waiting);
     });
+    queued = () => client.queuedBytes;
     const closed = [client, upstream].map(({ socket }) => once(socket, "close"));
     gone.resolve(Promise.allSettled(closed));
   });
@@ -72,6 +76,7 @@ const openLine = async (loop: SocketLoop): Promise<Line> => {
     reader,
     writer,
     queuedMost: () => most,
+    queuedNow: () => queued(),
     close: async () => {
       reader.destroy();
       writer.destroy();
@@ -142,5 +147,31 @@ test("connections beyond the read buffers there may be get every byte too", asyn
   line.reader.resume();
   await once(line.reader, "end");
   assert.ok(Buffer.concat(parts).equals(block));
+  await line.close();
+});
+
+test("a reader that stands still keeps no gather pieces but those of what is left of a write", async () => {
+  const loop = new SocketLoop();
+  assert.equal(readBuffersLeft(loop), ownReadBuffersMax);
+  let out = 0;
+  const [take, give] = [loop.takeGather.bind(loop), loop.giveGather.bind(loop)];
+  loop.takeGather = () => {
+    out++;
+    return take();
+  };
+  loop.giveGather = (piece) => {
+    out--;
+    give(piece);
+  };
+  const line = await openLine(loop);
+  // More than both kernels take.
+  for (let i = 0; i < 8; i++) line.writer.write(block);
+  let last = -1;
+  while (out === 0 || last !== line.writer.bytesWritten - line.writer.writableLength) {
+    last = line.writer.bytesWritten - line.writer.writableLength;
+    for (let turn = 0; turn < 200; turn++) await new Promise(setImmediate);
+  }
+  assert.ok(out > 0 && out * gatherBytes <= 192 * 1024, `${out} pieces are held`);
+  assert.ok((out - 2) * gatherBytes <= line.queuedNow(), `${out} pieces for ${line.queuedNow()} bytes`);
   await line.close();
 });

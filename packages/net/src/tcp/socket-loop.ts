@@ -1,4 +1,4 @@
-import { freeGatherMax, gatherBytes, ownReadBuffersMax, readBufferBytes } from "./limits.ts";
+import { freeGatherMax, gatherBytes, ownReadBuffersMax, readBufferBytes, sharedReadBytes } from "./limits.ts";
 
 /** What has gathered output to hand to the kernel. */
 export interface Flushable {
@@ -10,7 +10,7 @@ export interface Flushable {
  * connection that has output is written once. One write per socket and turn is the largest saving there is.
  */
 export class SocketLoop {
-  readonly readBuffer = Buffer.allocUnsafeSlow(readBufferBytes);
+  readonly readBuffer = Buffer.allocUnsafeSlow(sharedReadBytes);
   /** False makes sockets use 'data' events: accepted sockets take `onread` only through an undocumented handle. */
   readonly useReadBuffer: boolean;
   /** False makes plaintext sockets write through their streams: past them only an undocumented handle writes. */
