@@ -24,6 +24,12 @@ const host: Host = {
   locality: { region: "eu", zone: "a", subZone: "" },
   metadata: {},
   health: "unhealthy",
+  edsStatus: "UNHEALTHY",
+  state: "unhealthy",
+  healthySinceMs: Number.NaN,
+  latency: undefined,
+  seen: 0,
+  check: undefined,
   ejected: true,
   activeRequests: 2,
   stats: {
@@ -37,6 +43,7 @@ const host: Host = {
     rqPendingActive: 0,
   },
   pool: undefined,
+  ties: undefined,
   counts: localHostCounts(),
   removed: false,
 };

@@ -1,7 +1,8 @@
 /** `/clusters`, as text and as Envoy's ClusterStatuses. */
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { Cluster } from "../clusters/cluster.ts";
-import type { Host } from "../clusters/host.ts";
+import { healthFlags } from "../clusters/health-flags.ts";
+import { checkFlags, type Host } from "../clusters/host.ts";
 import { oneLine } from "../observe/one-line.ts";
 
 /** Envoy's unsigned 32-bit maximum stands for unlimited. */
@@ -23,15 +24,6 @@ const hostStats = ({ stats, activeRequests }: Host): readonly (readonly [string,
 
 const edsName = ({ discovery }: Cluster): string | undefined =>
   discovery.kind === "eds" ? discovery.serviceName : undefined;
-
-const healthFlags = ({ health, ejected }: Host): string => {
-  const flags = [
-    ...(ejected ? ["/failed_outlier_check"] : []),
-    ...(health === "unhealthy" ? ["/failed_eds_health"] : []),
-    ...(health === "degraded" ? ["/degraded_eds_health"] : []),
-  ];
-  return flags.length === 0 ? "healthy" : flags.join("");
-};
 
 export interface ClusterListing {
   readonly cluster: Cluster;
@@ -72,10 +64,16 @@ export const clustersText = (clusters: readonly ClusterListing[]): string => {
   return lines.length === 0 ? "" : `${lines.map(oneLine).join("\n")}\n`;
 };
 
-const edsHealth = { healthy: "HEALTHY", degraded: "DEGRADED", unhealthy: "UNHEALTHY" } as const;
+const edsHealth = ({ health, edsStatus }: Host): string => {
+  if (edsStatus === "DRAINING") return edsStatus;
+  return health === "unhealthy" ? "UNHEALTHY" : health === "degraded" ? "DEGRADED" : "HEALTHY";
+};
+
+const flag = (name: string, holds: boolean): JsonObject => (holds ? { [name]: true } : {});
 
 const hostStatus = (host: Host): JsonObject => {
   const { region, zone, subZone } = host.locality;
+  const { checked } = host.counts;
   const address: JsonObject =
     host.target.kind === "ip"
       ? { socket_address: { address: host.target.host, port_value: host.target.port } }
@@ -88,8 +86,14 @@ const hostStatus = (host: Host): JsonObject => {
       name,
     })),
     health_status: {
-      ...(host.ejected ? { failed_outlier_check: true } : {}),
-      eds_health_status: edsHealth[host.health],
+      ...flag("failed_active_health_check", (checked & checkFlags.failed) !== 0),
+      ...flag("failed_outlier_check", host.ejected),
+      ...flag("failed_active_degraded_check", (checked & checkFlags.degraded) !== 0),
+      ...flag("pending_dynamic_removal", (checked & checkFlags.leaving) !== 0),
+      ...flag("pending_active_hc", (checked & checkFlags.pending) !== 0),
+      ...flag("excluded_via_immediate_hc_fail", (checked & checkFlags.excluded) !== 0),
+      ...flag("active_hc_timeout", (checked & checkFlags.timeout) !== 0),
+      eds_health_status: edsHealth(host),
     },
     weight: host.weight,
     ...(host.priority === 0 ? {} : { priority: host.priority }),

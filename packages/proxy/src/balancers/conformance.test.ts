@@ -130,9 +130,16 @@ for (const policy of ["RING_HASH", "MAGLEV"]) {
 test("settings out of bounds are refused", () => {
   const cases: [string, Record<string, unknown>, RegExp][] = [
     ["LEAST_REQUEST", { choiceCount: 1 }, /choiceCount: must be at least 2/],
-    ["LEAST_REQUEST", { slowStartConfig: { slowStartWindow: "1s" } }, /slowStartConfig: is not supported/],
+    ["LEAST_REQUEST", { slowStartConfig: { aggression: {} } }, /slowStartConfig.slowStartWindow: is required/],
+    [
+      "ROUND_ROBIN",
+      { slowStartConfig: { slowStartWindow: "1s", aggression: { defaultValue: 0 } } },
+      /slowStartConfig.aggression: must be greater than 0/,
+    ],
+    ["PEAK_EWMA", { decayTime: "0s" }, /decayTime: must be greater than 0/],
+    ["MAGLEV", { consistentHashingLbConfig: { hashBalanceFactor: 99 } }, /hashBalanceFactor: must be at least 100/],
     ["RING_HASH", { minimumRingSize: "9", maximumRingSize: "8" }, /minimumRingSize: must not exceed/],
-    ["RING_HASH", { hashFunction: "MURMUR_HASH_2" }, /hashFunction: MURMUR_HASH_2 is not supported/],
+    ["RING_HASH", { hashFunction: "CRC32" }, /hashFunction: CRC32 is not supported/],
     ["MAGLEV", { tableSize: "65536" }, /tableSize: must be a prime/],
   ];
   for (const [policy, raw, message] of cases) assert.throws(() => byPolicy(policy).configure(raw), message);

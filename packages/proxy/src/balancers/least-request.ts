@@ -4,6 +4,7 @@ import type { Host } from "../clusters/host.ts";
 import { oneOf, refuseOthers, unsigned } from "../compile/fields.ts";
 import type { BalancerKind, BuildBalancer } from "./balancer.ts";
 import { createEdf, equalWeights } from "./edf.ts";
+import { anyStarting, compileSlowStart, type SlowStart, withSlowStart } from "./slow-start.ts";
 
 /** The best of a few drawn at random: near the best spread for little work, however uneven the requests. */
 const chooseAmong =
@@ -37,16 +38,21 @@ const scanAll: BuildBalancer =
     return best;
   };
 
-/** With different weights: in proportion to weight, less what is under way. */
+/** With different weights: in proportion to weight, less what is under way, and less while a host is new. */
 const byWeight =
-  (bias: number): BuildBalancer =>
-  (hosts, { random }) => {
-    const weightOf = (index: number): number => {
-      const host = hosts[index];
-      if (!host) return 1;
-      return bias === 1 ? host.weight / (host.activeRequests + 1) : host.weight / (host.activeRequests + 1) ** bias;
-    };
-    const edf = createEdf(hosts.length, weightOf, random);
+  (bias: number, slowStart: SlowStart | undefined): BuildBalancer =>
+  (hosts, tools) => {
+    const weigh = ({ weight, activeRequests }: Host): number =>
+      bias === 1 ? weight / (activeRequests + 1) : weight / (activeRequests + 1) ** bias;
+    const weightOf = withSlowStart(weigh, slowStart, tools);
+    const edf = createEdf(
+      hosts.length,
+      (index) => {
+        const host = hosts[index];
+        return host ? weightOf(host) : 1;
+      },
+      tools.random,
+    );
     return () => hosts[edf.next()];
   };
 
@@ -60,6 +66,7 @@ export const leastRequest: BalancerKind = {
       "choiceCount",
       "activeRequestBias",
       "localityLbConfig",
+      "slowStartConfig",
       "enableFullScan",
       "selectionMethod",
     ]);
@@ -69,7 +76,11 @@ export const leastRequest: BalancerKind = {
     if (typeof bias !== "number" || !(bias >= 0)) throw new ConfigError("activeRequestBias", "must not be negative");
     const method = oneOf(json.selectionMethod, ["N_CHOICES", "FULL_SCAN"], "N_CHOICES", "selectionMethod");
     const equal = method === "FULL_SCAN" || json.enableFullScan === true ? scanAll : chooseAmong(choices);
-    const weighted = byWeight(bias);
-    return (hosts, tools) => (equalWeights(hosts.map(({ weight }) => weight)) ? equal : weighted)(hosts, tools);
+    const slowStart = compileSlowStart(json.slowStartConfig, "slowStartConfig");
+    const weighted = byWeight(bias, slowStart);
+    return (hosts, tools) => {
+      const alike = equalWeights(hosts.map(({ weight }) => weight)) && !anyStarting(hosts, slowStart, tools);
+      return (alike ? equal : weighted)(hosts, tools);
+    };
   },
 };

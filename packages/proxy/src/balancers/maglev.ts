@@ -4,10 +4,12 @@ import type { Host } from "../clusters/host.ts";
 import { refuseOthers, unsigned } from "../compile/fields.ts";
 import { xxHash64 } from "../routing/xxhash64.ts";
 import type { BalancerKind } from "./balancer.ts";
-import { hashKey, randomHash, refuseConsistentExtras } from "./consistent.ts";
+import { boundLoad } from "./bounded-load.ts";
+import { type ConsistentSettings, compileConsistent, hashKey, randomHash, sharesOf } from "./consistent.ts";
 
 const defaultTableSize = 65_537;
 const tableSizeMax = 5_000_011;
+const nobody = 0xffff_ffff;
 
 const isPrime = (n: number): boolean => {
   if (n < 2) return false;
@@ -15,28 +17,43 @@ const isPrime = (n: number): boolean => {
   return true;
 };
 
+interface Entry {
+  readonly host: Host;
+  readonly key: string;
+  readonly share: number;
+}
+
+/** In the order of the keys' bytes, so that the table does not depend on how endpoints were listed. */
+const inOrder = (hosts: readonly Host[], shares: readonly number[], settings: ConsistentSettings): readonly Entry[] => {
+  const entries = hosts.map((host, index) => {
+    const key = hashKey(host, settings);
+    return { host, key, share: shares[index] ?? 0, bytes: Buffer.from(key) };
+  });
+  return entries.sort((a, b) => Buffer.compare(a.bytes, b.bytes));
+};
+
 /**
  * The Maglev paper's population: hosts claim slots in turn along their own permutations. A lighter host sits out
  * rounds until its share is due.
  */
-const buildTable = (hosts: readonly Host[], size: number): Uint32Array => {
-  const table = new Uint32Array(size).fill(0xffff_ffff);
-  const heaviest = hosts.reduce((most, { weight }) => Math.max(most, weight), 0);
+const buildTable = (entries: readonly Entry[], size: number): Uint32Array => {
+  const table = new Uint32Array(size).fill(nobody);
+  const heaviest = entries.reduce((most, { share }) => Math.max(most, share), 0);
   const wide = BigInt(size);
-  const offsets = hosts.map((host) => Number(xxHash64(hashKey(host)) % wide));
-  const skips = hosts.map((host) => Number(xxHash64(hashKey(host), 1n) % (wide - 1n)) + 1);
-  const nexts = new Float64Array(hosts.length);
-  const targets = new Float64Array(hosts.length);
+  const offsets = entries.map(({ key }) => Number(xxHash64(key) % wide));
+  const skips = entries.map(({ key }) => Number(xxHash64(key, 1n) % (wide - 1n)) + 1);
+  const nexts = new Float64Array(entries.length);
+  const targets = new Float64Array(entries.length);
   let filled = 0;
   for (let round = 1; filled < size; round++) {
-    for (let i = 0; i < hosts.length && filled < size; i++) {
-      const weight = hosts[i]?.weight ?? 0;
-      if (round * weight < (targets[i] as number)) continue;
+    for (let i = 0; i < entries.length && filled < size; i++) {
+      const share = entries[i]?.share ?? 0;
+      if (round * share < (targets[i] as number)) continue;
       targets[i] = (targets[i] as number) + heaviest;
       const offset = offsets[i] as number;
       const skip = skips[i] as number;
       let at = (offset + skip * (nexts[i] as number)) % size;
-      while (table[at] !== 0xffff_ffff) {
+      while (table[at] !== nobody) {
         nexts[i] = (nexts[i] as number) + 1;
         at = (offset + skip * (nexts[i] as number)) % size;
       }
@@ -48,24 +65,40 @@ const buildTable = (hosts: readonly Host[], size: number): Uint32Array => {
   return table;
 };
 
+const allOnes = (1n << 64n) - 1n;
+
+/** A request that asks again goes by a hash of its own. */
+const again = (hash: bigint, attempt: number): bigint =>
+  attempt === 0 ? hash : hash ^ (allOnes - BigInt(attempt) + 1n);
+
 /** Consistent hashing in one look-up; a host that goes disturbs few others. */
 export const maglev: BalancerKind = {
   policy: "MAGLEV",
   typeName: "envoy.extensions.load_balancing_policies.maglev.v3.Maglev",
+  byHash: true,
 
   configure(raw) {
     const json = raw as MaglevJson;
     refuseOthers(json, "Maglev", "", ["tableSize", "consistentHashingLbConfig", "localityWeightedLbConfig"]);
-    refuseConsistentExtras(json.consistentHashingLbConfig, "consistentHashingLbConfig");
+    const settings = compileConsistent(json.consistentHashingLbConfig, "consistentHashingLbConfig");
     const size = unsigned(json.tableSize, "tableSize") ?? defaultTableSize;
     if (size > tableSizeMax || !isPrime(size)) {
       throw new ConfigError("tableSize", `must be a prime number of at most ${tableSizeMax}`);
     }
     const wide = BigInt(size);
-    return (hosts, { random }) => {
+    return (hosts, tools) => {
       if (hosts.length === 0) return () => undefined;
-      const table = buildTable(hosts, size);
-      return ({ hash }) => hosts[table[Number((hash ?? randomHash(random)) % wide)] as number];
+      const { random, active } = tools;
+      const shares = sharesOf(hosts, tools);
+      const entries = inOrder(hosts, shares, settings);
+      const table = buildTable(entries, size);
+      const sorted = entries.map(({ host }) => host);
+      const lookUp = (hash: bigint, attempt: number): Host | undefined =>
+        sorted[table[Number(again(hash, attempt) % wide)] as number];
+      const { balanceFactor: factor } = settings;
+      if (factor === 0 || !active) return ({ hash, attempt = 0 }) => lookUp(hash ?? randomHash(random), attempt);
+      const choose = boundLoad(lookUp, { hosts, shares, factor, active });
+      return ({ hash, attempt = 0 }) => choose(hash ?? randomHash(random), attempt);
     };
   },
 };

@@ -2,12 +2,12 @@
 import { availableParallelism } from "node:os";
 import type { LogLevel, LogScope } from "@weft/core/world";
 import { realClock, setRealTimer } from "@weft/net/clock";
-import { resolveName } from "@weft/net/dns";
 import type { LineLogger } from "@weft/net/logger";
 import { commonClockOffsetMs, startThread } from "@weft/net/process/thread";
 import { listenTcp } from "@weft/net/tcp/accept";
 import type { PassedSocket } from "@weft/net/tcp/pass-sockets";
 import { probeTcp } from "@weft/net/tcp/probe";
+import { machineNames } from "../dns/machine-names.ts";
 import type { ProxyNode } from "../filters/http/filter.ts";
 import type { StatsStore } from "../observe/create-stats.ts";
 import type { ConfiguredOverload } from "../overload/overload-settings.ts";
@@ -68,7 +68,7 @@ export const openDataPlane = (request: DataPlaneRequest): OpenedDataPlane => {
     levels: log.levels,
     writeLine: (line) => process.stderr.write(line),
     clockOffsetMs: commonClockOffsetMs(),
-    resolve: resolveName,
+    resolve: machineNames(common),
     probe: ({ address, ipv6Only }) => probeTcp(address, ipv6Only),
     inherited,
     startThread,

@@ -167,9 +167,11 @@ const serve = async (flags: SidecarFlags): Promise<number> => {
 };
 
 /** A flag wins over the metadata that means the same. */
-const proxyNode = ({ node }: Bootstrap, { handshakesPerSecond }: SidecarFlags): ProxyNode => ({
+const proxyNode = ({ node, localCluster }: Bootstrap, { handshakesPerSecond }: SidecarFlags): ProxyNode => ({
   id: node.id ?? "",
   cluster: node.cluster ?? "",
+  locality: { region: "", zone: "", subZone: "", ...node.locality },
+  ...(localCluster === undefined ? {} : { localCluster }),
   metadata: {
     ...node.metadata,
     ...(handshakesPerSecond === undefined ? {} : { WEFT_HANDSHAKES_PER_SECOND: handshakesPerSecond }),

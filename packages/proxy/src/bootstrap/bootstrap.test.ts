@@ -170,16 +170,17 @@ test("flags mean a bootstrap that reads back as written", () => {
   });
 });
 
-test("of the cluster manager load reporting is followed, the rest is said to be ignored", () => {
+test("of the cluster manager load reporting and the own cluster are followed, the rest is said to be ignored", () => {
   const load =
     "load_stats_config: { api_type: GRPC, transport_api_version: V3, grpc_services: [{ envoy_grpc: { cluster_name: xds } }] }";
-  const text = `${ads}cluster_manager:\n  local_cluster_name: me\n  ${load}\n`;
-  const { loadStats, warnings } = parseBootstrap(text, "envoy.yaml");
+  const text = `${ads}cluster_manager:\n  local_cluster_name: me\n  outlier_detection: {}\n  ${load}\n`;
+  const { loadStats, localCluster, warnings } = parseBootstrap(text, "envoy.yaml");
   assert.deepEqual(loadStats?.targets, [{ kind: "tcp", host: "127.0.0.1", port: 15010 }]);
   assert.deepEqual(
     warnings.map(({ code, message }) => [code, message]),
-    [["WF3110", "cluster_manager.local_cluster_name is ignored: it has no effect"]],
+    [["WF3110", "cluster_manager.outlier_detection is ignored: it has no effect"]],
   );
+  assert.equal(localCluster, "me");
   assert.equal(parseBootstrap(ads, "envoy.yaml").loadStats, undefined);
   const lost = `${ads}cluster_manager: { ${load.replace("cluster_name: xds", "cluster_name: none")} }\n`;
   assert.match(refusal(lost), /load_stats_config.*there is no static cluster "none"/);

@@ -35,6 +35,8 @@ export interface Bootstrap {
   readonly ads: XdsServer | undefined;
   /** Who is told the load of the clusters it asks for. */
   readonly loadStats: XdsServer | undefined;
+  /** The cluster that this proxy is itself of, by which its zone's part of the traffic is known. */
+  readonly localCluster: string | undefined;
   /** No admin interface where the bootstrap names none. */
   readonly admin: { readonly host: string; readonly port: number } | undefined;
   /** What its overload manager says; the defaults hold where it says nothing. */
@@ -119,7 +121,7 @@ export const readBootstrap = (json: unknown, position: (path: JsonPath) => Sourc
   }
 };
 
-/** Of the cluster manager's settings only load reporting is followed. */
+/** Of the cluster manager's settings load reporting and the name of the own cluster are followed. */
 const keepLoadStats = (
   value: unknown,
   position: (path: JsonPath) => SourcePosition | undefined,
@@ -128,7 +130,7 @@ const keepLoadStats = (
   if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
   return Object.fromEntries(
     Object.entries(value).filter(([key]) => {
-      if (snake(key) === "load_stats_config") return true;
+      if (snake(key) === "load_stats_config" || snake(key) === "local_cluster_name") return true;
       const message = `cluster_manager.${key} is ignored: it has no effect`;
       warnings.push({ code: "WF3110", message, where: position([key]) });
       return false;
@@ -173,6 +175,7 @@ const interpret = (json: BootstrapJson, warnings: readonly BootstrapWarning[]): 
     loadStats: json.clusterManager?.loadStatsConfig
       ? readXdsServer(json.clusterManager.loadStatsConfig, byName, "cluster_manager.load_stats_config")
       : undefined,
+    localCluster: json.clusterManager?.localClusterName || undefined,
     admin: readAdmin(json),
     warnings,
     json,

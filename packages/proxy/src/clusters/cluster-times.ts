@@ -1,4 +1,5 @@
 import type { Histogram } from "../observe/stats.ts";
+import type { Host } from "./host.ts";
 
 type MakeHistogram = (name: string) => Histogram;
 
@@ -6,6 +7,8 @@ type MakeHistogram = (name: string) => Histogram;
 export class ClusterTimes {
   private readonly statName: string;
   private readonly make: MakeHistogram | undefined;
+  /** Told how long each host took, where the balancer minds that. */
+  observer: ((host: Host, ms: number) => void) | undefined = undefined;
   private request: Histogram | undefined = undefined;
   private connect: Histogram | undefined = undefined;
   private length: Histogram | undefined = undefined;
@@ -17,7 +20,8 @@ export class ClusterTimes {
   }
 
   /** From the request's last byte sent to the answer's head, milliseconds. */
-  requestTook(ms: number): void {
+  requestTook(ms: number, host?: Host): void {
+    if (this.observer !== undefined && host !== undefined) this.observer(host, ms);
     this.request ??= this.histogram("upstream_rq_time");
     this.request?.record(ms);
   }

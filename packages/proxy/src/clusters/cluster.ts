@@ -1,4 +1,6 @@
+import type { SocketAddress } from "@weft/core/address";
 import type { PickRequest } from "../balancers/balancer.ts";
+import type { AddressFamily, ResolverSettings } from "../dns/resolve-name.ts";
 import type { UpstreamProxyProtocol } from "../proxy-protocol/upstream-header.ts";
 import type { Breaker } from "./circuit-load.ts";
 import type { ClusterTimes } from "./cluster-times.ts";
@@ -21,6 +23,8 @@ export interface Cluster {
   readonly perConnectionBufferBytesMax: number;
   /** Connections ahead of need, as multiples of what is in use: 1 is none. */
   readonly preconnect: { readonly perUpstreamRatio: number; readonly predictiveRatio: number };
+  /** TCP connections end when their host is put out; those of HTTP are given up at the end of their request anyway. */
+  readonly closesOnFailure: boolean;
   /** Local addresses that upstream connections come from, the first of the host's family; none: the system chooses. */
   readonly sourceAddresses: readonly string[];
   /** `metadata.filter_metadata` of the cluster: `istio.services`, `istio.config`, `istio.subset`. */
@@ -31,6 +35,8 @@ export interface Cluster {
   hosts(): readonly Host[];
   /** Chooses by priority, panic, locality, subset, then the balancer. Synchronous, allocates nothing. */
   pick(request: PickRequest): Host | undefined;
+  /** Whether `pick` gave nobody because the request is one of those to drop. Ask right after it. */
+  wasDropped(): boolean;
   /** The host that the next pick without a hash will give; nobody where none is connected to ahead of need, or by hash. */
   foresee(): Host | undefined;
   /** The transport for that host: first match of `transport_socket_matches`, else `defaultTransport`. */
@@ -52,6 +58,17 @@ export interface UpstreamHttp {
   readonly maxConnectionDurationMs: number | undefined;
   readonly maxConcurrentStreams: number;
   readonly keepalive: { readonly intervalMs: number; readonly timeoutMs: number } | undefined;
+  /** What of a server's TLS follows the name that a request is for; absent where all is configured. */
+  readonly names?: UpstreamNames | undefined;
+}
+
+export interface UpstreamNames {
+  /** It is asked for by that name. */
+  readonly sni: boolean;
+  /** Its certificate has to tell that name. */
+  readonly san: boolean;
+  /** Lower case: the header that gives the name, where there is one and the request has it; else its authority. */
+  readonly header: string;
 }
 
 /** Infinity where unlimited. */
@@ -86,18 +103,56 @@ export interface CircuitLoad {
 export type ClusterDiscovery =
   | { readonly kind: "static" }
   | { readonly kind: "eds"; readonly serviceName: string }
+  | ({ readonly kind: "strictDns" | "logicalDns"; readonly names: readonly SocketAddress[] } & DnsRefresh)
   | {
-      readonly kind: "strictDns" | "logicalDns";
-      readonly names: readonly { readonly host: string; readonly port: number }[];
-      readonly refreshMs: number;
-      /** How soon to ask again after a failure. */
-      readonly failureRefreshMs: number;
-      /** Each failure in a row doubles the time to the next question, up to this. */
-      readonly failureRefreshMostMs: number;
-      readonly respectTtl: boolean;
-      readonly family: "auto" | "v4" | "v6" | "v4Preferred" | "all";
+      readonly kind: "originalDst";
+      /** Lower case: the request header that may name another address. */
+      readonly header: string | undefined;
+      /** In place of the address's own. */
+      readonly port: number | undefined;
+      /** The namespace of dynamic metadata and the keys in it that lead to an address. */
+      readonly metadata: readonly string[] | undefined;
     }
-  | { readonly kind: "originalDst"; readonly useHeader: boolean };
+  | {
+      readonly kind: "dynamic";
+      readonly names: DynamicNames;
+      /** TLS without names of its own for each host was asked for. */
+      readonly insecure: boolean;
+    };
+
+/** The cache of names that requests ask for. */
+export interface DynamicNames {
+  /** What its statistics are called by. */
+  readonly name: string;
+  readonly refresh: DnsRefresh;
+  /** A host that nobody asked for this long is dropped. */
+  readonly hostTtlMs: number;
+  readonly hostsMax: number;
+  /** Requests that wait for an answer. */
+  readonly pendingMax: number;
+  /** 0 is no limit. */
+  readonly queryTimeoutMs: number;
+  /** Resolved before anybody asks. */
+  readonly early: readonly SocketAddress[];
+}
+
+/** How a name is kept resolved. */
+export interface DnsRefresh {
+  readonly refreshMs: number;
+  /** How soon to ask again after a failure. */
+  readonly failureRefreshMs: number;
+  /** Each failure in a row doubles the time to the next question, up to this. */
+  readonly failureRefreshMostMs: number;
+  /** The time after a failure is drawn from nothing up to what it is; else it is as long as that. */
+  readonly failureRandom: boolean;
+  /** The time after a success is longer by what is drawn up to this. */
+  readonly jitterMs: number;
+  readonly respectTtl: boolean;
+  /** No address is kept for less, whatever its time to live. */
+  readonly ttlLeastMs: number;
+  readonly family: AddressFamily;
+  readonly resolver: ResolverSettings;
+}
 
 export interface TransportMatch {
   readonly name: string;
@@ -227,4 +282,52 @@ export interface ClusterCounters {
   membershipExcluded: number;
   sslHandshake: number;
   sslConnectionError: number;
+  /** Questions for the cluster's names. */
+  updateAttempt: number;
+  updateSuccess: number;
+  updateFailure: number;
+  updateEmpty: number;
+  updateNoRebuild: number;
+  /** A request to an ORIGINAL_DST cluster named what is no address. */
+  originalDstHostInvalid: number;
+  /** What balancing by subset and zone did. */
+  lbSubsetsActive: number;
+  lbSubsetsCreated: number;
+  lbSubsetsRemoved: number;
+  lbSubsetsSelected: number;
+  lbSubsetsFallback: number;
+  lbSubsetsFallbackPanic: number;
+  lbRecalculateZoneStructures: number;
+  lbLocalClusterNotOk: number;
+  lbZoneClusterTooSmall: number;
+  lbZoneNoCapacityLeft: number;
+  lbZoneRoutingAllDirectly: number;
+  lbZoneRoutingSampled: number;
+  lbZoneRoutingCrossZone: number;
+  upstreamRqDropOverload: number;
+  assignmentStale: number;
+  healthCheckAttempt: number;
+  healthCheckSuccess: number;
+  healthCheckFailure: number;
+  healthCheckPassiveFailure: number;
+  healthCheckNetworkFailure: number;
+  healthCheckVerifyCluster: number;
+  healthCheckHealthy: number;
+  healthCheckDegraded: number;
+  outlierDetectionEjectionsEnforcedTotal: number;
+  outlierDetectionEjectionsOverflow: number;
+  outlierDetectionEjectionsDetectedConsecutive5xx: number;
+  outlierDetectionEjectionsEnforcedConsecutive5xx: number;
+  outlierDetectionEjectionsDetectedConsecutiveGatewayFailure: number;
+  outlierDetectionEjectionsEnforcedConsecutiveGatewayFailure: number;
+  outlierDetectionEjectionsDetectedConsecutiveLocalOriginFailure: number;
+  outlierDetectionEjectionsEnforcedConsecutiveLocalOriginFailure: number;
+  outlierDetectionEjectionsDetectedSuccessRate: number;
+  outlierDetectionEjectionsEnforcedSuccessRate: number;
+  outlierDetectionEjectionsDetectedLocalOriginSuccessRate: number;
+  outlierDetectionEjectionsEnforcedLocalOriginSuccessRate: number;
+  outlierDetectionEjectionsDetectedFailurePercentage: number;
+  outlierDetectionEjectionsEnforcedFailurePercentage: number;
+  outlierDetectionEjectionsDetectedLocalOriginFailurePercentage: number;
+  outlierDetectionEjectionsEnforcedLocalOriginFailurePercentage: number;
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
 import { compileTools, testClock } from "../compile/testing/fixtures.ts";
+import { machineResolver } from "../dns/resolve-name.ts";
 import { breakers } from "./circuit-load.ts";
 import { type CompiledCluster, compileCluster } from "./compile-cluster.ts";
 import type { Host } from "./host.ts";
@@ -89,7 +90,11 @@ test("endpoints that cannot be taken change nothing", () => {
     ],
     [assignment(endpoint("10.0.0.2", { loadBalancingWeight: 0 })), /loadBalancingWeight: must be at least 1/],
     [{ endpoints: [{ priority: 129 }] }, /endpoints\[0\].priority: must not exceed 128/],
-    [{ policy: { dropOverloads: [{ category: "x" }] } }, /policy.dropOverloads: is not supported/],
+    [
+      { policy: { dropOverloads: [{ category: "x" }, { category: "y" }] } },
+      /policy.dropOverloads: has more than one category/,
+    ],
+    [{ policy: { endpointStaleAfter: "0s" } }, /policy.endpointStaleAfter: must be greater than 0/],
     [{ endpoints: [{ ledsClusterLocalityConfig: {} }] }, /ledsClusterLocalityConfig: is not supported/],
   ];
   for (const [json, message] of bad) assert.throws(() => cluster.setEndpoints(json), message);
@@ -146,8 +151,12 @@ test("strict DNS has a host per address, logical DNS the first only", () => {
     refreshMs: 5000,
     failureRefreshMs: 5000,
     failureRefreshMostMs: 5000,
+    failureRandom: false,
+    jitterMs: 0,
     respectTtl: false,
+    ttlLeastMs: 0,
     family: "v4",
+    resolver: machineResolver,
   });
   assert.equal(strict.warm, false);
   strict.setResolved(name, ["10.0.0.1", "10.0.0.2"]);
@@ -331,8 +340,11 @@ test("what a cluster cannot honour is refused by its path", () => {
     [staticCluster(["db.example"]), /loadAssignment.endpoints: "db.example" is not an IP address/],
     [{ name: "c", type: "EDS" }, /edsClusterConfig.edsConfig: is required/],
     [staticCluster([], { clusterType: { name: "envoy.clusters.redis" } }), /clusterType: "envoy.clusters.redis"/],
-    [staticCluster([], { lbSubsetConfig: { subsetSelectors: [{ keys: ["v"] }] } }), /lbSubsetConfig: is not/],
-    [staticCluster([], { healthChecks: [{ timeout: "1s" }] }), /healthChecks: is not supported/],
+    [
+      staticCluster([], { lbSubsetConfig: { subsetSelectors: [{}] } }),
+      /lbSubsetConfig.subsetSelectors\[0\].keys: is required/,
+    ],
+    [staticCluster([], { healthChecks: [{ timeout: "1s" }] }), /healthChecks\[0\].interval: is required/],
     [staticCluster([], { connectTimeout: "0s" }), /connectTimeout: must be greater than 0/],
     [staticCluster([], { connectTimeout: "5" }), /connectTimeout: "5" is not a duration/],
     [staticCluster([], { lbPolicy: "CLUSTER_PROVIDED" }), /lbPolicy: CLUSTER_PROVIDED goes together/],
@@ -344,7 +356,10 @@ test("what a cluster cannot honour is refused by its path", () => {
       staticCluster([], { transportSocket: { name: "x", typedConfig: { "@type": "a/x.Y" } as object } }),
       /transportSocket.typedConfig: x.Y/,
     ],
-    [staticCluster([], { dnsResolvers: [{ pipe: { path: "/x" } }], type: "STRICT_DNS" }), /dnsResolvers: the system/],
+    [
+      staticCluster([], { dnsResolvers: [{ pipe: { path: "/x" } }], type: "STRICT_DNS" }),
+      /dnsResolvers\[0\]\.socketAddress\.address: ""/,
+    ],
   ];
   for (const [json, message] of cases) assert.throws(() => compile(json), { name: "ConfigError", message });
 });

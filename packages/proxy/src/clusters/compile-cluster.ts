@@ -4,6 +4,8 @@ import type { SocketAddressJson } from "@weft/xds/gen/envoy/config/core/v3/addre
 import type { ClusterLoadAssignmentJson } from "@weft/xds/gen/envoy/config/endpoint/v3/endpoint";
 import { durationMs, refuseOthers, required, unsigned } from "../compile/fields.ts";
 import type { CompileTools } from "../compile/tools.ts";
+import type { NoHost, OnDynamicHost } from "../dns/dynamic-hosts.ts";
+import { compileHealthChecks, type HealthCheckSettings } from "../health-checks/check-settings.ts";
 import { isIp } from "../matching/cidr.ts";
 import { compileCircuitLimits } from "./circuit-limits.ts";
 import type { Cluster } from "./cluster.ts";
@@ -23,6 +25,13 @@ import { compileTransport, compileTransportMatches } from "./transport.ts";
 export interface CompiledCluster extends Cluster {
   /** Takes an assignment (EDS) whole. Throws ConfigError and changes nothing when it cannot be taken. */
   setEndpoints(json: ClusterLoadAssignmentJson): HostChange;
+  /**
+   * Of a cluster whose hosts are the names that requests ask for: the host for `name[:port]`, or why there is none;
+   * `undefined`: `onFound` will be told.
+   */
+  dynamicHost(name: string, onFound: OnDynamicHost): Host | NoHost | undefined;
+  /** The cluster is gone or replaced: nobody waits for its names any more. */
+  closeNames(): void;
   /** What DNS said of one of `discovery.names`; an empty list takes its hosts away. */
   setResolved(name: { readonly host: string; readonly port: number }, addresses: readonly string[]): HostChange;
   /** ORIGINAL_DST only: the host for `ip:port`, made if need be. */
@@ -31,6 +40,14 @@ export interface CompiledCluster extends Cluster {
   readonly replaced: readonly Host[];
   /** True once the first endpoints are there; a static cluster is at once. */
   readonly warm: boolean;
+  /** How its hosts are checked actively. */
+  readonly healthChecks: readonly HealthCheckSettings[];
+  /** What checks found of a host, as `checkFlags`; all threads will see it. */
+  setChecked(host: Host, flags: number): void;
+  /** A host has passed a check: outlier detection may take it back. */
+  passedCheck(host: Host): void;
+  /** Something from outside that the pick depends on has changed. */
+  refresh(): void;
   /** Time's work: outlier sweeps, unused hosts of ORIGINAL_DST. Returns hosts to drain. */
   tick(nowMs: number): readonly Host[];
   /** When `tick` is next due, on the monotonic clock; `undefined` never. */
@@ -91,6 +108,10 @@ const used = [
   "upstreamConnectionOptions",
   "loadBalancingPolicy",
   "preconnectPolicy",
+  "healthChecks",
+  "lbSubsetConfig",
+  "closeConnectionsOnHostHealthFailure",
+  "ignoreHealthOnHostRemoval",
 ] as const;
 
 /** As in Envoy. */
@@ -169,6 +190,18 @@ export const compileCluster = (
   tools: CompileTools,
 ): CompiledCluster => prepareCluster(json, tools)(previous);
 
+/** Servers that requests name have to prove who they are; who said nothing of that gets it, as in Envoy. */
+const requireNames = (http: Cluster["http"], discovery: Cluster["discovery"], json: ClusterJson): Cluster["http"] => {
+  if (discovery.kind !== "dynamic" || discovery.insecure || (http.names?.sni && http.names.san)) return http;
+  if (json.upstreamHttpProtocolOptions === undefined && json.typedExtensionProtocolOptions === undefined) {
+    return { ...http, names: { sni: true, san: true, header: "" } };
+  }
+  throw new ConfigError(
+    "upstreamHttpProtocolOptions",
+    "needs autoSni and autoSanValidation for a dynamic forward proxy, unless its allowInsecureClusterOptions is set",
+  );
+};
+
 /** The part of it that can fail; what it gives back cannot, and is to be called when the cluster takes its place. */
 export const prepareCluster = (
   json: ClusterJson,
@@ -179,15 +212,21 @@ export const prepareCluster = (
   const connectTimeoutMs = durationMs(json.connectTimeout, "connectTimeout") ?? defaultConnectTimeoutMs;
   if (connectTimeoutMs <= 0) throw new ConfigError("connectTimeout", "must be greater than 0");
   const discovery = compileDiscovery(json);
-  const http = compileUpstreamHttp(json);
+  const http = requireNames(compileUpstreamHttp(json), discovery, json);
   const tls = compileTransportMatches(json.transportSocketMatches);
   const defaultTransport = compileTransport(json.transportSocket, "transportSocket");
   if (defaultTransport.kind === "tls") tools.checkKeyFiles?.(defaultTransport, "transportSocket");
   for (const [index, { transport }] of tls.entries()) {
     if (transport.kind === "tls") tools.checkKeyFiles?.(transport, `transportSocketMatches[${index}].transportSocket`);
   }
+  const lb = compileLbPolicy(json);
+  const healthChecks = compileHealthChecks(json.healthChecks, "healthChecks", tools.clock);
+  if (healthChecks.length > 0 && discovery.kind === "originalDst") {
+    throw new ConfigError("healthChecks", "hosts of an ORIGINAL_DST cluster cannot be checked");
+  }
   const settings = {
     name,
+    healthChecks,
     statName: json.altStatName || name,
     connectTimeoutMs,
     http,
@@ -200,6 +239,7 @@ export const prepareCluster = (
       unsigned(json.perConnectionBufferLimitBytes, "perConnectionBufferLimitBytes") ?? defaultBufferBytes,
     preconnect: compilePreconnect(json),
     sourceAddresses: compileSources(json),
+    closesOnFailure: json.closeConnectionsOnHostHealthFailure === true,
     metadata: (json.metadata?.filterMetadata ?? {}) as Cluster["metadata"],
     times: new ClusterTimes(json.altStatName || name, tools.histogram),
     connectionKey: JSON.stringify([
@@ -212,7 +252,12 @@ export const prepareCluster = (
   };
   const parts = {
     assignment: compileStatic(json, discovery.kind),
-    lb: compileLbPolicy(json),
+    lb,
+    checks: {
+      checks: healthChecks.length > 0,
+      outlives: json.ignoreHealthOnHostRemoval !== true,
+      ignoresUnchecked: lb.ignoresUnchecked && healthChecks.length > 0,
+    },
     outlier: compileOutlierSettings(json.outlierDetection),
     cleanupMs: durationMs(json.cleanupInterval, "cleanupInterval") ?? defaultCleanupMs,
     tools,

@@ -77,6 +77,51 @@ export const createClusterCounters = (): ClusterCounters => ({
   membershipExcluded: 0,
   sslHandshake: 0,
   sslConnectionError: 0,
+  updateAttempt: 0,
+  updateSuccess: 0,
+  updateFailure: 0,
+  updateEmpty: 0,
+  updateNoRebuild: 0,
+  originalDstHostInvalid: 0,
+  lbSubsetsActive: 0,
+  lbSubsetsCreated: 0,
+  lbSubsetsRemoved: 0,
+  lbSubsetsSelected: 0,
+  lbSubsetsFallback: 0,
+  lbSubsetsFallbackPanic: 0,
+  lbRecalculateZoneStructures: 0,
+  lbLocalClusterNotOk: 0,
+  lbZoneClusterTooSmall: 0,
+  lbZoneNoCapacityLeft: 0,
+  lbZoneRoutingAllDirectly: 0,
+  lbZoneRoutingSampled: 0,
+  lbZoneRoutingCrossZone: 0,
+  upstreamRqDropOverload: 0,
+  assignmentStale: 0,
+  healthCheckAttempt: 0,
+  healthCheckSuccess: 0,
+  healthCheckFailure: 0,
+  healthCheckPassiveFailure: 0,
+  healthCheckNetworkFailure: 0,
+  healthCheckVerifyCluster: 0,
+  healthCheckHealthy: 0,
+  healthCheckDegraded: 0,
+  outlierDetectionEjectionsEnforcedTotal: 0,
+  outlierDetectionEjectionsOverflow: 0,
+  outlierDetectionEjectionsDetectedConsecutive5xx: 0,
+  outlierDetectionEjectionsEnforcedConsecutive5xx: 0,
+  outlierDetectionEjectionsDetectedConsecutiveGatewayFailure: 0,
+  outlierDetectionEjectionsEnforcedConsecutiveGatewayFailure: 0,
+  outlierDetectionEjectionsDetectedConsecutiveLocalOriginFailure: 0,
+  outlierDetectionEjectionsEnforcedConsecutiveLocalOriginFailure: 0,
+  outlierDetectionEjectionsDetectedSuccessRate: 0,
+  outlierDetectionEjectionsEnforcedSuccessRate: 0,
+  outlierDetectionEjectionsDetectedLocalOriginSuccessRate: 0,
+  outlierDetectionEjectionsEnforcedLocalOriginSuccessRate: 0,
+  outlierDetectionEjectionsDetectedFailurePercentage: 0,
+  outlierDetectionEjectionsEnforcedFailurePercentage: 0,
+  outlierDetectionEjectionsDetectedLocalOriginFailurePercentage: 0,
+  outlierDetectionEjectionsEnforcedLocalOriginFailurePercentage: 0,
 });
 
 const gauges: ReadonlySet<string> = new Set([
@@ -88,11 +133,15 @@ const gauges: ReadonlySet<string> = new Set([
   "membershipDegraded",
   "membershipExcluded",
   "outlierDetectionEjectionsActive",
+  "lbSubsetsActive",
+  "healthCheckHealthy",
+  "healthCheckDegraded",
 ]);
 
 const envoyName = (member: string): string =>
   member
-    .replace(/^(outlierDetection|retry|ssl)(?=[A-Z])/, (group) => `${group.replace("D", "_d")}.`)
+    .replace(/^(outlierDetection|healthCheck|retry|ssl)(?=[A-Z])/, (group) => `${group.replace(/[A-Z]/, "_$&")}.`)
+    .replace("Consecutive5xx", "Consecutive_5xx")
     .replace(/([a-z0-9])(?=[A-Z])/g, "$1_")
     .replace(/Rq([2-5](?:xx|\d\d))$/, "Rq_$1")
     .toLowerCase();
@@ -108,11 +157,12 @@ export function* namedClusterCounters(
 ): Generator<readonly [name: string, value: number, type: "counter" | "gauge"]> {
   for (const [member, name, type] of members) {
     const value = counters[member];
-    // As in Envoy a code, a retry and TLS have names once there was one.
-    if (value !== 0 || !byCode.test(name)) yield [`cluster.${statName}.${name}`, value, type];
+    // As in Envoy a code, a retry and TLS have names once there was one; so has what few clusters do at all.
+    if (value !== 0 || !bySight.test(name)) yield [`cluster.${statName}.${name}`, value, type];
   }
 }
-const byCode = /^retry\.|^ssl\.|_rq_\d{3}$/;
+const bySight =
+  /^retry\.|^ssl\.|_rq_\d{3}$|^lb_subsets|^lb_.*zone|^lb_local|^health_check|_ejections_(enf|det|over)|drop_overload|_stale$/;
 
 /** Counts an answer given to the client, the upstream's or ours in its place, by its class and code. */
 export const countAnswer = (counters: ClusterCounters, status: number): void => {

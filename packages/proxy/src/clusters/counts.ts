@@ -16,6 +16,8 @@ export interface HostCounts {
   enter(): void;
   leave(): void;
   readonly ejected: boolean;
+  /** What active checks found, as `checkFlags`; whoever checks writes it. */
+  checked: number;
   readonly outlier: OutlierRecord;
   /** The host has left its cluster; what is in flight is still counted to its end. */
   release(): void;
@@ -50,6 +52,7 @@ export const createHostStats = (): HostStats => ({
 class LocalHostCounts implements HostCounts {
   readonly stats = createHostStats();
   active = 0;
+  checked = 0;
   private record: LocalOutlierRecord | undefined = undefined;
 
   get ejected(): boolean {

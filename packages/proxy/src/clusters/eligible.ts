@@ -1,24 +1,30 @@
 /**
- * Chooses which hosts a balancer sees: by priority, health, panic and locality. Everything is put together when the
- * hosts or their health change; a pick is a draw, a look-up and the balancer's own choice.
+ * Chooses which hosts a balancer sees: by priority, health, panic, locality and zone. Everything is put together when
+ * the hosts or their health change; a pick is a draw, a look-up and the balancer's own choice.
  */
-import type { Random } from "@weft/core/world";
-import type { BuildBalancer, PickHost, PickRequest } from "../balancers/balancer.ts";
+import type { BalancerTools, BuildBalancer, PickHost } from "../balancers/balancer.ts";
 import { createEdf } from "../balancers/edf.ts";
-import { localityKey } from "./endpoints.ts";
-import type { Host } from "./host.ts";
+import type { ClusterCounters } from "./cluster.ts";
+import type { Host, Locality } from "./host.ts";
 import { priorityLoad } from "./priority-load.ts";
+import { type LocalityHosts, type PrioritySet, sortHosts } from "./priority-sets.ts";
+import { type ZoneAwareSettings, zoneRouting } from "./zone-aware.ts";
 
 export interface EligibleOptions {
   readonly build: BuildBalancer;
   /** Ring hash and Maglev: priority and locality follow the request's hash too. */
   readonly byHash: boolean;
-  readonly random: Random;
+  readonly tools: BalancerTools;
   readonly panicThreshold: number;
   readonly overprovisioning: number;
+  readonly weightedHealth: boolean;
   /** Present when localities are weighted. */
   readonly localityWeights: ReadonlyMap<string, number> | undefined;
-  readonly onPanic: () => void;
+  /** Present when the proxy's own zone is preferred. */
+  readonly zoneAware: ZoneAwareSettings | undefined;
+  /** The proxy's own locality, and the hosts of its own cluster. */
+  readonly local: { readonly locality: Locality; readonly hosts: () => readonly Host[] } | undefined;
+  readonly counters: ClusterCounters;
 }
 
 /** One way a request may go, and the percent up to which the draw sends it there. */
@@ -27,113 +33,125 @@ interface Lane {
   readonly pick: PickHost;
 }
 
-const isHealthy = ({ health, ejected }: Host): boolean => health === "healthy" && !ejected;
-const isDegraded = ({ health, ejected }: Host): boolean => health === "degraded" && !ejected;
+type Health = "healthy" | "degraded";
 
 const nobody: PickHost = () => undefined;
+const noWeights: ReadonlyMap<string, number> = new Map();
 
-/** A number from 0 to 1 that a hash stands for. */
-const fraction = (hash: bigint): number => Number(hash >> 11n) / 2 ** 53;
-
-interface Group {
-  readonly weight: number;
-  readonly pick: PickHost;
-}
-
-/** Localities weigh what they are given, less as they lose hosts beyond their spare capacity. */
-const groupByLocality = (
-  eligible: readonly Host[],
-  all: readonly Host[],
-  { build, random, overprovisioning, localityWeights }: EligibleOptions,
-): readonly Group[] => {
-  const groups = new Map<string, { readonly hosts: Host[]; total: number }>();
-  for (const host of all) {
-    const key = localityKey(host.priority, host.locality);
-    const group = groups.get(key) ?? { hosts: [], total: 0 };
-    group.total++;
-    groups.set(key, group);
-  }
-  for (const host of eligible) groups.get(localityKey(host.priority, host.locality))?.hosts.push(host);
-  return [...groups].flatMap(([key, { hosts, total }]) => {
-    const weight = (localityWeights?.get(key) ?? 0) * Math.min(1, (overprovisioning * hosts.length) / total);
-    return weight > 0 && hosts.length > 0 ? [{ weight, pick: build(hosts, { random }) }] : [];
-  });
+/** A locality weighs what it is given, less as it loses hosts beyond its spare capacity. */
+const effectiveWeight = (
+  { all, excluded, weight, ...hosts }: LocalityHosts,
+  health: Health,
+  overprovisioning: number,
+): number => {
+  const counted = all.length - excluded;
+  return counted === 0 ? 0 : weight * Math.min(1, (overprovisioning * hosts[health].length) / counted);
 };
 
-const pickByHash = (groups: readonly Group[], random: Random): PickHost => {
-  const total = groups.reduce((all, { weight }) => all + weight, 0);
+/** Localities in turn by weight; `undefined` when none of them weighs anything. */
+const pickByLocality = (set: PrioritySet, health: Health, options: EligibleOptions): PickHost | undefined => {
+  const { build, tools, overprovisioning } = options;
+  const groups = set.localities.flatMap((locality) => {
+    const weight = effectiveWeight(locality, health, overprovisioning);
+    return weight > 0 ? [{ weight, pick: build(locality[health], tools) }] : [];
+  });
+  const [only] = groups;
+  if (groups.length < 2) return only?.pick;
+  const edf = createEdf(groups.length, (index) => groups[index]?.weight ?? 1, tools.random);
+  return (request) => groups[edf.next()]?.pick(request);
+};
+
+/** By zone where that applies, else among all alike. */
+const pickByZone = (set: PrioritySet, health: Health, options: EligibleOptions): PickHost => {
+  const { build, tools, zoneAware, local, counters, panicThreshold } = options;
+  const all = build(health === "healthy" ? set.healthyHosts : set.degradedHosts, tools);
+  if (!zoneAware || !local) return all;
+  const [locals] = sortHosts(local.hosts(), { localityWeights: noWeights, local: local.locality, weighted: false });
+  const choose = zoneRouting(set, locals, zoneAware, { random: tools.random, counters, panicThreshold });
+  if (!choose) return all;
+  const zones = set.localities.map((locality) => build(locality[health], tools));
   return (request) => {
-    let at = (request.hash === undefined ? random() : fraction(request.hash)) * total;
-    for (const { weight, pick } of groups) {
-      at -= weight;
-      if (at < 0) return pick(request);
-    }
-    return groups.at(-1)?.pick(request);
+    const zone = choose();
+    if (zone === "none") return undefined;
+    return (zone === "all" ? all : zones[zone])?.(request);
   };
 };
 
-const buildLane = (eligible: readonly Host[], all: readonly Host[], options: EligibleOptions): PickHost => {
-  const { build, random, localityWeights, byHash } = options;
-  if (eligible.length === 0) return nobody;
-  if (localityWeights && localityWeights.size > 0) {
-    const groups = groupByLocality(eligible, all, options);
-    const [only] = groups;
-    if (only && groups.length === 1) return only.pick;
-    if (groups.length > 1) {
-      if (byHash) return pickByHash(groups, random);
-      const edf = createEdf(groups.length, (index) => groups[index]?.weight ?? 1, random);
-      return (request) => groups[edf.next()]?.pick(request);
-    }
+/** The way to one priority's healthy or degraded hosts. */
+const buildLane = (set: PrioritySet, index: number, health: Health, options: EligibleOptions): PickHost => {
+  if (options.localityWeights) {
+    const pick = pickByLocality(set, health, options);
+    if (pick) return pick;
   }
-  return build(eligible, { random });
+  if (index === 0) return pickByZone(set, health, options);
+  return options.build(health === "healthy" ? set.healthyHosts : set.degradedHosts, options.tools);
 };
 
-const byPriority = (hosts: readonly Host[]): readonly (readonly Host[])[] => {
-  const last = hosts.reduce((most, { priority }) => Math.max(most, priority), 0);
-  const priorities: Host[][] = Array.from({ length: last + 1 }, () => []);
-  for (const host of hosts) priorities[host.priority]?.push(host);
-  return priorities;
+/** One ring or table over all localities, each with its part; hosts that are merely degraded are not in it. */
+const buildHashing = (
+  set: PrioritySet,
+  panics: boolean,
+  { build, tools, localityWeights }: EligibleOptions,
+): PickHost => {
+  if (!localityWeights) return build(panics ? set.hosts : set.healthyHosts, tools);
+  const total = set.localities.reduce((sum, { weight }) => sum + weight, 0);
+  const hosts: Host[] = [];
+  const shares: number[] = [];
+  for (const { weight, all, healthy } of set.localities) {
+    if (weight === 0) continue;
+    const members = panics ? all : healthy;
+    const sum = members.reduce((weights, host) => weights + host.weight, 0);
+    for (const host of members) {
+      hosts.push(host);
+      shares.push((host.weight * (weight / total)) / sum);
+    }
+  }
+  return build(hosts, { ...tools, shares });
+};
+
+const counting = (pick: PickHost, counters: ClusterCounters): PickHost => {
+  return (request) => {
+    counters.lbHealthyPanic++;
+    return pick(request);
+  };
+};
+
+const buildLanes = (sets: readonly PrioritySet[], options: EligibleOptions): readonly Lane[] => {
+  const { byHash, counters, zoneAware, build, tools } = options;
+  const load = priorityLoad(sets, options);
+  const lanes: Lane[] = [];
+  let upTo = 0;
+  const laneOf = (index: number, health: Health): PickHost => {
+    const set = sets[index] as PrioritySet;
+    const panics = load.panic[index] === true;
+    if (byHash) {
+      const pick = buildHashing(set, panics, options);
+      return panics ? counting(pick, counters) : pick;
+    }
+    if (!panics) return buildLane(set, index, health, options);
+    return counting(zoneAware?.failOnPanic ? nobody : build(set.hosts, tools), counters);
+  };
+  for (const health of ["healthy", "degraded"] as const) {
+    for (const [index, percent] of load[health].entries()) {
+      if (percent === 0) continue;
+      upTo += percent;
+      lanes.push({ upTo, pick: laneOf(index, health) });
+    }
+  }
+  return lanes;
 };
 
 /** Puts a pick function together for these hosts as they are now. */
 export const buildPick = (hosts: readonly Host[], options: EligibleOptions): PickHost => {
   if (hosts.length === 0) return nobody;
-  const { random, byHash, onPanic } = options;
-  const priorities = byPriority(hosts);
-  const healthy = priorities.map((list) => list.filter(isHealthy));
-  const degraded = priorities.map((list) => list.filter(isDegraded));
-  const load = priorityLoad(
-    priorities.map((list, index) => ({
-      total: list.length,
-      healthy: healthy[index]?.length ?? 0,
-      degraded: degraded[index]?.length ?? 0,
-    })),
-    options,
-  );
-  const lanes: Lane[] = [];
-  let upTo = 0;
-  const add = (percent: number, pick: () => PickHost): void => {
-    if (percent === 0) return;
-    upTo += percent;
-    lanes.push({ upTo, pick: pick() });
-  };
-  for (const [index, all] of priorities.entries()) {
-    const panics = load.panic[index] === true;
-    const lane = (eligible: readonly Host[] | undefined) => (): PickHost => {
-      const pick = buildLane(panics ? all : (eligible ?? []), all, options);
-      if (!panics) return pick;
-      return (request) => {
-        onPanic();
-        return pick(request);
-      };
-    };
-    add(load.healthy[index] ?? 0, lane(healthy[index]));
-    add(load.degraded[index] ?? 0, lane(degraded[index]));
-  }
+  const { byHash, tools, local, localityWeights = noWeights, weightedHealth } = options;
+  const sets = sortHosts(hosts, { localityWeights, local: local?.locality, weighted: weightedHealth });
+  const lanes = buildLanes(sets, options);
   const [only] = lanes;
   if (!only) return nobody;
   if (lanes.length === 1) return only.pick;
-  return (request: PickRequest) => {
+  const { random } = tools;
+  return (request) => {
     const draw = byHash && request.hash !== undefined ? Number(request.hash % 100n) : Math.floor(random() * 100);
     for (const lane of lanes) if (draw < lane.upTo) return lane.pick(request);
     return undefined;

@@ -2,14 +2,19 @@
 import { formatAddress } from "@weft/core/address";
 import { ConfigError } from "@weft/core/config-error";
 import type { AddressJson } from "@weft/xds/gen/envoy/config/core/v3/address";
-import type { ClusterLoadAssignmentJson } from "@weft/xds/gen/envoy/config/endpoint/v3/endpoint";
 import type {
+  ClusterLoadAssignment_Policy_DropOverloadJson,
+  ClusterLoadAssignment_PolicyJson,
+  ClusterLoadAssignmentJson,
+} from "@weft/xds/gen/envoy/config/endpoint/v3/endpoint";
+import type {
+  EndpointJson,
   LbEndpointJson,
   LocalityLbEndpointsJson,
 } from "@weft/xds/gen/envoy/config/endpoint/v3/endpoint_components";
-import { member, oneOf, refuseOthers, required, unsigned } from "../compile/fields.ts";
+import { durationMs, member, oneOf, refuseOthers, required, share, unsigned } from "../compile/fields.ts";
 import { isIp } from "../matching/cidr.ts";
-import type { Host, HostMetadata, HostTarget, Locality } from "./host.ts";
+import type { EdsStatus, EndpointCheck, Host, HostMetadata, HostTarget, Locality } from "./host.ts";
 
 /** One endpoint as assigned. A name that is to be resolved stands in `name` in place of an address. */
 export interface EndpointSpec {
@@ -21,6 +26,9 @@ export interface EndpointSpec {
   readonly metadata: HostMetadata;
   readonly health: Host["health"];
   readonly hostname: string;
+  /** What `health` follows from, where xDS said it. */
+  readonly edsStatus?: EdsStatus;
+  readonly check?: EndpointCheck | undefined;
 }
 
 export interface Assignment {
@@ -29,6 +37,12 @@ export interface Assignment {
   readonly localityWeights: ReadonlyMap<string, number>;
   /** By how much a priority's capacity is taken to exceed its need: 1.4. */
   readonly overprovisioning: number;
+  /** A priority's health goes by the weights of its hosts, not by their number. */
+  readonly weightedHealth: boolean;
+  /** The share of requests that is to be dropped, whatever the state of hosts. */
+  readonly dropShare: number;
+  /** After so long without a new assignment its endpoints are not to be used any more. */
+  readonly staleAfterMs: number | undefined;
 }
 
 /** Envoy allows priorities 0 to 128. */
@@ -39,6 +53,9 @@ export const emptyAssignment: Assignment = {
   endpoints: [],
   localityWeights: new Map(),
   overprovisioning: defaultOverprovisioning / 100,
+  weightedHealth: false,
+  dropShare: 0,
+  staleAfterMs: undefined,
 };
 
 export const localityKey = (priority: number, { region, zone, subZone }: Locality): string =>
@@ -60,9 +77,10 @@ const compileTarget = (json: AddressJson | undefined, at: string): HostTarget =>
   return { kind: "ip", host: required(socket.address, member(socketAt, "address")), port };
 };
 
-const healthOf = (json: LbEndpointJson, at: string): Host["health"] => {
-  const words = ["UNKNOWN", "HEALTHY", "UNHEALTHY", "DRAINING", "TIMEOUT", "DEGRADED"] as const;
-  switch (oneOf(json.healthStatus, words, "UNKNOWN", member(at, "healthStatus"))) {
+const edsStatuses = ["UNKNOWN", "HEALTHY", "UNHEALTHY", "DRAINING", "TIMEOUT", "DEGRADED"] as const;
+
+const healthOf = (status: EdsStatus): Host["health"] => {
+  switch (status) {
     case "UNKNOWN":
     case "HEALTHY":
       return "healthy";
@@ -73,6 +91,21 @@ const healthOf = (json: LbEndpointJson, at: string): Host["health"] => {
   }
 };
 
+const compileCheck = (json: EndpointJson, at: string): EndpointCheck | undefined => {
+  const check = json.healthCheckConfig;
+  if (!check) return undefined;
+  refuseOthers(check, "HealthCheckConfig", at, ["portValue", "hostname", "address", "disableActiveHealthCheck"]);
+  const socket = check.address?.socketAddress;
+  if (check.address && !socket) throw new ConfigError(member(at, "address"), "needs socketAddress");
+  const port = unsigned(check.portValue, member(at, "portValue")) || unsigned(socket?.portValue, member(at, "address"));
+  return {
+    disabled: check.disableActiveHealthCheck === true,
+    host: socket?.address || undefined,
+    port: port || undefined,
+    hostname: check.hostname ?? "",
+  };
+};
+
 const compileEndpoint = (
   json: LbEndpointJson,
   at: string,
@@ -81,10 +114,11 @@ const compileEndpoint = (
   refuseOthers(json, "LbEndpoint", at, ["endpoint", "healthStatus", "metadata", "loadBalancingWeight"]);
   const endpointAt = member(at, "endpoint");
   const endpoint = required(json.endpoint, endpointAt);
-  refuseOthers(endpoint, "Endpoint", endpointAt, ["address", "hostname"]);
+  refuseOthers(endpoint, "Endpoint", endpointAt, ["address", "hostname", "healthCheckConfig"]);
   const target = compileTarget(endpoint.address, member(endpointAt, "address"));
   const weight = unsigned(json.loadBalancingWeight, member(at, "loadBalancingWeight")) ?? 1;
   if (weight < 1) throw new ConfigError(member(at, "loadBalancingWeight"), "must be at least 1");
+  const edsStatus = oneOf(json.healthStatus, edsStatuses, "UNKNOWN", member(at, "healthStatus"));
   return {
     target,
     unresolved: target.kind === "ip" && !isIp(target.host),
@@ -92,8 +126,10 @@ const compileEndpoint = (
     priority,
     locality,
     metadata: (json.metadata?.filterMetadata ?? {}) as HostMetadata,
-    health: healthOf(json, at),
+    health: healthOf(edsStatus),
     hostname: endpoint.hostname ?? "",
+    edsStatus,
+    check: compileCheck(endpoint, member(endpointAt, "healthCheckConfig")),
   };
 };
 
@@ -114,20 +150,49 @@ const compileLocality = (
   }
 };
 
+type Policy = Omit<Assignment, "endpoints" | "localityWeights">;
+
+/** As Envoy, which knows one kind of drop: more of them cannot be told apart. */
+const compileDrops = (drops: ClusterLoadAssignment_Policy_DropOverloadJson[] | undefined, at: string): number => {
+  if (drops && drops.length > 1) throw new ConfigError(at, "has more than one category");
+  const [only] = drops ?? [];
+  if (!only) return 0;
+  refuseOthers(only, "DropOverload", `${at}[0]`, ["category", "dropPercentage"]);
+  required(only.category, `${at}[0].category`);
+  return share(only.dropPercentage, `${at}[0].dropPercentage`);
+};
+
+const compilePolicy = (json: ClusterLoadAssignment_PolicyJson, at: string): Policy => {
+  const policy: ClusterLoadAssignment_PolicyJson & { readonly weightedPriorityHealth?: boolean } = json;
+  refuseOthers(policy, "ClusterLoadAssignmentPolicy", at, [
+    "overprovisioningFactor",
+    "dropOverloads",
+    "endpointStaleAfter",
+    "weightedPriorityHealth",
+  ]);
+  const factor = unsigned(policy.overprovisioningFactor, member(at, "overprovisioningFactor"));
+  if (factor === 0) throw new ConfigError(member(at, "overprovisioningFactor"), "must be greater than 0");
+  const staleAt = member(at, "endpointStaleAfter");
+  const staleAfterMs = durationMs(policy.endpointStaleAfter, staleAt);
+  if (staleAfterMs === 0) throw new ConfigError(staleAt, "must be greater than 0");
+  return {
+    overprovisioning: (factor ?? defaultOverprovisioning) / 100,
+    weightedHealth: policy.weightedPriorityHealth === true,
+    dropShare: compileDrops(policy.dropOverloads, member(at, "dropOverloads")),
+    staleAfterMs,
+  };
+};
+
 /** Throws ConfigError for an assignment that cannot be taken. */
 export const compileAssignment = (json: ClusterLoadAssignmentJson, at: string): Assignment => {
   refuseOthers(json, "ClusterLoadAssignment", at, ["clusterName", "endpoints", "policy"]);
-  const policyAt = member(at, "policy");
-  const policy = json.policy ?? {};
-  refuseOthers(policy, "ClusterLoadAssignmentPolicy", policyAt, ["overprovisioningFactor"]);
-  const factor = unsigned(policy.overprovisioningFactor, member(policyAt, "overprovisioningFactor"));
-  if (factor === 0) throw new ConfigError(member(policyAt, "overprovisioningFactor"), "must be greater than 0");
+  const policy = compilePolicy(json.policy ?? {}, member(at, "policy"));
   const endpoints: EndpointSpec[] = [];
   const weights = new Map<string, number>();
   for (const [index, locality] of (json.endpoints ?? []).entries()) {
     compileLocality(locality, `${member(at, "endpoints")}[${index}]`, { endpoints, weights });
   }
-  return { endpoints, localityWeights: weights, overprovisioning: (factor ?? defaultOverprovisioning) / 100 };
+  return { endpoints, localityWeights: weights, ...policy };
 };
 
 /** Throws ConfigError where an endpoint is told by name, or by what only looks like an address. */

@@ -26,4 +26,4 @@ export const createForesight = (pick: PickHost): Foresight => {
   };
 };
 
-const usable = (host: Host): boolean => !host.removed && !host.ejected && host.health !== "unhealthy";
+const usable = (host: Host): boolean => !host.removed && host.state !== "unhealthy";

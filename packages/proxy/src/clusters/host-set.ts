@@ -1,7 +1,17 @@
 /** The hosts of a cluster by address. They live on through changes of endpoints and of configuration. */
 import type { HostCounts } from "./counts.ts";
 import { type EndpointSpec, targetAddress } from "./endpoints.ts";
-import type { Host, HostMetadata, HostStats, HostTarget, Locality } from "./host.ts";
+import {
+  checkFlags,
+  type EdsStatus,
+  type EndpointCheck,
+  type Host,
+  type HostHealth,
+  type HostMetadata,
+  type HostStats,
+  type HostTarget,
+  type Locality,
+} from "./host.ts";
 
 export interface HostChange {
   readonly added: readonly Host[];
@@ -24,7 +34,13 @@ class LiveHost implements Host {
   locality: Locality;
   metadata: HostMetadata;
   health: Host["health"];
+  edsStatus: EdsStatus;
+  check: EndpointCheck | undefined;
+  healthySinceMs = Number.NaN;
+  latency: Host["latency"] = undefined;
+  seen = 0;
   pool: Disposable | undefined = undefined;
+  ties: Host["ties"] = undefined;
   removed = false;
   readonly stats: HostStats;
   readonly counts: HostCounts;
@@ -38,6 +54,8 @@ class LiveHost implements Host {
     this.locality = spec.locality;
     this.metadata = spec.metadata;
     this.health = spec.health;
+    this.edsStatus = spec.edsStatus ?? edsStatusOf(spec.health);
+    this.check = spec.check;
     this.counts = countsOf(this.address);
     this.stats = this.counts.stats;
   }
@@ -47,27 +65,39 @@ class LiveHost implements Host {
   get ejected(): boolean {
     return this.counts.ejected;
   }
+  get state(): HostHealth {
+    const { counts, health } = this;
+    const { checked } = counts;
+    if (health === "unhealthy" || (checked & checkFlags.failed) !== 0 || counts.ejected) return "unhealthy";
+    return health === "degraded" || (checked & checkFlags.degraded) !== 0 ? "degraded" : "healthy";
+  }
 }
+
+const edsStatuses = { healthy: "HEALTHY", degraded: "DEGRADED", unhealthy: "UNHEALTHY" } as const;
+const edsStatusOf = (health: HostHealth): EdsStatus => edsStatuses[health];
 
 export const createHost = (spec: EndpointSpec, countsOf: CountsOfHost): Host => new LiveHost(spec, countsOf);
 
-const update = (host: Host, { weight, priority, locality, metadata, health }: EndpointSpec): void => {
+const update = (host: Host, spec: EndpointSpec): void => {
+  const { weight, priority, locality, metadata, health } = spec;
   host.weight = weight;
   host.priority = priority;
   host.locality = locality;
   host.metadata = metadata;
   host.health = health;
+  host.edsStatus = spec.edsStatus ?? edsStatusOf(health);
+  host.check = spec.check;
   host.removed = false;
 };
 
 /**
- * The hosts for these endpoints, those of `current` kept where the address is the same. Of two endpoints at one address
- * the later one holds.
+ * The hosts for these endpoints, those of `current` kept where the address is the same, and others that are to stay. Of
+ * two endpoints at one address the later one holds.
  */
 export const reconcile = (
   current: ReadonlyMap<string, Host>,
   endpoints: readonly EndpointSpec[],
-  countsOf: CountsOfHost,
+  { countsOf, stays }: { readonly countsOf: CountsOfHost; readonly stays: (host: Host) => boolean },
 ): { readonly hosts: Map<string, Host>; readonly change: HostChange } => {
   const hosts = new Map<string, Host>();
   const added: Host[] = [];
@@ -76,6 +106,7 @@ export const reconcile = (
     const known = hosts.get(address) ?? current.get(address);
     if (known) {
       update(known, spec);
+      if ((known.counts.checked & checkFlags.leaving) !== 0) known.counts.checked &= ~checkFlags.leaving;
       hosts.set(address, known);
     } else {
       const host = createHost(spec, countsOf);
@@ -86,6 +117,11 @@ export const reconcile = (
   const removed: Host[] = [];
   for (const [address, host] of current) {
     if (hosts.has(address)) continue;
+    if (stays(host)) {
+      host.counts.checked |= checkFlags.leaving;
+      hosts.set(address, host);
+      continue;
+    }
     host.removed = true;
     removed.push(host);
   }

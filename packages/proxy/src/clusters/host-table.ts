@@ -2,8 +2,9 @@
 import type { PickHost } from "../balancers/balancer.ts";
 import type { ClusterCounters } from "./cluster.ts";
 import type { EndpointSpec } from "./endpoints.ts";
-import type { Host } from "./host.ts";
+import { checkFlags, type Host, seenBits } from "./host.ts";
 import { type CountsOfHost, type HostChange, reconcile } from "./host-set.ts";
+import { isExcluded } from "./priority-sets.ts";
 
 export interface HostTable {
   readonly list: () => readonly Host[];
@@ -20,28 +21,48 @@ export interface HostTableTools {
   /** Builds the pick; several changes in one turn cost one build. */
   readonly build: (hosts: readonly Host[]) => PickHost;
   readonly onRemoved: (host: Host) => void;
+  /** Outlier detection or a check has put it out: its connections are not to be used any more. */
+  readonly onOut: (host: Host) => void;
   readonly countsOf: CountsOfHost;
+  /** Whether a host stays that no endpoint names any more. */
+  readonly stays: (host: Host) => boolean;
+  readonly nowMs: () => number;
 }
 
 export const createHostTable = (initial: Map<string, Host>, tools: HostTableTools): HostTable => {
-  const { counters, build, onRemoved } = tools;
+  const { counters, build, onRemoved, onOut, nowMs } = tools;
   let hosts = initial;
   let list: readonly Host[] = [...hosts.values()];
   let pick: PickHost | undefined;
+
+  /** Finds out what has become of a host since it was looked at last. */
+  const watch = (host: Host): void => {
+    const failed = (host.counts.checked & checkFlags.failed) !== 0;
+    const seen = (host.ejected || failed ? seenBits.out : 0) | (failed ? seenBits.failedCheck : 0);
+    const before = host.seen;
+    host.seen = seen;
+    if (seen !== 0 && (before & seenBits.out) === 0) onOut(host);
+    const passesAgain = (before & seenBits.failedCheck) !== 0 && !failed;
+    if (passesAgain || (Number.isNaN(host.healthySinceMs) && host.state === "healthy")) host.healthySinceMs = nowMs();
+  };
 
   const changed = (): void => {
     pick = undefined;
     if (list.length !== hosts.size) list = [...hosts.values()];
     let healthy = 0;
     let degraded = 0;
-    for (const { health, ejected } of list) {
-      if (ejected) continue;
-      if (health === "healthy") healthy++;
-      else if (health === "degraded") degraded++;
+    let excluded = 0;
+    for (const host of list) {
+      watch(host);
+      const { state } = host;
+      if (state === "healthy") healthy++;
+      else if (state === "degraded") degraded++;
+      if (isExcluded(host)) excluded++;
     }
     counters.membershipTotal = list.length;
     counters.membershipHealthy = healthy;
     counters.membershipDegraded = degraded;
+    counters.membershipExcluded = excluded;
   };
 
   return {
@@ -52,7 +73,7 @@ export const createHostTable = (initial: Map<string, Host>, tools: HostTableTool
       return pick(request);
     },
     settle: (endpoints) => {
-      const result = reconcile(hosts, endpoints, tools.countsOf);
+      const result = reconcile(hosts, endpoints, tools);
       hosts = result.hosts;
       if (result.change.added.length + result.change.removed.length > 0) counters.membershipChange++;
       list = [...hosts.values()];

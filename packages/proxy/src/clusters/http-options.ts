@@ -5,17 +5,26 @@ import type {
   HttpProtocolOptionsJson as CommonJson,
   Http1ProtocolOptionsJson,
   Http2ProtocolOptionsJson,
+  UpstreamHttpProtocolOptionsJson,
 } from "@weft/xds/gen/envoy/config/core/v3/protocol";
 import type { HttpProtocolOptionsJson } from "@weft/xds/gen/envoy/extensions/upstreams/http/v3/http_protocol_options";
 import { openAny } from "../compile/any.ts";
 import { durationMs, member, refuseOthers, unsigned, within } from "../compile/fields.ts";
-import type { UpstreamHttp } from "./cluster.ts";
+import type { UpstreamHttp, UpstreamNames } from "./cluster.ts";
 
 const optionsName = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 const defaultIdleTimeoutMs = 3_600_000;
 const defaultKeepaliveTimeoutMs = 10_000;
 
 type Protocol = UpstreamHttp["protocol"];
+
+/** The names that requests are for, as what servers are asked for by TLS. */
+const compileNames = (json: UpstreamHttpProtocolOptionsJson | undefined, at: string): UpstreamNames | undefined => {
+  if (!json) return undefined;
+  refuseOthers(json, "UpstreamHttpProtocolOptions", at, ["autoSni", "autoSanValidation", "overrideAutoSniHeader"]);
+  const names = { sni: json.autoSni === true, san: json.autoSanValidation === true };
+  return names.sni || names.san ? { ...names, header: (json.overrideAutoSniHeader ?? "").toLowerCase() } : undefined;
+};
 
 /** The parts from which the settings are put together, wherever they stood. */
 interface Parts {
@@ -25,13 +34,14 @@ interface Parts {
   readonly http2: Http2ProtocolOptionsJson;
   readonly http2At: string;
   readonly maxRequests: number | undefined;
+  readonly names: UpstreamNames | undefined;
 }
 
 const checkHttp1 = (json: Http1ProtocolOptionsJson | undefined, at: string): void => {
   if (json) refuseOthers(json, "Http1ProtocolOptions", at, []);
 };
 
-const assemble = ({ protocol, common, commonAt, http2, http2At, maxRequests }: Parts): UpstreamHttp => {
+const assemble = ({ protocol, common, commonAt, http2, http2At, maxRequests, names }: Parts): UpstreamHttp => {
   refuseOthers(common, "CommonHttpProtocolOptions", commonAt, [
     "idleTimeout",
     "maxConnectionDuration",
@@ -46,6 +56,7 @@ const assemble = ({ protocol, common, commonAt, http2, http2At, maxRequests }: P
   const requests = unsigned(common.maxRequestsPerConnection, member(commonAt, "maxRequestsPerConnection"));
   return {
     protocol,
+    names,
     // 0 is no limit in both fields, and the newer one wins.
     maxRequestsPerConnection: (requests ?? maxRequests) || Number.POSITIVE_INFINITY,
     idleTimeoutMs: idleMs === 0 ? Number.POSITIVE_INFINITY : idleMs,
@@ -71,8 +82,6 @@ const fromOptions = (json: HttpProtocolOptionsJson, maxRequests: number | undefi
     "autoConfig",
     "httpFilters",
   ]);
-  const upstream = json.upstreamHttpProtocolOptions;
-  if (upstream) refuseOthers(upstream, "UpstreamHttpProtocolOptions", "upstreamHttpProtocolOptions", []);
   for (const [index, filter] of (json.httpFilters ?? []).entries()) {
     if (filter.name === "envoy.filters.http.upstream_codec") continue;
     throw new ConfigError(`httpFilters[${index}]`, `the upstream HTTP filter "${filter.name}" is not supported`);
@@ -91,6 +100,7 @@ const fromOptions = (json: HttpProtocolOptionsJson, maxRequests: number | undefi
     http2: chosen.http2ProtocolOptions ?? {},
     http2At: `${name}.http2ProtocolOptions`,
     maxRequests,
+    names: compileNames(json.upstreamHttpProtocolOptions, "upstreamHttpProtocolOptions"),
   });
 };
 
@@ -109,9 +119,6 @@ export const compileUpstreamHttp = (json: ClusterJson): UpstreamHttp => {
     const found = options;
     return within(at, () => fromOptions(found, maxRequests));
   }
-  if (json.upstreamHttpProtocolOptions) {
-    refuseOthers(json.upstreamHttpProtocolOptions, "UpstreamHttpProtocolOptions", "upstreamHttpProtocolOptions", []);
-  }
   checkHttp1(json.httpProtocolOptions, "httpProtocolOptions");
   const fixed: Protocol = json.http2ProtocolOptions ? "http2" : "http1";
   return assemble({
@@ -121,5 +128,6 @@ export const compileUpstreamHttp = (json: ClusterJson): UpstreamHttp => {
     http2: json.http2ProtocolOptions ?? {},
     http2At: "http2ProtocolOptions",
     maxRequests,
+    names: compileNames(json.upstreamHttpProtocolOptions, "upstreamHttpProtocolOptions"),
   });
 };

@@ -2,13 +2,14 @@
 import { formatAddress } from "@weft/core/address";
 import type { PickHost } from "../balancers/balancer.ts";
 import type { CompileTools } from "../compile/tools.ts";
+import { createPickBuilder, type PickBuilder } from "./build-pick.ts";
 import type { Cluster, Outcome } from "./cluster.ts";
 import type { CompiledCluster, Discovered } from "./compile-cluster.ts";
 import { type ClusterCounts, localCounts } from "./counts.ts";
-import { buildPick } from "./eligible.ts";
 import { type Assignment, compileAssignment, type EndpointSpec, emptyAssignment } from "./endpoints.ts";
 import { createForesight } from "./foresight.ts";
-import type { Host } from "./host.ts";
+import { checkFlags, type Host } from "./host.ts";
+import type { HostChange } from "./host-set.ts";
 import { createHostTable, type HostTable } from "./host-table.ts";
 import type { LbPolicy } from "./lb-policy.ts";
 import { createOriginalHosts } from "./original-dst.ts";
@@ -17,16 +18,25 @@ import { takeBack } from "./outlier-ejection.ts";
 import type { OutlierSettings } from "./outlier-settings.ts";
 import { chooseTransport } from "./transport.ts";
 
-type Members = "hosts" | "pick" | "foresee" | "transportOf" | "report" | "load" | "counters";
-export type ClusterSettings = Omit<Cluster, Members> & { readonly connectionKey: string };
+type Members = "hosts" | "pick" | "foresee" | "transportOf" | "report" | "load" | "counters" | "wasDropped";
+export type ClusterSettings = Omit<Cluster, Members> & Pick<CompiledCluster, "connectionKey" | "healthChecks">;
 
 export interface LiveOptions {
   readonly assignment: Assignment;
   readonly lb: LbPolicy;
+  readonly checks: ChecksOptions;
   readonly outlier: OutlierSettings | undefined;
   readonly cleanupMs: number;
   readonly previous: CompiledCluster | undefined;
   readonly tools: CompileTools;
+}
+
+/** What active checks mean for hosts. */
+export interface ChecksOptions {
+  readonly checks: boolean;
+  /** A host that xDS no longer names stays while it passes. */
+  readonly outlives: boolean;
+  readonly ignoresUnchecked: boolean;
 }
 
 /** Resolved addresses in place of names; a name not resolved yet has no hosts. */
@@ -41,13 +51,14 @@ const resolve = (
     const addresses = resolved.get(formatAddress(target)) ?? [];
     return (firstOnly ? addresses.slice(0, 1) : addresses).map((host) => ({
       ...spec,
+      hostname: spec.hostname || target.host,
       target: { kind: "ip" as const, host, port: target.port },
     }));
   });
 
 /** Hosts are kept only where their connections may be used as before. */
 const inherit = (previous: CompiledCluster | undefined, connectionKey: string): Map<string, Host> =>
-  previous && previous.connectionKey === connectionKey
+  previous && previous.connectionKey === connectionKey && previous.discovery.kind !== "dynamic"
     ? new Map(previous.hosts().map((host) => [host.address, host]))
     : new Map();
 
@@ -100,6 +111,7 @@ const createSources = ({ discovery }: ClusterSettings, { previous, assignment: o
   let warm =
     discovery.kind === "static" ||
     discovery.kind === "originalDst" ||
+    discovery.kind === "dynamic" ||
     dns?.names.length === 0 ||
     (previous?.warm === true && inherited !== nothingDiscovered);
   return {
@@ -117,38 +129,59 @@ const createSources = ({ discovery }: ClusterSettings, { previous, assignment: o
   };
 };
 
+/** A host that xDS names no more stays while its checks pass, unless the cluster minds xDS alone. */
+const staysWhileChecked =
+  ({ checks, outlives }: ChecksOptions) =>
+  (host: Host): boolean =>
+    checks &&
+    outlives &&
+    host.check?.disabled !== true &&
+    host.health !== "unhealthy" &&
+    (host.counts.checked & checkFlags.failed) === 0;
+
+interface TableParts {
+  readonly sources: Sources;
+  readonly counts: ClusterCounts;
+  readonly outlier: () => OutlierDetection | undefined;
+  readonly picks: PickBuilder;
+}
+
 const createTable = (
   settings: ClusterSettings,
-  { lb, tools, previous }: LiveOptions,
-  {
-    sources,
-    counts,
-    outlier,
-  }: { sources: Sources; counts: ClusterCounts; outlier: () => OutlierDetection | undefined },
-): HostTable => {
-  const { counters } = counts;
-  return createHostTable(inherit(previous, settings.connectionKey), {
-    counters,
+  { tools, previous, checks }: LiveOptions,
+  { counts, outlier, picks }: TableParts,
+): HostTable =>
+  createHostTable(inherit(previous, settings.connectionKey), {
+    counters: counts.counters,
     countsOf: (address) => counts.host(address, settings.connectionKey),
     onRemoved: (host) => {
       outlier()?.forget(host);
       host.counts.release();
     },
-    build: (hosts) => {
-      const { overprovisioning, localityWeights } = sources.discovered().assignment;
-      return buildPick(hosts, {
-        build: lb.build,
-        byHash: lb.byHash,
-        random: tools.random,
-        panicThreshold: lb.panicThreshold,
-        overprovisioning,
-        localityWeights: lb.localityWeighted ? localityWeights : undefined,
-        onPanic: () => {
-          counters.lbHealthyPanic++;
-        },
-      });
+    onOut: (host) => {
+      host.pool?.[Symbol.dispose]();
+      host.pool = undefined;
+      for (const tie of [...(host.ties ?? [])]) tie.close();
     },
+    stays: staysWhileChecked(checks),
+    nowMs: () => tools.clock.nowMs(),
+    build: picks.build,
   });
+
+/** A host that is to be checked is not trusted before it was; a check that is none any more says nothing. */
+const beginChecked = (
+  hosts: readonly Host[],
+  which: "new" | "known",
+  { checks, ignoresUnchecked }: ChecksOptions,
+): void => {
+  for (const host of hosts) {
+    const { counts, check } = host;
+    if (!checks || check?.disabled) {
+      if (counts.checked !== 0) counts.checked = 0;
+    } else if (which === "new") {
+      counts.checked = checkFlags.failed | (ignoresUnchecked ? checkFlags.pending : 0);
+    }
+  }
 };
 
 /** Hosts of the replaced cluster that this one does not have: flagged, and given back for draining. */
@@ -180,20 +213,55 @@ const followHealth = (health: { readonly epoch: number }, changed: () => void): 
 
 const nobody = (): undefined => undefined;
 
+const isLeft = ({ counts }: Host): boolean => (counts.checked & checkFlags.leaving) !== 0;
+
+const drain = (hosts: readonly Host[]): void => {
+  for (const host of hosts) host.pool?.[Symbol.dispose]();
+};
+
+/** With the hosts, all connections go. */
+const closeAll = (change: HostChange, hosts: readonly Host[]): HostChange => {
+  if (change.added.length + change.removed.length === 0) return change;
+  for (const host of hosts) {
+    host.pool?.[Symbol.dispose]();
+    host.pool = undefined;
+  }
+  return change;
+};
+
 /** Puts a cluster's settings and its moving parts together. */
 export const createLiveCluster = (settings: ClusterSettings, options: LiveOptions): CompiledCluster => {
   const { previous, tools, cleanupMs } = options;
   const { discovery } = settings;
   const counts = countsFor(settings, options);
   const { counters, load, health } = counts;
-  const original = discovery.kind === "originalDst";
+  const original = discovery.kind === "originalDst" || discovery.kind === "dynamic";
   const nowMs = tools.clock.nowMs();
   const sources = createSources(settings, options);
   let outlier: OutlierDetection | undefined;
-  const table = createTable(settings, options, { sources, counts, outlier: () => outlier });
+  const picks = createPickBuilder({
+    ...{ lb: options.lb, counters, tools },
+    active: () => load.requests,
+    assignment: () => sources.discovered().assignment,
+  });
+  const table = createTable(settings, options, { sources, counts, outlier: () => outlier, picks });
+  const settle = (): HostChange => {
+    const change = table.settle(sources.endpoints());
+    if (counts.sweeps && change.added.length > 0) {
+      beginChecked(change.added, "new", options.checks);
+      table.changed();
+    }
+    return options.lb.closesOnChange ? closeAll(change, table.list()) : change;
+  };
+  /** Health has changed, here or in another thread. */
+  const looked = (): void => {
+    table.changed();
+    const gone = table.list().some((host) => isLeft(host) && !staysWhileChecked(options.checks)(host));
+    if (gone) drain(settle().removed);
+  };
   const changed = (): void => {
     health?.bump();
-    table.changed();
+    looked();
   };
   if (options.outlier) {
     outlier = createOutlierDetection(options.outlier, {
@@ -207,19 +275,26 @@ export const createLiveCluster = (settings: ClusterSettings, options: LiveOption
       onChange: changed,
     });
   }
-  if (!original) table.settle(sources.endpoints());
+  if (!original) settle();
+  if (counts.sweeps) beginChecked(table.list(), "known", options.checks);
   const replaced = takeOver(previous, table, counts);
   if (!outlier) for (const host of table.list()) takeBack(host, counts);
   table.changed();
-  const follow = health && followHealth(health, table.changed);
+  const follow = health && followHealth(health, looked);
   const pick: PickHost = follow
     ? (request) => {
         follow();
         return table.pick(request);
       }
     : table.pick;
+  const staleAfter = (atMs: number): number => atMs + (sources.discovered().assignment.staleAfterMs ?? never);
+  let staleAtMs = discovery.kind === "eds" ? staleAfter(nowMs) : never;
+  const { observe } = options.lb;
+  settings.times.observer = observe && ((host, tookMs) => observe(host, tookMs, tools.clock.nowMs()));
   const foresight = settings.preconnect.predictiveRatio > 1 && !options.lb.byHash ? createForesight(pick) : undefined;
-  const onDemand = original ? createOriginalHosts(table, cleanupMs, nowMs) : undefined;
+  const onDemand = discovery.kind === "originalDst" ? createOriginalHosts(table, cleanupMs, nowMs) : undefined;
+  const names = discovery.kind === "dynamic" ? tools.openNames?.(discovery.names, table) : undefined;
+  const defaultPort = settings.defaultTransport.kind === "tls" ? 443 : 80;
 
   return {
     ...settings,
@@ -248,25 +323,46 @@ export const createLiveCluster = (settings: ClusterSettings, options: LiveOption
     },
     setEndpoints: (json) => {
       sources.assign(compileAssignment(json, ""));
-      return table.settle(sources.endpoints());
+      staleAtMs = staleAfter(tools.clock.nowMs());
+      return settle();
     },
     setResolved: (name, addresses) => {
       sources.resolve(formatAddress(name), addresses);
-      return table.settle(sources.endpoints());
+      return settle();
     },
     release: () => {
       for (const host of table.list()) if (!host.removed) retire(host, counts);
       counts.release();
     },
     originalHost: (address) => onDemand?.host(address),
+    dynamicHost: (name, onFound) => (names === undefined ? "unresolved" : names.find(name, defaultPort, onFound)),
+    closeNames: () => names?.close(),
+    wasDropped: picks.wasDropped,
+    refresh: looked,
+    setChecked: (host, flags) => {
+      if (host.counts.checked === flags) return;
+      host.counts.checked = flags;
+      changed();
+    },
+    passedCheck: (host) => outlier?.passed(host),
     tick: (atMs) => {
       outlier?.tick(atMs);
-      const removed = onDemand?.tick(atMs) ?? [];
+      if (atMs >= staleAtMs) {
+        staleAtMs = never;
+        counters.assignmentStale++;
+        sources.assign(emptyAssignment);
+        return settle().removed;
+      }
+      const removed = onDemand?.tick(atMs) ?? names?.tick(atMs) ?? [];
       for (const host of removed) outlier?.forget(host);
       return removed;
     },
     deadlineMs: () => {
-      const next = Math.min(outlier?.deadlineMs() ?? never, onDemand?.deadlineMs() ?? never);
+      const next = Math.min(
+        outlier?.deadlineMs() ?? never,
+        staleAtMs,
+        onDemand?.deadlineMs() ?? names?.deadlineMs() ?? never,
+      );
       return next === never ? undefined : next;
     },
   };

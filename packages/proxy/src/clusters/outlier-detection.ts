@@ -1,7 +1,7 @@
 /** Passive health: hosts that fail are left out for a while. A machine without timers of its own: it is ticked. */
 import type { Outcome } from "./cluster.ts";
 import type { Host } from "./host.ts";
-import { createEjection, type Ejection, type EjectionTools, takeBack } from "./outlier-ejection.ts";
+import { createEjection, type Ejection, type EjectionRule, type EjectionTools, takeBack } from "./outlier-ejection.ts";
 import { failurePercentageOutliers, type HostRate, successRateOutliers } from "./outlier-rates.ts";
 import { type Row, rows } from "./outlier-record.ts";
 import type { OutlierSettings, Threshold } from "./outlier-settings.ts";
@@ -12,6 +12,8 @@ export interface OutlierDetection {
   readonly tick: (nowMs: number) => void;
   /** When `tick` has something to do. */
   readonly deadlineMs: () => number;
+  /** A host has passed an active check. */
+  readonly passed: (host: Host) => void;
   /** A host has left the cluster. */
   readonly forget: (host: Host) => void;
 }
@@ -27,11 +29,14 @@ const statusOfLocal = { "connect-failure": 503, "connect-timeout": 503, timeout:
 
 /** Counts outcomes in a row; at a threshold the row ends, with or without an ejection. */
 const createRows = (settings: OutlierSettings, { eject }: Ejection) => {
-  const next = (row: Row, { count, enforcing }: Threshold, host: Host, nowMs: number): void => {
+  const gateway = { ...settings.consecutiveGateway, cause: "ConsecutiveGatewayFailure" } as const;
+  const any5xx = { ...settings.consecutive5xx, cause: "Consecutive5xx" } as const;
+  const local = { ...settings.consecutiveLocal, cause: "ConsecutiveLocalOriginFailure" } as const;
+  const next = (row: Row, rule: Threshold & EjectionRule, host: Host, nowMs: number): void => {
     const record = host.counts.outlier;
-    if (record.lengthen(row) < count) return;
+    if (record.lengthen(row) < rule.count) return;
     record.end(row);
-    eject(host, enforcing, nowMs);
+    eject(host, rule, nowMs);
   };
   return {
     status: (host: Host, code: number, nowMs: number): void => {
@@ -42,14 +47,13 @@ const createRows = (settings: OutlierSettings, { eject }: Ejection) => {
         record.end(rows.gateway);
         return;
       }
-      const gateway = code >= 502 && code <= 504;
-      if (gateway) next(rows.gateway, settings.consecutiveGateway, host, nowMs);
+      if (code >= 502 && code <= 504) next(rows.gateway, gateway, host, nowMs);
       else record.end(rows.gateway);
-      next(rows.any5xx, settings.consecutive5xx, host, nowMs);
+      next(rows.any5xx, any5xx, host, nowMs);
     },
     localFailure: (host: Host, nowMs: number): void => {
       host.counts.outlier.count(true, false);
-      next(rows.local, settings.consecutiveLocal, host, nowMs);
+      next(rows.local, local, host, nowMs);
     },
     localSuccess: (host: Host): void => {
       const record = host.counts.outlier;
@@ -66,12 +70,16 @@ const judge = (
   { rates, local, nowMs }: { rates: readonly HostRate[]; local: boolean; nowMs: number },
 ): void => {
   const { successRate, failurePercentage } = settings;
-  const bySuccess = local ? successRate.enforcingLocal : successRate.enforcing;
-  const byFailure = local ? failurePercentage.enforcingLocal : failurePercentage.enforcing;
-  if (bySuccess > 0) for (const host of successRateOutliers(rates, successRate)) eject(host, bySuccess, nowMs);
-  if (byFailure > 0) {
+  const bySuccess: EjectionRule = local
+    ? { cause: "LocalOriginSuccessRate", enforcing: successRate.enforcingLocal }
+    : { cause: "SuccessRate", enforcing: successRate.enforcing };
+  const byFailure: EjectionRule = local
+    ? { cause: "LocalOriginFailurePercentage", enforcing: failurePercentage.enforcingLocal }
+    : { cause: "FailurePercentage", enforcing: failurePercentage.enforcing };
+  if (bySuccess.enforcing > 0)
+    for (const host of successRateOutliers(rates, successRate)) eject(host, bySuccess, nowMs);
+  if (byFailure.enforcing > 0)
     for (const host of failurePercentageOutliers(rates, failurePercentage)) eject(host, byFailure, nowMs);
-  }
 };
 
 export const createOutlierDetection = (settings: OutlierSettings, tools: OutlierTools): OutlierDetection => {
@@ -109,6 +117,9 @@ export const createOutlierDetection = (settings: OutlierSettings, tools: Outlier
       sweep(nowMs);
     },
     deadlineMs: () => (tools.sweeps ? nextSweepMs : Number.POSITIVE_INFINITY),
+    passed: (host) => {
+      if (settings.checksUneject && host.ejected) ejection.end(host);
+    },
     forget: (host) => takeBack(host, tools),
   };
 };

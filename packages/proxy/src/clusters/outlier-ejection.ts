@@ -6,10 +6,28 @@ import { rows } from "./outlier-record.ts";
 import type { OutlierSettings } from "./outlier-settings.ts";
 
 export interface Ejection {
-  /** Puts the host out by a chance of so many percent. */
-  readonly eject: (host: Host, enforcing: number, nowMs: number) => void;
+  /** Puts the host out by the rule's chance. */
+  readonly eject: (host: Host, rule: EjectionRule, nowMs: number) => void;
+  /** Takes it back now. */
+  readonly end: (host: Host) => void;
   /** Takes the host back when its time is over; counts a good interval otherwise. */
   readonly release: (host: Host, nowMs: number) => void;
+}
+
+/** Why hosts are put out; counters are named by it. */
+export type EjectionCause =
+  | "Consecutive5xx"
+  | "ConsecutiveGatewayFailure"
+  | "ConsecutiveLocalOriginFailure"
+  | "SuccessRate"
+  | "LocalOriginSuccessRate"
+  | "FailurePercentage"
+  | "LocalOriginFailurePercentage";
+
+export interface EjectionRule {
+  readonly cause: EjectionCause;
+  /** Percent of chances to eject. */
+  readonly enforcing: number;
 }
 
 export interface EjectionTools {
@@ -36,10 +54,26 @@ export const createEjection = (settings: OutlierSettings, tools: EjectionTools):
     return settings.alwaysEjectOne ? Math.max(1, max) : max;
   };
 
+  const end = (host: Host): void => {
+    for (const row of Object.values(rows)) host.counts.outlier.end(row);
+    takeBack(host, tools);
+    onChange();
+  };
+
   return {
-    eject: (host, enforcing, nowMs) => {
+    eject: (host, { cause, enforcing }, nowMs) => {
       const record = host.counts.outlier;
-      if (record.ejected || random() * 100 >= enforcing || !load.takeEjection(ejectionsMax())) return;
+      if (record.ejected) return;
+      counters[`outlierDetectionEjectionsDetected${cause}`]++;
+      if (!load.takeEjection(ejectionsMax())) {
+        counters.outlierDetectionEjectionsOverflow++;
+        return;
+      }
+      if (cause === "Consecutive5xx" || cause === "SuccessRate") counters.outlierDetectionEjectionsTotal++;
+      if (random() * 100 >= enforcing) {
+        load.giveEjection();
+        return;
+      }
       // The times come first: whoever sees the host out must not find those of its last ejection.
       record.ejectedAtMs = nowMs;
       record.jitterMs = settings.jitterMs === 0 ? 0 : Math.floor(random() * settings.jitterMs);
@@ -50,9 +84,11 @@ export const createEjection = (settings: OutlierSettings, tools: EjectionTools):
       // Times beyond the longest ejection change nothing, so the count stops there.
       if (record.ejections * settings.baseEjectionMs < settings.maxEjectionMs) record.ejections++;
       counters.outlierDetectionEjectionsActive++;
-      counters.outlierDetectionEjectionsTotal++;
+      counters.outlierDetectionEjectionsEnforcedTotal++;
+      counters[`outlierDetectionEjectionsEnforced${cause}`]++;
       onChange();
     },
+    end,
     release: (host, nowMs) => {
       const record = host.counts.outlier;
       if (!record.ejected) {
@@ -61,9 +97,7 @@ export const createEjection = (settings: OutlierSettings, tools: EjectionTools):
       }
       const lastsMs = Math.min(settings.baseEjectionMs * record.ejections, settings.maxEjectionMs) + record.jitterMs;
       if (nowMs - record.ejectedAtMs < lastsMs) return;
-      for (const row of Object.values(rows)) record.end(row);
-      takeBack(host, tools);
-      onChange();
+      end(host);
     },
   };
 };

@@ -10,6 +10,8 @@ export interface OutlierSettings {
   readonly jitterMs: number;
   readonly maxEjectionPercent: number;
   readonly alwaysEjectOne: boolean;
+  /** A host that passes an active check is taken back at once. */
+  readonly checksUneject: boolean;
   readonly split: boolean;
   readonly consecutive5xx: Threshold;
   readonly consecutiveGateway: Threshold;
@@ -53,6 +55,7 @@ const used = [
   "maxEjectionTime",
   "maxEjectionTimeJitter",
   "alwaysEjectOneHost",
+  "successfulActiveHealthCheckUnejectHost",
 ] as const;
 
 const positive = (value: number, at: string): number => {
@@ -82,6 +85,7 @@ export const compileOutlierSettings = (json: OutlierDetectionJson | undefined): 
     maxEjectionMs,
     jitterMs: duration("maxEjectionTimeJitter", 0),
     maxEjectionPercent: share("maxEjectionPercent", 10),
+    checksUneject: json.successfulActiveHealthCheckUnejectHost !== false,
     alwaysEjectOne: json.alwaysEjectOneHost === true,
     split: json.splitExternalLocalOriginErrors === true,
     consecutive5xx: { count: count("consecutive5xx", 5), enforcing: share("enforcingConsecutive5xx", 100) },

@@ -1,10 +1,17 @@
 /** How load is spread over priorities, after Envoy: lower ones take over as higher ones lose healthy hosts. */
 
-/** Hosts of one priority, counted. */
-export interface PriorityCount {
+export interface HealthCount {
   readonly total: number;
   readonly healthy: number;
   readonly degraded: number;
+}
+
+/** Hosts of one priority, counted without those that are not to count. */
+export interface PriorityCount extends HealthCount {
+  /** With those. */
+  readonly all: number;
+  /** What its capacity follows from: the same numbers, or weights. */
+  readonly capacity: HealthCount;
 }
 
 export interface PriorityLoad {
@@ -38,11 +45,11 @@ const distribute = (availability: readonly number[], load: number, whole: number
 
 /** In total panic each priority gets load by its number of hosts. */
 const totalPanic = (counts: readonly PriorityCount[]): number[] => {
-  const all = sum(counts.map(({ total }) => total));
-  const load = counts.map(({ total }) => (all === 0 ? 0 : Math.floor((100 * total) / all)));
+  const whole = sum(counts.map(({ all }) => all));
+  const load = counts.map(({ all }) => (whole === 0 ? 0 : Math.floor((100 * all) / whole)));
   const first = Math.max(
     0,
-    counts.findIndex(({ total }) => total > 0),
+    counts.findIndex(({ all }) => all > 0),
   );
   load[first] = (load[first] ?? 0) + 100 - sum(load);
   return load;
@@ -51,8 +58,8 @@ const totalPanic = (counts: readonly PriorityCount[]): number[] => {
 export const priorityLoad = (counts: readonly PriorityCount[], options: LoadOptions): PriorityLoad => {
   const { overprovisioning, panicThreshold } = options;
   const nothing = counts.map(() => 0);
-  const healthy = counts.map(({ healthy: n, total }) => capacity(n, total, overprovisioning));
-  const degraded = counts.map(({ degraded: n, total }) => capacity(n, total, overprovisioning));
+  const healthy = counts.map(({ capacity: { healthy: n, total } }) => capacity(n, total, overprovisioning));
+  const degraded = counts.map(({ capacity: { degraded: n, total } }) => capacity(n, total, overprovisioning));
   const whole = Math.min(100, sum(healthy) + sum(degraded));
   if (whole === 0 && panicThreshold === 0) {
     return {

@@ -7,14 +7,14 @@ const none: readonly string[] = [];
 export const harmlessFields: ReadonlyMap<string, readonly string[]> = new Map([
   // Whether clusters exist is decided per request (clusterNotFoundResponseCode); the others only name or bound.
   ["RouteConfiguration", ["validateClusters", "metadata"]],
-  // Virtual clusters only count; rate limit actions are read by a filter that is refused itself.
-  ["VirtualHost", ["metadata", "virtualClusters", "rateLimits"]],
+  // Virtual clusters only count.
+  ["VirtualHost", ["metadata", "virtualClusters"]],
   // Tracing names and statistics prefixes; nothing of how a request is treated.
   ["Route", ["decorator", "tracing", "statPrefix"]],
   ["WeightedCluster", ["runtimeKeyPrefix"]],
   ["ClusterWeight", none],
   // Early data never reaches us (no 0-RTT); priority HIGH is refused where it is read.
-  ["RouteAction", ["earlyDataPolicy", "includeVhRateLimits", "rateLimits"]],
+  ["RouteAction", ["earlyDataPolicy"]],
   ["MirrorPolicy", ["traceSampled"]],
   // There is no runtime layer: the default value always holds.
   ["RuntimeFractionalPercent", ["runtimeKey"]],
@@ -23,24 +23,13 @@ export const harmlessFields: ReadonlyMap<string, readonly string[]> = new Map([
   ["RegexMatcher", ["googleRe2"]],
   [
     "Cluster",
-    [
-      "waitForWarmOnInit",
-      "trackTimeoutBudgets",
-      "trackClusterStats",
-      "connectionPoolPerDownstreamConnection",
-      "typedDnsResolverConfig",
-      "closeConnectionsOnHostHealthFailure",
-      "ignoreHealthOnHostRemoval",
-    ],
+    ["waitForWarmOnInit", "trackTimeoutBudgets", "trackClusterStats", "connectionPoolPerDownstreamConnection"],
   ],
   // Remaining capacity gauges; connection pools are bounded by connections.
   ["CircuitBreakerThresholds", ["trackRemaining", "maxConnectionPools"]],
-  // Zone aware routing acts only with a local cluster, which a sidecar does not have; merging of updates is a pace.
-  ["CommonLbConfig", ["zoneAwareLbConfig", "updateMergeWindow", "ignoreNewHostsUntilFirstHc", "overrideHostStatus"]],
-  ["LocalityLbConfig", ["zoneAwareLbConfig"]],
+  // Merging of updates is a pace; no route names the host it wants.
+  ["CommonLbConfig", ["updateMergeWindow", "overrideHostStatus"]],
   ["UpstreamConnectionOptions", ["happyEyeballsConfig", "setLocalInterfaceNameOnUpstreamConnections"]],
-  // No active health checks run on connections; jitter only spreads.
-  ["OutlierDetection", ["successfulActiveHealthCheckUnejectHost"]],
   // Client session caching is off; key usage is checked by OpenSSL.
   ["UpstreamTlsContext", ["maxSessionKeys", "enforceRsaKeyUsage", "allowRenegotiation"]],
   // No session is ever resumed, so that what forbids, feeds or ends resumption changes nothing.
@@ -89,11 +78,11 @@ export const harmlessFields: ReadonlyMap<string, readonly string[]> = new Map([
   ],
   ["CommonHttpProtocolOptions", ["maxHeadersCount", "headersWithUnderscoresAction"]],
   ["ClusterLoadAssignment", ["namedEndpoints"]],
-  ["ClusterLoadAssignmentPolicy", ["endpointStaleAfter"]],
+  ["ClusterLoadAssignmentPolicy", none],
   ["LocalityLbEndpoints", ["metadata", "proximity"]],
   ["LbEndpoint", none],
-  // Active health checks are not made, so their address is not needed.
-  ["Endpoint", ["healthCheckConfig"]],
+  // The first address of an endpoint is the one that is used.
+  ["Endpoint", ["additionalAddresses"]],
   // What the fault filter reads from Envoy's runtime layer.
   [
     "HTTPFault",
@@ -165,5 +154,8 @@ export const harmlessFields: ReadonlyMap<string, readonly string[]> = new Map([
       "preferClientCiphers",
     ],
   ],
-  ["TcpProxy", ["accessLogOptions"]],
+  // Envoy has no use for them either: one idle timeout holds for both sides.
+  ["TcpProxy", ["downstreamIdleTimeout", "upstreamIdleTimeout"]],
+  // What answered a tunnel stands in no log line of ours.
+  ["TunnelingConfig", ["propagateResponseHeaders", "propagateResponseTrailers"]],
 ]);

@@ -14,6 +14,7 @@ import {
 import { decodeLoadWish, encodeLoadReport, streamLoadStatsPath } from "@weft/xds/load-reports";
 import type { XdsServer } from "../bootstrap/xds-server.ts";
 import type { Cluster } from "../clusters/cluster.ts";
+import { healthFlags } from "../clusters/health-flags.ts";
 import type { Host } from "../clusters/host.ts";
 
 export interface LoadReportingOptions {
@@ -109,10 +110,14 @@ const loadOf = (cluster: Cluster): ClusterLoad => ({
   hosts: cluster.hosts().map(hostLoad),
 });
 
-const hostLoad = ({ address, locality, priority, stats, activeRequests }: Host): HostLoad => ({
-  ...{ address, locality, priority },
-  issued: stats.rqTotal,
-  succeeded: stats.rqSuccess,
-  failed: stats.rqError,
-  inProgress: activeRequests,
-});
+const hostLoad = (host: Host): HostLoad => {
+  const { address, locality, priority, stats, activeRequests, state } = host;
+  return {
+    ...{ address, locality, priority },
+    issued: stats.rqTotal,
+    succeeded: stats.rqSuccess,
+    failed: stats.rqError,
+    inProgress: activeRequests,
+    ...(state === "unhealthy" ? { flags: healthFlags(host) } : {}),
+  };
+};

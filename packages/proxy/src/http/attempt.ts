@@ -10,14 +10,14 @@ import type { ClientStream, RequestBody, UpstreamBreak } from "./streams.ts";
 /** Who runs attempts: the router of an exchange, or a mirror. */
 export interface AttemptOwner {
   /** The head went out; the body may follow. */
-  onAttemptReady(): void;
+  onAttemptReady(from: Attempt): void;
   onAttemptInterim(head: ResponseHead): void;
-  onAttemptHead(head: ResponseHead, end: boolean): void;
+  onAttemptHead(head: ResponseHead, end: boolean, from: Attempt): void;
   onAttemptData(bytes: Buffer): void;
   onAttemptTrailers(trailers: HeaderList): void;
   onAttemptEnd(): void;
   onAttemptWritable(): void;
-  onAttemptBroken(how: UpstreamBreak, detail: string): void;
+  onAttemptBroken(how: UpstreamBreak, detail: string, from: Attempt): void;
 }
 
 const idle = 0;
@@ -94,15 +94,15 @@ export class Attempt implements PoolWaiter {
     if (this.request === undefined || !stream.writeHead(this.request, this.body)) {
       this.end();
       stream.cancel();
-      this.owner.onAttemptBroken("protocol-error", "request head cannot be sent");
+      this.owner.onAttemptBroken("protocol-error", "request head cannot be sent", this);
       return;
     }
     this.headSent = true;
-    this.owner.onAttemptReady();
+    this.owner.onAttemptReady(this);
   }
   onNoStream(how: UpstreamBreak, detail: string): void {
     this.end();
-    this.owner.onAttemptBroken(how, detail);
+    this.owner.onAttemptBroken(how, detail, this);
   }
 
   onInterim(head: ResponseHead): void {
@@ -111,7 +111,7 @@ export class Attempt implements PoolWaiter {
   onHead(head: ResponseHead, end: boolean): void {
     this.count(head.status);
     if (end) this.end();
-    this.owner.onAttemptHead(head, end);
+    this.owner.onAttemptHead(head, end, this);
   }
   onData(bytes: Buffer): void {
     this.owner.onAttemptData(bytes);
@@ -134,7 +134,7 @@ export class Attempt implements PoolWaiter {
       cluster.report(host, { kind: "localOrigin", cause: "reset" }, this.wheel.nowMs());
     }
     this.end();
-    this.owner.onAttemptBroken(how, detail);
+    this.owner.onAttemptBroken(how, detail, this);
   }
 
   private count(status: number): void {

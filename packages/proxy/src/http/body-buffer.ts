@@ -5,10 +5,12 @@ export class BodyBuffer {
   bytes = 0;
   /** False once more came than is kept: the request cannot be sent again. */
   whole = true;
+  /** How much is kept. */
+  most = replayBytesMax;
   private readonly chunks: Buffer[] = [];
 
   get full(): boolean {
-    return this.bytes >= replayBytesMax;
+    return this.bytes >= this.most;
   }
   add(bytes: Buffer): void {
     this.chunks.push(Buffer.from(bytes));
@@ -17,7 +19,7 @@ export class BodyBuffer {
   /** Keeps for a retry what went upstream already, as long as there is room. */
   keep(bytes: Buffer): void {
     if (!this.whole) return;
-    if (this.bytes + bytes.length > replayBytesMax) {
+    if (this.bytes + bytes.length > this.most) {
       this.drop();
       return;
     }
@@ -33,6 +35,7 @@ export class BodyBuffer {
     this.chunks.length = 0;
     this.bytes = 0;
     this.whole = true;
+    this.most = replayBytesMax;
   }
   /** True when the stream took it all without congestion. */
   sendTo(write: (bytes: Buffer) => boolean): boolean {

@@ -96,6 +96,7 @@ export const compileHcm = (json: HttpConnectionManagerJson, tools: HcmTools): Hc
     requestFilters: filters.filter(({ onRequest }) => onRequest !== undefined),
     responseFilters: filters.filter(({ onResponse }) => onResponse !== undefined).reverse(),
     endFilters: filters.filter(({ onEnd }) => onEnd !== undefined),
+    filtersVary: filters.some(({ offByDefault }) => offByDefault === true),
     accessLogs: log === undefined ? [] : [{ log: log.http }],
     counters: hcmCounters(tools.stats, statPrefix, tools.listener ?? "listener.unnamed"),
     suppressEnvoyHeaders,

@@ -1,3 +1,4 @@
+import type { TransparentSource } from "@weft/net/tcp/transparent-source";
 import type { RequestHead, ResponseHead } from "@weft/protocols/http/head";
 import type { HeaderList } from "@weft/protocols/http/headers";
 import type { Tlv } from "@weft/protocols/proxy-protocol/header";
@@ -5,6 +6,7 @@ import type { Cluster } from "../clusters/cluster.ts";
 import type { Host } from "../clusters/host.ts";
 import type { DownstreamTies } from "../pool/downstream-ties.ts";
 import type { Route } from "../routing/route.ts";
+import type { RequestState } from "./request-state.ts";
 
 /** What is known of the connection a request came by. One per connection; requests share it. */
 export interface DownstreamInfo {
@@ -24,6 +26,8 @@ export interface DownstreamInfo {
   readonly requestedServerName?: string;
   /** Set where a proxy in front told by PROXY protocol whose connection this is. */
   readonly proxied?: ProxiedInfo | undefined;
+  /** The address that connections made in its name come from, where that is not ours. */
+  readonly connectsFrom?: TransparentSource | undefined;
   /** What goes when the connection goes. */
   readonly ties?: DownstreamTies | undefined;
 }
@@ -91,6 +95,12 @@ export interface Exchange {
   readonly upstreamTls?: { readonly localUri: string; readonly peerUri: string } | undefined;
   /** ALPN to offer upstream in place of the transport's, by the version spoken upstream; set by `istio.alpn`. */
   upstreamAlpn?: AlpnOverride | undefined;
+  /** What filters leave for others; absent until one does. */
+  state?: RequestState | undefined;
+  /** The request is whole. */
+  readonly requestEnded?: boolean;
+  /** Holds a filter's wait until the request's body is whole: it then resumes, or is answered 413 beyond `most`. */
+  gather?(most: number): void;
   /** Makes this a gRPC exchange whose bodies pass through `translation`. From `onRequest` only. */
   translate?(translation: BodyTranslation): void;
   /** Ends a filter's wait: goes on with the next filter, or answers with `reply`. */
@@ -122,6 +132,8 @@ export interface LocalReply {
   readonly body: string;
   readonly headers?: readonly (readonly [name: string, value: string])[];
   readonly grpcStatus?: number;
+  /** The route changes none of its headers. */
+  readonly untouched?: true;
   /** Said by the router after tries, whose number the client is told where the route wants it. */
   readonly afterTries?: true;
 }

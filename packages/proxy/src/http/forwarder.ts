@@ -5,67 +5,71 @@ import { breakers } from "../clusters/circuit-load.ts";
 import type { Cluster } from "../clusters/cluster.ts";
 import { countAnswer, countRetriedAnswer } from "../clusters/counters.ts";
 import type { Host } from "../clusters/host.ts";
-import { poolsOf, preconnectElsewhere } from "../pool/host-pools.ts";
+import { isConnect } from "../routing/path-matcher.ts";
 import type { ForwardAction, Route, WeightedChoice } from "../routing/route.ts";
-import { WheelTimer } from "../timers/timer-wheel.ts";
 import { Attempt, type AttemptOwner } from "./attempt.ts";
-import { BodyBuffer } from "./body-buffer.ts";
+import { choosePool } from "./choose-pool.ts";
+import { DynamicHost } from "./dynamic-host.ts";
+import type { LocalReply } from "./exchange.ts";
+import { followRedirect } from "./follow-redirect.ts";
 import type { HttpTools } from "./hcm-settings.ts";
+import { Hedges } from "./hedges.ts";
 import type { HttpExchange } from "./http-exchange.ts";
 import {
   breakFlag,
+  droppedOverload,
   noCluster,
   noHealthyUpstream,
+  perTryIdleTimeout,
   perTryTimeout,
+  requestTooLarge,
   transportReason,
   upstreamBroken,
   upstreamTimeout,
 } from "./local-reply.ts";
-import { Mirrors } from "./mirror.ts";
-import { failureOf, Retries } from "./retries.ts";
-import { editResponse, setExpectedTimeout, setRouterHeaders } from "./router-headers.ts";
-import { type RequestBody, type UpstreamBreak, unprocessed } from "./streams.ts";
+import { RequestFlow } from "./request-flow.ts";
+import { failureOf, type MutablePick, Retries } from "./retries.ts";
+import { editResponse, type Patience, setRouterHeaders, tellAgain, useHostName } from "./router-headers.ts";
+import { type ClientStream, type UpstreamBreak, unprocessed } from "./streams.ts";
+import { perTryIdleKind, perTryKind, TryTimers, timeoutKind } from "./try-timers.ts";
 import { upgradeOf } from "./upgrades.ts";
-import { pickOriginal, upstreamAlpn, upstreamProtocol } from "./upstream-choice.ts";
+import { pickOriginal, upstreamProtocol } from "./upstream-choice.ts";
 
-const timeoutKind = 0;
-const perTryKind = 1;
-const backOffKind = 2;
 /** How often one request is sent again because connections were given up before it was seen. */
 const resendsMax = 3;
 
 /** The router of one exchange: chooses cluster and host, runs attempts, gives the answer back. Reused with it. */
 export class Forwarder implements AttemptOwner {
-  trailers: HeaderList | undefined = undefined;
   private readonly exchange: HttpExchange;
   private readonly tools: HttpTools;
-  private readonly attempt: Attempt;
+  private attempt: Attempt;
+  /** Slow tries beside `attempt`. */
+  private readonly hedges = new Hedges();
+  private readonly dynamic = new DynamicHost();
   private readonly retries: Retries;
-  private readonly body = new BodyBuffer();
-  private readonly mirrors = new Mirrors();
-  private readonly timeout: WheelTimer;
-  private readonly perTry: WheelTimer;
-  private readonly backOff: WheelTimer;
-  private readonly pickRequest: { hash: bigint | undefined } = { hash: undefined };
+  readonly body: RequestFlow;
+  private readonly timers: TryTimers;
+  private readonly pickRequest: MutablePick = { hash: undefined, attempt: 0, metadataMatch: undefined };
   private action: ForwardAction | undefined = undefined;
-  private choice: WeightedChoice | undefined = undefined;
+  /** The cluster chosen of the route's. */
+  choice: WeightedChoice | undefined = undefined;
   private timeoutMs = 0;
   private setCookie: string | undefined = undefined;
   private tunnel = false;
-  private keepsBody = false;
   private resends = 0;
   private sentMs = 0;
-  private bodyPaused = false;
   private answered = false;
+  /** The try before took too long. */
+  private slow = false;
+  private redirects = 0;
 
   constructor(exchange: HttpExchange, tools: HttpTools) {
     this.exchange = exchange;
     this.tools = tools;
     this.attempt = new Attempt(this, tools.wheel);
     this.retries = new Retries(tools.random);
-    this.timeout = new WheelTimer(this, timeoutKind);
-    this.perTry = new WheelTimer(this, perTryKind);
-    this.backOff = new WheelTimer(this, backOffKind);
+    this.body = new RequestFlow(exchange);
+    this.timers = new TryTimers(this, tools.wheel);
   }
 
   begin(route: Route, action: ForwardAction): void {
@@ -73,6 +77,7 @@ export class Forwarder implements AttemptOwner {
     const { request, downstream } = exchange;
     this.tunnel = upgradeOf(request) !== "";
     const choice = action.clusterName(request, tools.random());
+    this.choice = choice;
     const cluster = tools.cluster(choice.cluster);
     if (cluster === undefined) {
       exchange.reply(noCluster(action.clusterNotFoundStatus));
@@ -80,13 +85,16 @@ export class Forwarder implements AttemptOwner {
     }
     exchange.cluster = cluster;
     this.action = action;
-    this.choice = choice;
     this.timeoutMs = action.timeoutFor(request);
     const retry = action.retryFor(request);
     this.retries.begin(retry, cluster);
     // HTTP/2 may give a request back unseen (GOAWAY): that one can always be sent again.
-    this.keepsBody = !this.tunnel && (retry !== undefined || upstreamProtocol(cluster, exchange.protocol) !== "http1");
-    if (!this.keepsBody) this.body.whole = false;
+    const again =
+      retry !== undefined ||
+      action.internalRedirect !== undefined ||
+      upstreamProtocol(cluster, exchange.protocol) !== "http1";
+    this.body.begin(again && !this.tunnel, route.bufferBytesMax);
+    this.pickRequest.metadataMatch = action.metadataMatch;
     this.pickRequest.hash = undefined;
     if (action.hash !== undefined) {
       const { hash, setCookie } = action.hash(request, downstream);
@@ -96,114 +104,97 @@ export class Forwarder implements AttemptOwner {
     choice.editRequest?.(request.headers, downstream, request, exchange);
     route.editRequest(request.headers, downstream, request, exchange);
     action.rewrite(request);
-    const { timeoutMs } = this;
-    setRouterHeaders(exchange, route, { timeoutMs, perTryMs: retry?.perTryTimeoutMs ?? 0, leftMs: timeoutMs });
-    if (action.idleTimeoutMs !== undefined) exchange.setIdleTimeout(action.idleTimeoutMs);
+    setRouterHeaders(exchange, route, this.patience);
+    if (action.idleTimeoutMs !== undefined) exchange.timers.setIdle(action.idleTimeoutMs);
     const durationMs = action.durationFor?.(request);
-    if (durationMs !== undefined) exchange.setMaxDuration(durationMs);
-    if (exchange.requestEnded || this.tunnel) this.armTimeout();
-    this.mirrors.begin(tools, action.mirrors, exchange);
-    if (exchange.requestEnded) this.mirrors.send();
+    if (durationMs !== undefined) exchange.timers.setDuration(durationMs === 0 ? 0 : exchange.startMs + durationMs);
+    if (exchange.requestEnded || this.tunnel) this.timers.armTimeout(this.timeoutMs);
+    this.body.mirror(tools, action.mirrors);
     this.try();
   }
 
   onRequestData(bytes: Buffer): void {
-    this.mirrors.onRequestData(bytes);
-    const { stream } = this.attempt;
-    if (this.attempt.headSent && stream !== undefined) {
-      this.body.keep(bytes);
-      if (!stream.writeData(bytes)) this.pauseBody();
-      return;
-    }
-    if (this.answered) return;
-    // No stream yet: the body waits here, and its source stops when that is enough.
-    this.body.add(bytes);
-    if (this.body.full) this.pauseBody();
+    if (!this.body.onData(bytes, this.attempt, this.answered)) this.exchange.giveUp(requestTooLarge);
   }
   onRequestEnd(): void {
-    const { stream } = this.attempt;
-    this.armTimeout();
-    this.mirrors.send();
-    if (this.attempt.headSent && stream !== undefined) this.endRequest();
+    if (this.body.ended()) {
+      this.exchange.resume();
+      return;
+    }
+    this.timers.armTimeout(this.timeoutMs);
+    const { stream, headSent } = this.attempt;
+    if (headSent && stream !== undefined) this.endTry(stream);
   }
   onClientWritable(): void {
     this.attempt.stream?.resumeBody();
   }
   cancel(): void {
     this.attempt.cancel();
-    this.backOff.disarm();
+    this.dynamic.drop();
+    this.hedges.cancel();
+    this.timers.stopBackOff();
     this.answered = true;
   }
 
   /** The exchange is over: everything as it was before. */
   end(): void {
     this.attempt.cancel();
-    this.timeout.disarm();
-    this.perTry.disarm();
-    this.backOff.disarm();
+    this.dynamic.drop();
+    if (this.hedges.any) this.hedges.cancel();
+    this.timers.disarm();
     this.retries.end();
-    this.mirrors.drop();
     this.body.reset();
-    this.trailers = undefined;
     this.action = undefined;
     this.choice = undefined;
     this.setCookie = undefined;
     this.timeoutMs = 0;
     this.tunnel = false;
     this.resends = 0;
-    this.bodyPaused = false;
     this.answered = false;
+    this.slow = false;
+    this.redirects = 0;
   }
 
   onTimer(kind: number): void {
-    switch (kind) {
-      case timeoutKind:
-        this.onTimeout();
-        return;
-      case perTryKind:
-        this.onPerTryTimeout();
-        return;
-      default:
-        this.try();
+    if (kind === timeoutKind) this.onTimeout();
+    else if (kind === perTryKind) this.onPerTryTimeout(perTryTimeout);
+    else if (kind === perTryIdleKind) this.onPerTryTimeout(perTryIdleTimeout);
+    else {
+      this.hedges.pausing = false;
+      this.try();
     }
   }
 
-  onAttemptReady(): void {
+  onAttemptReady(from: Attempt): void {
     const { exchange } = this;
-    const { stream } = this.attempt;
+    const { stream } = from;
     if (stream === undefined) return;
     exchange.upstreamLocalAddress = stream.localAddress;
     exchange.upstreamTls = stream.tls;
     this.sentMs = this.tools.wheel.nowMs();
-    if (this.body.bytes > 0) {
-      const free = this.body.sendTo((bytes) => stream.writeData(bytes));
-      if (!this.keepsBody) this.body.drop();
-      if (free) this.resumeBody();
-      else this.pauseBody();
-    } else this.resumeBody();
-    if (exchange.requestEnded) {
-      this.armPerTry();
-      if (!this.sentWithoutBody) this.endRequest();
-    }
+    this.body.sendTo(stream);
+    this.timers.armIdle(this.retries.perTryIdleTimeoutMs);
+    if (exchange.requestEnded) this.endTry(stream);
   }
   onAttemptInterim(head: ResponseHead): void {
     // 100 is the proxy's own to say, and it said it; 102 means nothing to anybody.
     if (head.status === 100 || head.status === 102 || this.exchange.responseStarted) return;
     this.exchange.stream?.writeInterim(head);
   }
-  onAttemptHead(head: ResponseHead, end: boolean): void {
+  onAttemptHead(head: ResponseHead, end: boolean, from: Attempt): void {
     const { exchange } = this;
     const { cluster } = exchange;
-    this.perTry.disarm();
-    if (cluster !== undefined && this.retries.wantsResponse(head, this.canReplay)) {
-      if (this.retries.take(cluster)) {
-        countRetriedAnswer(cluster.counters, head.status);
-        this.attempt.cancel();
-        this.retryLater();
-        return;
-      }
-      exchange.flag(this.retries.refusalFlag);
+    if (this.hedges.any && !this.settleHedges(from, !this.retries.wantsResponse(head, this.canReplay))) return;
+    this.timers.stopTry();
+    this.timers.touch();
+    if (cluster !== undefined && this.triesAgain(cluster, this.retries.wantsResponse(head, this.canReplay))) {
+      countRetriedAnswer(cluster.counters, head.status);
+      this.retries.heed(head, this.tools.clock.wallMs());
+      this.attempt.cancel();
+      this.retryLater();
+      return;
     }
+    if (this.redirected(head)) return;
     this.answered = true;
     this.retries.settle(head.status < 500);
     // What more comes of the request is not kept: nothing sends it again.
@@ -212,16 +203,17 @@ export class Forwarder implements AttemptOwner {
     exchange.upstreamMs = Math.round(this.tools.wheel.nowMs() - this.sentMs);
     if (cluster !== undefined) {
       countAnswer(cluster.counters, head.status);
-      cluster.times.requestTook(exchange.upstreamMs);
+      cluster.times.requestTook(exchange.upstreamMs, exchange.host);
     }
     editResponse(exchange, head, this.choice, this.setCookie);
     const grpcStatus = end ? head.headers.get("grpc-status") : undefined;
     if (grpcStatus !== undefined) exchange.grpcStatus = parseGrpcStatus(grpcStatus);
-    if (this.tunnel) this.timeout.disarm();
+    if (this.tunnel) this.timers.stopTimeout();
     exchange.writeHead(head, end);
     if (end) exchange.finish();
   }
   onAttemptData(bytes: Buffer): void {
+    this.timers.touch();
     if (!this.exchange.writeData(bytes)) this.attempt.stream?.pauseBody();
   }
   onAttemptTrailers(trailers: HeaderList): void {
@@ -231,12 +223,13 @@ export class Forwarder implements AttemptOwner {
     this.exchange.writeEnd();
   }
   onAttemptWritable(): void {
-    this.resumeBody();
+    this.body.resume();
   }
-  onAttemptBroken(how: UpstreamBreak, detail: string): void {
+  onAttemptBroken(how: UpstreamBreak, detail: string, from: Attempt): void {
     const { exchange } = this;
     const { cluster } = exchange;
-    this.perTry.disarm();
+    if (this.hedges.any && !this.settleHedges(from, false)) return;
+    this.timers.endTry();
     if (how === "refused" && detail === unprocessed && this.canReplay && this.resends < resendsMax) {
       this.resends++;
       this.try();
@@ -250,12 +243,9 @@ export class Forwarder implements AttemptOwner {
       return;
     }
     const failure = failureOf(how, this.attempt.headSent);
-    if (cluster !== undefined && this.retries.wantsFailure(failure, this.canReplay)) {
-      if (this.retries.take(cluster)) {
-        this.retryLater();
-        return;
-      }
-      exchange.flag(this.retries.refusalFlag);
+    if (cluster !== undefined && this.triesAgain(cluster, this.retries.wantsFailure(failure, this.canReplay))) {
+      this.retryLater();
+      return;
     }
     this.answered = true;
     const answer = upstreamBroken(how, exchange.upstreamFailure, this.retries.any);
@@ -273,70 +263,56 @@ export class Forwarder implements AttemptOwner {
     const { exchange, tools, action } = this;
     const { cluster } = exchange;
     if (cluster === undefined || action === undefined) return;
+    if (cluster.discovery.kind === "dynamic" && this.awaitsHost(cluster)) return;
     exchange.attempts++;
     const host = this.pick(cluster);
     if (host === undefined) {
       this.answered = true;
-      cluster.counters.upstreamCxNoneHealthy++;
+      const isDropped = cluster.wasDropped();
+      if (!isDropped) cluster.counters.upstreamCxNoneHealthy++;
       countAnswer(cluster.counters, noHealthyUpstream.status);
-      exchange.reply(noHealthyUpstream);
+      exchange.reply(isDropped ? droppedOverload : noHealthyUpstream);
       return;
     }
     exchange.host = host;
-    if (exchange.attempts > 1) this.tellAgain();
+    if (exchange.attempts > 1) tellAgain(exchange, this.slow, this.patience);
+    this.slow = false;
+    if (action.autoHost) useHostName(exchange, host, action.keepsForwardedHost);
     if (!cluster.load.take(breakers.requests, cluster.limits.maxRequests)) {
       cluster.counters.upstreamRqPendingOverflow++;
-      this.onAttemptBroken("overflow", "");
+      this.onAttemptBroken("overflow", "", this.attempt);
       return;
     }
-    const pools = poolsOf(host, tools.pools);
-    const body = this.requestBody();
+    const body = this.body.kind(this.tunnel);
     this.sentWithoutBody = body === "none";
-    if (this.tunnel && exchange.request.method === "CONNECT" && exchange.request.protocol === "") {
-      this.attempt.start(cluster, host, pools.tunnelTo(cluster, host, exchange.downstream), exchange.request, body);
-      return;
-    }
-    const protocol = upstreamProtocol(cluster, exchange.protocol);
-    const alpn = upstreamAlpn(this.exchange, protocol);
-    const pool = pools.poolFor(cluster, host, protocol, alpn, exchange.downstream);
-    this.attempt.start(cluster, host, pool, exchange.request, body);
-    if (cluster.preconnect.predictiveRatio > 1) preconnectElsewhere(tools.pools, cluster, protocol, alpn);
+    const bare = this.tunnel && action.endsConnect && isConnect(exchange.request);
+    this.attempt.start(cluster, host, choosePool(exchange, tools, { cluster, host, bare }), exchange.request, body);
   }
 
-  /** What the upstream is told of a try that is not the first. */
-  private tellAgain(): void {
-    const { exchange, timeoutMs, timeout, tools } = this;
-    if (exchange.route?.attemptCount.inRequest) {
-      exchange.request.headers.set("x-envoy-attempt-count", String(exchange.attempts));
-    }
-    const leftMs = timeout.armed ? timeout.deadlineMs - tools.wheel.nowMs() : timeoutMs;
-    setExpectedTimeout(exchange, { timeoutMs, perTryMs: this.retries.perTryTimeoutMs, leftMs });
+  private awaitsHost(cluster: Cluster): boolean {
+    return this.dynamic.awaits(this.exchange, cluster, this.tools, (reply) => {
+      if (reply === undefined) this.try();
+      else this.exchange.reply(reply);
+    });
   }
 
-  private requestBody(): RequestBody {
-    if (this.tunnel) return "tunnel";
-    return this.exchange.requestEnded && this.body.bytes === 0 && this.trailers === undefined ? "none" : "open";
+  private get patience(): Patience {
+    const { timeoutMs } = this;
+    // A try that hedges may take as long as all of them.
+    const perTryMs = this.retries.hedges(this.action?.hedges === true) ? 0 : this.retries.perTryTimeoutMs;
+    return { timeoutMs, perTryMs, leftMs: this.timers.leftMs(timeoutMs) };
   }
 
   private pick(cluster: Cluster): Host | undefined {
     const { discovery } = cluster;
-    if (discovery.kind === "originalDst") return pickOriginal(this.tools, this.exchange, discovery.useHeader);
+    if (discovery.kind === "originalDst") return pickOriginal(this.tools, this.exchange, discovery);
+    if (discovery.kind === "dynamic") return this.dynamic.host;
     return this.retries.pick(cluster, this.pickRequest);
   }
 
-  private endRequest(): void {
-    const { stream } = this.attempt;
-    if (this.trailers !== undefined) stream?.writeTrailers(this.trailers);
-    else stream?.writeEnd();
-    if (this.attempt.headSent) this.armPerTry();
-  }
-
-  private armTimeout(): void {
-    if (this.timeoutMs > 0 && !this.timeout.armed) this.tools.wheel.arm(this.timeout, this.timeoutMs);
-  }
-  private armPerTry(): void {
-    const perTryMs = this.retries.perTryTimeoutMs;
-    if (perTryMs > 0 && !this.answered) this.tools.wheel.arm(this.perTry, perTryMs);
+  private endTry(stream: ClientStream): void {
+    if (!this.sentWithoutBody) this.body.endTo(stream);
+    if (!this.answered) this.timers.armTry(this.retries.perTryTimeoutMs);
   }
 
   private onTimeout(): void {
@@ -348,37 +324,74 @@ export class Forwarder implements AttemptOwner {
     this.attempt.timedOut();
     exchange.giveUp(upstreamTimeout);
   }
-  private onPerTryTimeout(): void {
-    const { exchange } = this;
+  private onPerTryTimeout(reply: LocalReply): void {
+    const { exchange, action } = this;
     const { cluster } = exchange;
     if (cluster === undefined) return;
     cluster.counters.upstreamRqPerTryTimeout++;
     this.attempt.timedOut();
+    this.slow = true;
+    if (this.retries.hedges(action?.hedges === true)) {
+      this.hedge(cluster);
+      return;
+    }
+    this.timers.endTry();
     this.attempt.cancel();
-    if (this.retries.wantsFailure("per-try-timeout", this.canReplay)) {
-      if (this.retries.take(cluster)) {
-        this.retryLater();
-        return;
-      }
-      exchange.flag(this.retries.refusalFlag);
+    if (this.triesAgain(cluster, this.retries.wantsFailure("per-try-timeout", this.canReplay))) {
+      this.retryLater();
+      return;
     }
     this.answered = true;
-    countAnswer(cluster.counters, perTryTimeout.status);
-    exchange.reply(perTryTimeout);
+    if (!exchange.responseStarted) countAnswer(cluster.counters, reply.status);
+    exchange.giveUp(reply);
   }
 
+  /** Begins another try beside the slow one, where one is left. */
+  private hedge(cluster: Cluster): void {
+    if (!this.canReplay) return;
+    if (!this.triesAgain(cluster, true)) return;
+    this.hedges.add(this.attempt);
+    this.attempt = new Attempt(this, this.tools.wheel);
+    this.try();
+  }
+  /** A try among several has ended. True when the request goes on with it. */
+  private settleHedges(from: Attempt, good: boolean): boolean {
+    const next = this.hedges.settle(from, this.attempt, good);
+    if (next === undefined) from.cancel();
+    if (next === undefined) return false;
+    this.attempt = next;
+    this.exchange.host = next.host;
+    if (good) this.timers.stopBackOff();
+    return true;
+  }
+
+  /** The upstream's redirect was followed in the client's place. */
+  private redirected(head: ResponseHead): boolean {
+    const { exchange, attempt, body } = this;
+    const policy = this.action?.internalRedirect;
+    if (policy === undefined || this.redirects >= policy.most || !exchange.requestEnded || !this.canReplay)
+      return false;
+    const leave = (): void => {
+      this.redirects++;
+      this.attempt = new Attempt(this, this.tools.wheel);
+      this.timers.disarm();
+      this.retries.end();
+    };
+    const followed = followRedirect(exchange, policy, head, { body, leave });
+    if (followed) attempt.cancel();
+    else this.attempt = attempt;
+    return followed;
+  }
+
+  /** Another try is wanted and may be made. */
+  private triesAgain(cluster: Cluster, wanted: boolean): boolean {
+    if (!wanted) return false;
+    const taken = this.retries.take(cluster);
+    if (!taken) this.exchange.flag(this.retries.refusalFlag);
+    return taken;
+  }
   private retryLater(): void {
-    this.tools.wheel.arm(this.backOff, this.retries.backOffMs());
-  }
-
-  private pauseBody(): void {
-    if (this.bodyPaused) return;
-    this.bodyPaused = true;
-    this.exchange.stream?.pauseBody();
-  }
-  private resumeBody(): void {
-    if (!this.bodyPaused) return;
-    this.bodyPaused = false;
-    this.exchange.stream?.resumeBody();
+    this.hedges.pause();
+    this.timers.armBackOff(this.retries.backOffMs());
   }
 }

@@ -1,6 +1,7 @@
 import type { Clock, Logger, Random } from "@weft/core/world";
 import type { Cluster } from "../clusters/cluster.ts";
 import type { Host } from "../clusters/host.ts";
+import type { NoHost, OnDynamicHost } from "../dns/dynamic-hosts.ts";
 import type { HttpFilter } from "../filters/http/filter.ts";
 import type { IpRange } from "../listeners/ip-range.ts";
 import type { Overload } from "../overload/overload.ts";
@@ -32,6 +33,8 @@ export interface HttpTools {
   readonly cluster: (name: string) => Cluster | undefined;
   /** The host of an ORIGINAL_DST cluster for that address. */
   readonly originalHost: (cluster: Cluster, address: string) => Host | undefined;
+  /** The host of a cluster of such hosts for that name, or why there is none; `undefined`: `onFound` will be told. */
+  readonly dynamicHost: (cluster: Cluster, name: string, onFound: OnDynamicHost) => Host | NoHost | undefined;
   readonly exchanges: ExchangePool;
   readonly http2Streams: Http2ServerStreams;
   /** What is refused for want of memory or time. */
@@ -74,6 +77,8 @@ export interface HcmSettings {
   readonly requestFilters: readonly HttpFilter[];
   readonly responseFilters: readonly HttpFilter[];
   readonly endFilters: readonly HttpFilter[];
+  /** Some of them act only where a route has settings for them. */
+  readonly filtersVary: boolean;
   readonly accessLogs: readonly RequestLog[];
   readonly counters: HcmCounters;
   readonly suppressEnvoyHeaders: boolean;

@@ -1,14 +1,15 @@
-import { encodeGrpcMessage } from "@weft/protocols/grpc/message-text";
-import { grpcStatusOfHttp, parseGrpcStatus } from "@weft/protocols/grpc/status";
+import { parseGrpcStatus } from "@weft/protocols/grpc/status";
 import type { RequestHead, ResponseHead } from "@weft/protocols/http/head";
 import { HeaderList } from "@weft/protocols/http/headers";
 import type { Cluster } from "../clusters/cluster.ts";
 import type { Host } from "../clusters/host.ts";
 import { wait } from "../filters/http/filter.ts";
 import { withFlag } from "../observe/response-flags.ts";
-import type { Route } from "../routing/route.ts";
+import type { Route, WeightedChoice } from "../routing/route.ts";
 import type { AlpnOverride, BodyTranslation, DownstreamInfo, Exchange, LocalReply } from "./exchange.ts";
 import { ExchangeTimers, idleKind, requestKind } from "./exchange-timers.ts";
+import { fillReply, writeOwn } from "./fill-reply.ts";
+import { actsOn } from "./filter-chain.ts";
 import { Forwarder } from "./forwarder.ts";
 import { GrpcBodies } from "./grpc-bodies.ts";
 import { countEnding, countHead } from "./hcm-counters.ts";
@@ -25,7 +26,9 @@ import {
 } from "./local-reply.ts";
 import { noDownstream, noRequest } from "./no-request.ts";
 import { type PreparedRequest, prepareRequest, takeForwardedScheme } from "./request-headers.ts";
-import { finishResponse, routeReply, tellAttempts } from "./response-headers.ts";
+import type { RequestState } from "./request-state.ts";
+import { finishResponse } from "./response-headers.ts";
+import { answerByRoute } from "./route-answers.ts";
 import type { RequestSink, ServerStream, UpstreamIdentities } from "./streams.ts";
 import { takesUpgrade, upgradeOf } from "./upgrades.ts";
 import { clusterMeant } from "./upstream-choice.ts";
@@ -36,8 +39,6 @@ export interface RequestStart {
   /** No body follows. */
   readonly end: boolean;
 }
-
-const direct: LocalReply = { status: 200, flags: "", details: "direct_response", body: "" };
 
 /** The one implementation of an exchange: a request through filters, route and upstream, and its answer back. */
 export class HttpExchange implements Exchange, RequestSink {
@@ -62,6 +63,7 @@ export class HttpExchange implements Exchange, RequestSink {
   upstreamMs = -1;
   upstreamFailure = "";
   peer: unknown = undefined;
+  state: RequestState | undefined = undefined;
 
   stream: ServerStream | undefined = undefined;
   settings: HcmSettings | undefined = undefined;
@@ -72,7 +74,7 @@ export class HttpExchange implements Exchange, RequestSink {
   private readonly forwarder: Forwarder;
   private readonly ownResponse: ResponseHead = { status: 0, headers: new HeaderList() };
   private readonly prepared: PreparedRequest = { remoteHost: "", reply: undefined };
-  private readonly timers: ExchangeTimers;
+  readonly timers: ExchangeTimers;
   private readonly grpc = new GrpcBodies();
   /** The filter to go on with; -1 when none waits. */
   private waitingAt = -1;
@@ -91,17 +93,11 @@ export class HttpExchange implements Exchange, RequestSink {
     head: RequestHead,
     start: RequestStart,
   ): void {
-    this.settings = settings;
-    this.stream = stream;
-    this.downstream = downstream;
     this.request = head;
     this.protocol = start.protocol;
     this.requestEnded = start.end;
-    this.startMs = this.tools.wheel.nowMs();
+    this.enter(settings, stream, downstream);
     this.grpc.begin(head);
-    settings.counters.requests.add(1);
-    settings.counters.requestsActive.add(1);
-    (start.protocol === "HTTP/2" ? settings.counters.http2Requests : settings.counters.http1Requests).add(1);
     this.timers.arm(settings, this.startMs, this.requestEnded);
     const { prepared } = this;
     if (this.tools.overload.shedsRequest() && downstream.bypassesOverload !== true) {
@@ -119,20 +115,25 @@ export class HttpExchange implements Exchange, RequestSink {
 
   /** Counts and logs a request that was refused before it had a head. */
   refuse(settings: HcmSettings, stream: ServerStream, downstream: DownstreamInfo, reply: LocalReply): void {
-    this.settings = settings;
-    this.stream = stream;
-    this.downstream = downstream;
     this.requestEnded = true;
-    this.startMs = this.tools.wheel.nowMs();
-    settings.counters.requests.add(1);
-    settings.counters.requestsActive.add(1);
-    (this.protocol === "HTTP/2" ? settings.counters.http2Requests : settings.counters.http1Requests).add(1);
+    this.enter(settings, stream, downstream);
     this.flag(reply.flags);
     this.details = reply.details;
     this.ownResponse.status = reply.status;
     this.responseBodyBytes = reply.body.length;
     countHead(settings.counters, reply.status);
     this.finish();
+  }
+
+  private enter(settings: HcmSettings, stream: ServerStream, downstream: DownstreamInfo): void {
+    this.settings = settings;
+    this.stream = stream;
+    this.downstream = downstream;
+    this.startMs = this.tools.wheel.nowMs();
+    const { counters } = settings;
+    counters.requests.add(1);
+    counters.requestsActive.add(1);
+    (this.protocol === "HTTP/2" ? counters.http2Requests : counters.http1Requests).add(1);
   }
 
   get requestMessages(): number {
@@ -143,6 +144,19 @@ export class HttpExchange implements Exchange, RequestSink {
   }
   translate(translation: BodyTranslation): void {
     this.grpc.translate(translation);
+  }
+
+  gather(most: number): void {
+    this.forwarder.body.gather(most);
+  }
+  /** The request was made another: goes through route and filters again. False, and nothing done, without a route. */
+  restart(): boolean {
+    const route = this.settings?.routes.table?.match(this.request, this.downstream);
+    if (route === undefined) return false;
+    this.route = route;
+    this.cluster = undefined;
+    this.runFilters(0);
+    return true;
   }
 
   resume(reply?: LocalReply): void {
@@ -162,7 +176,7 @@ export class HttpExchange implements Exchange, RequestSink {
     else if (body.length > 0) this.forwarder.onRequestData(body);
   }
   onRequestTrailers(trailers: HeaderList): void {
-    this.forwarder.trailers = trailers;
+    this.forwarder.body.trailers = trailers;
   }
   onRequestEnd(): void {
     if (this.requestEnded || this.stream === undefined) return;
@@ -206,6 +220,10 @@ export class HttpExchange implements Exchange, RequestSink {
     if (flag !== "") this.flags = this.flags === "" ? flag : withFlag(this.flags, flag);
   }
 
+  /** The cluster chosen of the route's; absent until it is. */
+  get choice(): WeightedChoice | undefined {
+    return this.forwarder.choice;
+  }
   /** A head with which no request can go on: an answer of our own. */
   reply(reply: LocalReply, body?: Uint8Array): void {
     const { stream, settings } = this;
@@ -215,26 +233,12 @@ export class HttpExchange implements Exchange, RequestSink {
     this.cluster ??= clusterMeant(this, this.tools);
     const head = this.ownResponse;
     this.response = head;
-    const { headers } = head;
-    headers.clear();
-    for (const [name, value] of reply.headers ?? []) headers.add(name, value);
-    if (reply.afterTries) tellAttempts(this, headers);
-    head.status = reply.status;
-    const rewritten = settings.rewriteReply?.(this, body ?? reply.body);
-    const said = rewritten?.body ?? body ?? reply.body;
-    if (this.grpc.active) {
-      this.grpcStatus = reply.grpcStatus ?? grpcStatusOfHttp(head.status);
-      head.status = 200;
-      headers.set("content-type", "application/grpc");
-      headers.set("grpc-status", String(this.grpcStatus));
-      const message = (typeof said === "string" ? said : Buffer.from(said).toString()).trimEnd();
-      if (message !== "") headers.set("grpc-message", encodeGrpcMessage(message));
+    const bytes = fillReply(this, head, { reply, body }, this.grpc.active);
+    if (bytes !== undefined) writeOwn(this, stream, head, bytes);
+    else {
       this.writeHead(head, true);
       this.finish();
-      return;
     }
-    if (rewritten !== undefined && said.length > 0) headers.set("content-type", rewritten.contentType);
-    this.writeOwn(stream, head, typeof said === "string" ? Buffer.from(said) : said);
   }
 
   /** The head goes downstream after the filters' last look at it. */
@@ -244,7 +248,11 @@ export class HttpExchange implements Exchange, RequestSink {
     this.response = head;
     this.responseStarted = true;
     const { responseFilters } = settings;
-    for (let i = 0; i < responseFilters.length; i++) responseFilters[i]?.onResponse?.(this);
+    const all = this.allFilters(settings);
+    for (let i = 0; i < responseFilters.length; i++) {
+      const filter = responseFilters[i];
+      if (filter !== undefined && (all || actsOn(filter, this.route))) filter.onResponse?.(this);
+    }
     finishResponse(settings, head.headers, this.request);
     countHead(settings.counters, head.status);
     stream.writeHead(head, end);
@@ -296,7 +304,11 @@ export class HttpExchange implements Exchange, RequestSink {
         details: this.details,
       });
     }
-    for (let i = 0; i < endFilters.length; i++) endFilters[i]?.onEnd?.(this);
+    const all = this.allFilters(settings);
+    for (let i = 0; i < endFilters.length; i++) {
+      const filter = endFilters[i];
+      if (filter !== undefined && (all || actsOn(filter, this.route))) filter.onEnd?.(this);
+    }
     for (let i = 0; i < accessLogs.length; i++) accessLogs[i]?.log(this);
     counters.requestsActive.add(-1);
     this.reset();
@@ -305,10 +317,14 @@ export class HttpExchange implements Exchange, RequestSink {
   }
 
   private runFilters(from: number): void {
-    const filters = this.settings?.requestFilters;
-    if (filters === undefined) return;
-    for (let i = from; i < filters.length; i++) {
-      const verdict = filters[i]?.onRequest?.(this);
+    const { settings } = this;
+    if (settings === undefined) return;
+    const { requestFilters } = settings;
+    const all = this.allFilters(settings);
+    for (let i = from; i < requestFilters.length; i++) {
+      const filter = requestFilters[i];
+      if (filter === undefined || !(all || actsOn(filter, this.route))) continue;
+      const verdict = filter.onRequest?.(this);
       if (verdict === undefined) continue;
       if (verdict === wait) {
         this.waitingAt = i + 1;
@@ -320,6 +336,11 @@ export class HttpExchange implements Exchange, RequestSink {
     this.answer();
   }
 
+  /** Nothing of the chain is switched off for this request. */
+  private allFilters({ filtersVary }: HcmSettings): boolean {
+    return !filtersVary && this.route?.filtersOff === undefined;
+  }
+
   private answer(): void {
     const { route } = this;
     this.settings?.counters.routed.add(1);
@@ -328,44 +349,8 @@ export class HttpExchange implements Exchange, RequestSink {
       return;
     }
     const { action } = route;
-    switch (action.kind) {
-      case "forward":
-        this.forwarder.begin(route, action);
-        return;
-      case "redirect": {
-        const headers = [["location", action.location(this.request)] as const];
-        this.reply(routeReply(this, route, { ...direct, status: action.status, headers }, false));
-        return;
-      }
-      case "direct":
-        this.reply(routeReply(this, route, { ...direct, status: action.status }, action.body.length > 0), action.body);
-    }
-  }
-
-  private writeOwn(stream: ServerStream, head: ResponseHead, bytes: Uint8Array): void {
-    const { headers, status } = head;
-    const bodiless = status < 200 || status === 204 || status === 304;
-    if (bytes.length > 0) {
-      headers.set("content-length", String(bytes.length));
-      if (!headers.has("content-type")) headers.add("content-type", "text/plain");
-    } else if (!bodiless && this.protocol !== "HTTP/2") headers.set("content-length", "0");
-    const empty = bytes.length === 0 || bodiless || this.request.method === "HEAD";
-    this.writeHead(head, empty);
-    if (!empty) {
-      this.responseBodyBytes = bytes.length;
-      stream.writeData(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
-      stream.writeEnd();
-    }
-    this.finish();
-  }
-
-  /** Counts from the request's start, and replaces the listener's; 0 is none. */
-  setMaxDuration(durationMs: number): void {
-    this.timers.setDuration(durationMs === 0 ? 0 : this.startMs + durationMs);
-  }
-  /** A route's own idle timeout replaces the listener's. */
-  setIdleTimeout(idleMs: number): void {
-    this.timers.setIdle(idleMs);
+    if (action.kind === "forward") this.forwarder.begin(route, action);
+    else answerByRoute(this, route, action);
   }
 
   private reset(): void {
@@ -392,6 +377,7 @@ export class HttpExchange implements Exchange, RequestSink {
     this.upstreamMs = -1;
     this.upstreamFailure = "";
     this.peer = undefined;
+    this.state = undefined;
     this.requestEnded = false;
     this.responseStarted = false;
     this.waitingAt = -1;

@@ -7,12 +7,16 @@ import type { Http2Settings } from "@weft/protocols/http2/settings";
 import type { Http2ProtocolOptionsJson } from "@weft/xds/gen/envoy/config/core/v3/protocol";
 import { durationMs, member, refuseOthers, unsigned } from "../compile/fields.ts";
 import type { Counter, Stats } from "../observe/stats.ts";
+import { floodLineMs } from "./limits.ts";
+import { createLogPace, type LogPace } from "./log-pace.ts";
 
 export interface Http2ServerSettings {
   readonly limits: Partial<Http2Limits>;
   readonly settings: Partial<Http2Settings>;
   readonly keepalive: Keepalive | undefined;
   readonly counters: Http2Counters;
+  /** How often it is said that clients were disconnected for too much of something. */
+  readonly floodPace: LogPace;
 }
 
 export interface Http2Counters {
@@ -86,6 +90,7 @@ export const compileHttp2Server = (
     },
     keepalive: compileKeepalive(json.connectionKeepalive, member(at, "connectionKeepalive")),
     counters: http2Counters(stats, prefix),
+    floodPace: createLogPace(floodLineMs),
   };
 };
 

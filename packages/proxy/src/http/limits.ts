@@ -33,6 +33,9 @@ export const defaultDelayedCloseMs = 1_000;
  */
 export const discardedBytesMax = 1024 * 1024;
 
+/** A listener says at most once in so long that it disconnected clients for too much of something. */
+export const floodLineMs = 10_000;
+
 /** A head's size and fields where a listener says nothing. As in Envoy. */
 export const defaultHeadKiB = 60;
 export const defaultHeadersMax = 100;

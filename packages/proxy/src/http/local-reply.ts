@@ -17,8 +17,14 @@ export const overloaded: LocalReply = {
 export const noRoute = reply(404, "NR", "route_not_found", "");
 const routed = (given: LocalReply): LocalReply => ({ ...given, afterTries: true });
 export const noHealthyUpstream = routed(reply(503, "UH", "no_healthy_upstream", "no healthy upstream"));
+export const droppedOverload: LocalReply = {
+  ...routed(reply(503, "DO", "drop_overload", "drop overload")),
+  headers: [["x-envoy-drop-overload", "true"]],
+};
 export const upstreamTimeout = routed(reply(504, "UT", "response_timeout", "upstream request timeout"));
 export const perTryTimeout = routed(reply(504, "UT", "upstream_per_try_timeout", "upstream request timeout"));
+export const perTryIdleTimeout = routed(reply(504, "UT", "upstream_per_try_idle_timeout", "upstream request timeout"));
+export const requestTooLarge = reply(413, "", "request_payload_too_large", "Payload Too Large");
 export const streamIdleTimeout = (requestComplete: boolean): LocalReply =>
   reply(requestComplete ? 504 : 408, "SI", "stream_idle_timeout", "stream timeout");
 export const requestTimeout = reply(408, "", "request_overall_timeout", "request timeout");

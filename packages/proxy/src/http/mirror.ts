@@ -3,13 +3,14 @@ import { HeaderList } from "@weft/protocols/http/headers";
 import { breakers } from "../clusters/circuit-load.ts";
 import { countAnswer } from "../clusters/counters.ts";
 import { poolsOf } from "../pool/host-pools.ts";
+import type { MirrorPolicy } from "../routing/mirror-policy.ts";
 import type { ForwardAction } from "../routing/route.ts";
 import { WheelTimer } from "../timers/timer-wheel.ts";
 import { Attempt, type AttemptOwner } from "./attempt.ts";
 import { BodyBuffer } from "./body-buffer.ts";
 import type { Exchange } from "./exchange.ts";
 import type { HttpTools } from "./hcm-settings.ts";
-import { upstreamProtocol } from "./upstream-choice.ts";
+import { upstreamName, upstreamProtocol } from "./upstream-choice.ts";
 
 const mirrorTimeoutMs = 15_000;
 const noHash = { hash: undefined };
@@ -34,13 +35,21 @@ class Mirror implements AttemptOwner {
   private readonly attempt: Attempt;
   private readonly timer: WheelTimer;
 
-  constructor(tools: HttpTools, clusterName: string, { request, protocol }: Exchange) {
+  constructor(tools: HttpTools, clusterName: string, { request, protocol, downstream }: Exchange, keepHost: boolean) {
     this.tools = tools;
     this.protocol = protocol;
     this.clusterName = clusterName;
     const headers = new HeaderList();
     headers.copyFrom(request.headers);
-    this.request = { ...request, headers, authority: shadowAuthority(request.authority) };
+    // As Envoy marks requests of its own: from inside, by way of this proxy.
+    headers.set("x-envoy-internal", "true");
+    const before = headers.getJoined("x-forwarded-for");
+    headers.set("x-forwarded-for", before === undefined ? downstream.localHost : `${before},${downstream.localHost}`);
+    this.request = {
+      ...request,
+      headers,
+      authority: keepHost ? request.authority : shadowAuthority(request.authority),
+    };
     this.attempt = new Attempt(this, tools.wheel);
     this.timer = new WheelTimer({ onTimer: () => this.attempt.cancel() }, 0);
   }
@@ -56,7 +65,12 @@ class Mirror implements AttemptOwner {
     const host = cluster.pick(noHash);
     if (host === undefined || !cluster.load.take(breakers.requests, cluster.limits.maxRequests)) return;
     const protocol = upstreamProtocol(cluster, this.protocol);
-    const pool = poolsOf(host, tools.pools).poolFor(cluster, host, protocol, undefined);
+    const serverName = upstreamName(cluster, request);
+    const pools = poolsOf(host, tools.pools);
+    const pool =
+      serverName === ""
+        ? pools.poolFor(cluster, host, protocol, undefined)
+        : pools.poolNamed(serverName, cluster, { host, protocol, alpn: undefined });
     tools.wheel.arm(this.timer, mirrorTimeoutMs);
     this.attempt.start(cluster, host, pool, request, this.body.bytes === 0 ? "none" : "open");
   }
@@ -91,10 +105,19 @@ class Mirror implements AttemptOwner {
 export class Mirrors {
   private readonly list: Mirror[] = [];
 
-  begin(tools: HttpTools, wanted: ForwardAction["mirrors"], exchange: Exchange): void {
-    for (const { cluster, share } of wanted) {
-      if (share >= 1 || tools.random() < share) this.list.push(new Mirror(tools, cluster, exchange));
+  /** `body` is what came of the request's body already. */
+  begin(tools: HttpTools, wanted: ForwardAction["mirrors"], exchange: Exchange, body: BodyBuffer): void {
+    for (let i = 0; i < wanted.length; i++) {
+      const { cluster, clusterOf, share, keepHost } = wanted[i] as MirrorPolicy;
+      if (share < 1 && tools.random() >= share) continue;
+      const name = clusterOf === undefined ? cluster : (clusterOf(exchange.request) ?? "");
+      if (name !== "") this.list.push(new Mirror(tools, name, exchange, keepHost));
     }
+    if (this.list.length === 0 || body.bytes === 0) return;
+    body.sendTo((bytes) => {
+      this.onRequestData(bytes);
+      return true;
+    });
   }
   onRequestData(bytes: Buffer): void {
     for (let i = 0; i < this.list.length; i++) this.list[i]?.onRequestData(bytes);

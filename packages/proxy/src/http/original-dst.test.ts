@@ -4,7 +4,7 @@ import { connect } from "node:net";
 import { test } from "node:test";
 import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
 import type { ResourceChange } from "../runtime/data-plane.ts";
-import { cluster, hcm, listener, openPlane, routes, tcpProxy } from "../runtime/testing/test-plane.ts";
+import { cluster, hcm, listener, openPlane, routes, tcpProxy, toCluster } from "../runtime/testing/test-plane.ts";
 
 /** Says from where it was called, and as whom. */
 const openApp = async () => {
@@ -131,4 +131,38 @@ test("of several source addresses the first of the host's family is taken", asyn
   const extraSourceAddresses = [{ address: { address: "no address" } }];
   const wrong = cluster("fixed", [1], { upstreamBindConfig: { ...upstreamBindConfig, extraSourceAddresses } });
   assert.match(all.plane.check(wrong)?.reason ?? "", /extraSourceAddresses\[0\]\.address\.address/);
+});
+
+test("the header may have another name, and one that is no address is counted and passed over", async () => {
+  await using app = await openApp();
+  await using all = openPlane();
+  const originalDstLbConfig = { useHttpHeader: true, httpHeaderName: "X-Goes-To" };
+  await all.put(
+    passthrough({ originalDstLbConfig }),
+    routes([toCluster("PassthroughCluster")]),
+    listener("out", [hcm()]),
+  );
+  const host = `127.0.0.1:${app.port}`;
+  const port = all.portOf("out");
+  assert.deepEqual(await ask(port, { host: "a", "x-goes-to": host }), { status: 200, body: "127.0.0.1 a" });
+  assert.equal((await ask(port, { host: "a", "x-goes-to": "app.test:80" })).status, 503);
+  assert.equal((await ask(port, { host: "a", "x-envoy-original-dst-host": host })).status, 503);
+  assert.equal(all.plane.clusters()[0]?.counters.originalDstHostInvalid, 1);
+  const unused = passthrough({ originalDstLbConfig: { httpHeaderName: "x" } });
+  assert.match(all.plane.check(unused)?.reason ?? "", /httpHeaderName: needs useHttpHeader/);
+});
+
+test("the port may be another than the address's own", async () => {
+  await using app = await openApp();
+  await using all = openPlane();
+  const originalDstLbConfig = { useHttpHeader: true, upstreamPortOverride: app.port };
+  await all.put(passthrough({ originalDstLbConfig }), toAuthority, listener("out", [hcm()]));
+  assert.equal((await ask(all.portOf("out"), { host: "127.0.0.1:9" })).body, "127.0.0.1 127.0.0.1:9");
+  assert.deepEqual(
+    all.plane
+      .clusters()[0]
+      ?.hosts()
+      .map(({ address }) => address),
+    [`127.0.0.1:${app.port}`],
+  );
 });

@@ -3,6 +3,7 @@ import { HeaderList } from "@weft/protocols/http/headers";
 import type { Route } from "../routing/route.ts";
 import type { Exchange, LocalReply } from "./exchange.ts";
 import type { HcmSettings } from "./hcm-settings.ts";
+import type { HttpExchange } from "./http-exchange.ts";
 
 /** The connection manager's last changes to a response's head. */
 export const finishResponse = (settings: HcmSettings, headers: HeaderList, request: RequestHead): void => {
@@ -23,6 +24,18 @@ export const finishResponse = (settings: HcmSettings, headers: HeaderList, reque
 /** How many tries there were, where the route has the client told. */
 export const tellAttempts = ({ route, attempts }: Exchange, headers: HeaderList): void => {
   if (route?.attemptCount.inResponse) headers.set("x-envoy-attempt-count", String(attempts));
+};
+
+/**
+ * The changes that a route which forwards makes to answers of our own, whoever gave them: a filter before the router or
+ * the router. `choice` is the cluster chosen of several; one is chosen here where it has not come to that.
+ */
+export const editOwnResponse = (exchange: HttpExchange, headers: HeaderList): void => {
+  const { route, request, downstream, tools } = exchange;
+  if (route?.action.kind !== "forward") return;
+  const choice = exchange.choice ?? route.action.clusterName(request, tools.random());
+  choice.editResponse?.(headers, downstream, request, exchange);
+  route.editResponse(headers, downstream, request, exchange);
 };
 
 /** A redirect or direct answer with the header changes its route makes. */

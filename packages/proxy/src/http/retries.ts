@@ -1,11 +1,18 @@
 import type { Random } from "@weft/core/world";
 import type { ResponseHead } from "@weft/protocols/http/head";
-import type { PickRequest } from "../balancers/balancer.ts";
+import type { MetadataMatch } from "../balancers/balancer.ts";
 import { breakers } from "../clusters/circuit-load.ts";
 import type { Cluster } from "../clusters/cluster.ts";
 import type { Host } from "../clusters/host.ts";
 import type { AttemptFailure, RetryPolicy } from "../routing/route.ts";
 import type { UpstreamBreak } from "./streams.ts";
+
+/** What one request asks of a balancer, again and again. */
+export interface MutablePick {
+  hash: bigint | undefined;
+  attempt: number;
+  metadataMatch: MetadataMatch | undefined;
+}
 
 /** How a route's retry policy calls that break. */
 export const failureOf = (how: UpstreamBreak, headSent: boolean): AttemptFailure => {
@@ -27,6 +34,7 @@ export class Retries {
   private policy: RetryPolicy | undefined = undefined;
   private left = 0;
   private made = 0;
+  private askedMs: number | undefined = undefined;
   private holder: Cluster | undefined = undefined;
   private cluster: Cluster | undefined = undefined;
   private readonly hosts: Host[] = [];
@@ -50,17 +58,47 @@ export class Retries {
   get perTryTimeoutMs(): number {
     return this.policy?.perTryTimeoutMs ?? 0;
   }
-  /** The next try's host: none met before, where the policy wants others and there are any. */
-  pick(cluster: Cluster, request: PickRequest): Host | undefined {
-    let host = cluster.pick(request);
-    const { avoidPreviousHosts = false, hostSelectionAttempts = 0 } = this.policy ?? {};
-    if (!avoidPreviousHosts || hostSelectionAttempts === 0) return host;
-    for (let i = 0; i < hostSelectionAttempts && host !== undefined && this.hosts.includes(host); i++) {
-      host = cluster.pick(request);
-    }
-    if (host !== undefined && this.hosts.includes(host)) host = this.untriedBeside(host, cluster);
+  get perTryIdleTimeoutMs(): number {
+    return this.policy?.perTryIdleTimeoutMs ?? 0;
+  }
+  /** The next try's host: one the policy wants, where there is any. */
+  pick(cluster: Cluster, request: MutablePick): Host | undefined {
+    const { policy } = this;
+    if (policy === undefined || !(policy.avoidPreviousHosts || policy.rejectsHost || policy.priorityUpdateAfter))
+      return cluster.pick(request);
+    const host = this.hosts.length === 0 ? cluster.pick(request) : this.pickAgain(policy, cluster, request);
     if (host !== undefined) this.hosts.push(host);
     return host;
+  }
+  private pickAgain(policy: RetryPolicy, cluster: Cluster, request: MutablePick): Host | undefined {
+    const elsewhere = this.ofOtherPriority(policy, cluster);
+    let host = elsewhere ?? cluster.pick(request);
+    for (let i = 1; i <= policy.hostSelectionAttempts && host !== undefined && this.declines(policy, host); i++) {
+      request.attempt = i;
+      host = this.ofOtherPriority(policy, cluster) ?? cluster.pick(request);
+    }
+    request.attempt = 0;
+    if (policy.hostSelectionAttempts === 0 || host === undefined || !policy.avoidPreviousHosts) return host;
+    return this.hosts.includes(host) ? this.untriedBeside(host, cluster) : host;
+  }
+  private declines(policy: RetryPolicy, host: Host): boolean {
+    if (policy.avoidPreviousHosts && this.hosts.includes(host)) return true;
+    return policy.rejectsHost?.(host) === true;
+  }
+  /** A host of the lowest priority not met yet, where the policy leaves out those met and there is another. */
+  private ofOtherPriority({ priorityUpdateAfter: after }: RetryPolicy, cluster: Cluster): Host | undefined {
+    if (after === undefined || this.hosts.length < after) return undefined;
+    const counted = this.hosts.slice(0, this.hosts.length - (this.hosts.length % after));
+    const met = new Set(counted.map(({ priority }) => priority));
+    let lowest = Number.POSITIVE_INFINITY;
+    let others: Host[] = [];
+    for (const host of cluster.hosts()) {
+      if (met.has(host.priority) || host.priority > lowest || host.health !== "healthy" || host.ejected) continue;
+      if (host.priority < lowest) others = [];
+      lowest = host.priority;
+      others.push(host);
+    }
+    return others[Math.floor(this.random() * others.length)];
   }
   /**
    * A host as good as that one and not tried yet; else that one. A balancer that prefers the least busy keeps offering
@@ -87,6 +125,15 @@ export class Retries {
     return canReplay && this.policy?.retryFailure(failure) === true;
   }
 
+  /** A slow try runs on beside another one, whatever the policy retries. */
+  hedges(byRoute: boolean): boolean {
+    return this.policy !== undefined && (this.policy.hedges ?? byRoute);
+  }
+  /** Keeps how long the answer asks to wait. */
+  heed(head: ResponseHead, nowWallMs: number): void {
+    this.askedMs = this.policy?.askedPauseMs?.(head.headers, nowWallMs);
+  }
+
   /** Takes one retry, within the policy's number and the cluster's limit; else `refusalFlag` says why not. */
   take(cluster: Cluster): boolean {
     this.release();
@@ -107,10 +154,12 @@ export class Retries {
     return true;
   }
 
-  /** Full jitter over an exponentially growing span, as Envoy does. */
+  /** What the answer asks for and up to half of it more; else full jitter over an exponentially growing span. */
   backOffMs(): number {
-    const { policy } = this;
+    const { policy, askedMs } = this;
     if (policy === undefined) return 0;
+    this.askedMs = undefined;
+    if (askedMs !== undefined) return Math.floor(askedMs * (1 + this.random() / 2));
     const span = Math.min(policy.backOffMaxMs, policy.backOffBaseMs * 2 ** (this.made - 1));
     return Math.floor(this.random() * span);
   }
@@ -124,6 +173,7 @@ export class Retries {
     this.release();
     this.policy = undefined;
     this.cluster = undefined;
+    this.askedMs = undefined;
     this.hosts.length = 0;
   }
 

@@ -1,6 +1,8 @@
 import { formatGrpcTimeout } from "@weft/protocols/grpc/timeout";
 import type { ResponseHead } from "@weft/protocols/http/head";
+import type { Host } from "../clusters/host.ts";
 import { isGrpcRequest } from "../matching/grpc.ts";
+import { appendForwardedHost } from "../routing/rewrite.ts";
 import type { Route, WeightedChoice } from "../routing/route.ts";
 import type { HttpExchange } from "./http-exchange.ts";
 
@@ -15,6 +17,25 @@ export interface Patience {
 export const setRouterHeaders = (exchange: HttpExchange, route: Route, patience: Patience): void => {
   setExpectedTimeout(exchange, patience);
   if (route.attemptCount.inRequest) exchange.request.headers.set("x-envoy-attempt-count", "1");
+};
+
+/** What the upstream is told of a try that is not the first. */
+export const tellAgain = (exchange: HttpExchange, slow: boolean, patience: Patience): void => {
+  const { request, route, attempts } = exchange;
+  const { attemptCount } = route ?? {};
+  setExpectedTimeout(exchange, patience);
+  if (attemptCount?.inRequest) request.headers.set("x-envoy-attempt-count", String(attempts));
+  if (attemptCount?.timeoutInRequest) request.headers.set("x-envoy-is-timeout-retry", String(slow));
+};
+
+/** The host's own name in place of the client's authority, where it has one. */
+export const useHostName = ({ request, attempts }: HttpExchange, { hostname }: Host, keepsForwarded: boolean): void => {
+  if (hostname === "") return;
+  if (attempts === 1) {
+    if (keepsForwarded) appendForwardedHost(request.headers, request.authority);
+    request.headers.set("x-envoy-original-host", request.authority);
+  }
+  request.authority = hostname;
 };
 
 /** The time of one try, or of the whole request where that ends sooner. 0 would mean no bound, so 1 is the least. */

@@ -201,7 +201,18 @@ export class Http2Server implements ConnectionHandler, Http2ServerSink, OutputSo
     logRefused(this.settings, this.downstream, refusals.get(reason) ?? malformedHead);
   }
   onFlood(what: Http2Flood): void {
-    this.settings.http2.counters.floods[what].add(1);
+    const { http2, tools } = this.settings;
+    http2.counters.floods[what].add(1);
+    const unsaid = http2.floodPace(tools.wheel.nowMs());
+    if (unsaid === undefined) return;
+    const { listenerName: listener, remoteHost: client } = this.downstream;
+    tools.log?.warn("a client was disconnected for too much of one thing", {
+      code: "WF5032",
+      listener,
+      client,
+      what,
+      unsaid,
+    });
   }
   onClosed(code: number, reason: string): void {
     this.closed = true;

@@ -1,17 +1,74 @@
-import { formatAddress } from "@weft/core/address";
+import { formatAddress, parseAddress } from "@weft/core/address";
+import type { RequestHead } from "@weft/protocols/http/head";
 import type { Cluster } from "../clusters/cluster.ts";
 import type { Host } from "../clusters/host.ts";
+import { isIp } from "../matching/cidr.ts";
 import type { UpstreamProtocol } from "../pool/host-pools.ts";
 import type { Exchange } from "./exchange.ts";
 import type { HttpTools } from "./hcm-settings.ts";
+import type { RequestState } from "./request-state.ts";
 
-/** The host of an ORIGINAL_DST cluster: where the client was going, or what the header says where it may. */
-export const pickOriginal = (tools: HttpTools, exchange: Exchange, useHeader: boolean): Host | undefined => {
-  const { downstream, request, cluster } = exchange;
-  const named = useHeader ? request.headers.get("x-envoy-original-dst-host") : undefined;
+type OriginalDst = Extract<Cluster["discovery"], { kind: "originalDst" }>;
+
+const isAddress = (text: unknown): text is string => typeof text === "string" && isIp(parseAddress(text)?.host ?? "");
+
+/** The address that dynamic metadata holds under those keys, or the first of a list there. */
+const addressIn = (metadata: RequestState["metadata"] | undefined, keys: readonly string[]): unknown => {
+  let value: unknown = metadata;
+  for (const key of keys) {
+    const inside = typeof value === "object" && value !== null && Object.hasOwn(value, key);
+    value = inside ? (value as Readonly<Record<string, unknown>>)[key] : undefined;
+  }
+  return Array.isArray(value) ? value[0] : value;
+};
+
+/** What a header says, by the name of a pseudo header too. */
+const headerOf = (request: RequestHead, name: string): string | undefined =>
+  name === ":authority" || name === "host" ? request.authority : request.headers.get(name);
+
+/** Where a request to an ORIGINAL_DST cluster goes: what metadata or the header says where they may, or where the client was going. */
+const originalAddress = ({ downstream, request, cluster, state }: Exchange, { header, metadata }: OriginalDst) => {
+  const refused = (text: unknown): undefined => {
+    if (text !== undefined && cluster !== undefined) cluster.counters.originalDstHostInvalid++;
+  };
+  if (metadata !== undefined) {
+    const told = addressIn(state?.metadata ?? downstream.proxied?.metadata, metadata);
+    if (isAddress(told)) return told;
+    refused(told);
+  }
+  if (header !== undefined) {
+    const named = headerOf(request, header);
+    if (isAddress(named)) return named;
+    refused(named);
+  }
   const { originalDestination } = downstream;
-  const address = named ?? (originalDestination && formatAddress(originalDestination));
-  return address === undefined || cluster === undefined ? undefined : tools.originalHost(cluster, address);
+  return originalDestination && formatAddress(originalDestination);
+};
+
+/** The host of an ORIGINAL_DST cluster for that address, at the port that the cluster may have in place of the address's. */
+export const hostAt = (
+  originalHost: HttpTools["originalHost"],
+  cluster: Cluster,
+  address: string,
+): Host | undefined => {
+  const { discovery } = cluster;
+  const port = discovery.kind === "originalDst" ? discovery.port : undefined;
+  const target = port === undefined ? undefined : parseAddress(address);
+  return originalHost(cluster, target && port !== undefined ? formatAddress({ host: target.host, port }) : address);
+};
+
+export const pickOriginal = (tools: HttpTools, exchange: Exchange, discovery: OriginalDst): Host | undefined => {
+  const { cluster } = exchange;
+  const address = originalAddress(exchange, discovery);
+  return address === undefined || cluster === undefined ? undefined : hostAt(tools.originalHost, cluster, address);
+};
+
+/** The name that a server is asked for and has to prove, where the cluster takes it from requests; else empty. */
+export const upstreamName = ({ http: { names } }: Cluster, request: RequestHead): string => {
+  if (names === undefined) return "";
+  const given = (names.header === "" ? undefined : headerOf(request, names.header)) || request.authority;
+  const host = parseAddress(given)?.host ?? given;
+  return host.startsWith("[") ? host.slice(1, -1) : host;
 };
 
 /** The cluster that a request was for when the proxy answered it before it chose one: for logs and metrics. */

@@ -122,11 +122,13 @@ test("tproxy gives new inbound connections to the sidecar as they are, and leave
     "-A WEFT_DIVERT -j MARK --set-xmark 0x539/0xffffffff",
     "-A WEFT_DIVERT -j ACCEPT",
     "-A WEFT_TPROXY -p tcp -j TPROXY --on-port 15006 --on-ip 0.0.0.0 --tproxy-mark 0x539/0xffffffff",
+    "-A WEFT_TPROXY_INBOUND -i lo -p tcp -m mark --mark 0x539 -j CONNMARK --save-mark --nfmask 0xffffffff --ctmask 0xffffffff",
     "-A WEFT_TPROXY_INBOUND -i lo -j RETURN",
     "-A WEFT_TPROXY_INBOUND -p tcp -m socket --transparent -j WEFT_DIVERT",
     "-A WEFT_TPROXY_INBOUND -p tcp ! --syn -j RETURN",
     "-A WEFT_TPROXY_INBOUND -p tcp --dport 22 -j RETURN",
     "-A WEFT_TPROXY_INBOUND -p tcp -j WEFT_TPROXY",
+    "-A WEFT_TPROXY_OUTPUT -p tcp -m connmark --mark 0x539 -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff",
   ]);
   assert.match(six?.rules.join("\n") ?? "", /--on-ip ::/);
   const saved = [...(mangle?.rules ?? []), ...(mangle?.hooks ?? [])].map(asSaved).join("\n");

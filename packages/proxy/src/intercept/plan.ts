@@ -28,6 +28,7 @@ const mangleChains = {
   divert: "WEFT_DIVERT",
   tproxy: "WEFT_TPROXY",
   inbound: "WEFT_TPROXY_INBOUND",
+  output: "WEFT_TPROXY_OUTPUT",
 };
 
 /**
@@ -56,6 +57,8 @@ const inboundRules = (settings: InterceptSettings, chain: string, target: string
   ];
 };
 
+const markOf = ({ mark }: InterceptSettings): string => `0x${mark.toString(16)}`;
+
 const outputRules = (settings: InterceptSettings, family: Family): readonly string[] => {
   const out = (rule: string): string => append(chains.output, rule);
   const owners = [
@@ -74,6 +77,8 @@ const outputRules = (settings: InterceptSettings, family: Family): readonly stri
   const destinations =
     settings.includeCidrs === "all" ? [""] : ofFamily(family, settings.includeCidrs).map((cidr) => `-d ${cidr} `);
   return [
+    // What the sidecar sends to its application in its client's name.
+    ...(settings.mode === "tproxy" ? [out(`-m mark --mark ${markOf(settings)} -j RETURN`)] : []),
     out(`-s ${passthroughSource[family]} -o lo -j RETURN`),
     // The sidecar calling its own workload by the service's address goes in by the front door, as from any other.
     ...owners.map((owner) => out(`! -d ${loopback[family]} -o lo -m owner ${owner} -j ${chains.inRedirect}`)),
@@ -107,13 +112,19 @@ const natPlan = (settings: InterceptSettings, family: Family): TablePlan => {
   };
 };
 
-/** What arrives for the workload is given to the sidecar as it is, with the address it was sent to. */
+/**
+ * What arrives for the workload is given to the sidecar as it is, with the address it was sent to. Connections that the
+ * sidecar makes in its client's name carry the mark: the application's answers, which are addressed to the client, get
+ * it from the connection they belong to, and so stay on this machine.
+ */
 const manglePlan = (settings: InterceptSettings, family: Family): TablePlan => {
-  const { divert, tproxy, inbound } = mangleChains;
+  const { divert, tproxy, inbound, output } = mangleChains;
   if (settings.mode === "redirect") {
     return { family, table: "mangle", chains: Object.values(mangleChains), rules: [], hooks: [] };
   }
-  const mark = `0x${settings.mark.toString(16)}/0xffffffff`;
+  const only = markOf(settings);
+  const mark = `${only}/0xffffffff`;
+  const whole = "--nfmask 0xffffffff --ctmask 0xffffffff";
   const anywhere = family === "ipv4" ? "0.0.0.0" : "::";
   return {
     family,
@@ -123,13 +134,15 @@ const manglePlan = (settings: InterceptSettings, family: Family): TablePlan => {
       append(divert, `-j MARK --set-xmark ${mark}`),
       append(divert, "-j ACCEPT"),
       append(tproxy, `-p tcp -j TPROXY --on-port ${settings.inboundPort} --on-ip ${anywhere} --tproxy-mark ${mark}`),
+      append(inbound, `-i lo -p tcp -m mark --mark ${only} -j CONNMARK --save-mark ${whole}`),
       // What goes over loopback is the sidecar's call of its application, or the application's of itself.
       append(inbound, "-i lo -j RETURN"),
       append(inbound, `-p tcp -m socket --transparent -j ${divert}`),
       append(inbound, "-p tcp ! --syn -j RETURN"),
       ...inboundRules(settings, inbound, tproxy),
+      append(output, `-p tcp -m connmark --mark ${only} -j CONNMARK --restore-mark ${whole}`),
     ],
-    hooks: [append("PREROUTING", `-p tcp -j ${inbound}`)],
+    hooks: [append("PREROUTING", `-p tcp -j ${inbound}`), append("OUTPUT", `-p tcp -j ${output}`)],
   };
 };
 

@@ -106,6 +106,8 @@ const canonical = (rule: string): string => {
     port === undefined ? "" : ` -m tcp ${port}`,
     syn === undefined ? "" : ` -m tcp ${syn.replace("--syn", "--tcp-flags FIN,SYN,RST,ACK SYN")}`,
     take(/-m socket --transparent/),
+    take(/-m mark --mark \S+/),
+    take(/-m connmark --mark \S+/),
     take(/-m owner --[ug]id-owner \d+/),
     take(/-j \S+.*$/),
   ].join("");

@@ -15,7 +15,6 @@ import type { ListenerState } from "../runtime/data-plane.ts";
 import { carryOver } from "./carry-over.ts";
 import type { CompiledListener, FilterChain } from "./compile-listener.ts";
 import { downstreamInfo, type Ends, endsOf } from "./ends.ts";
-import { chooseChain } from "./filter-chain-match.ts";
 import { type ServeTools, serve } from "./serve.ts";
 import { helloOnly, type RawChoice, type Sniffed, Sniffer } from "./sniffer.ts";
 
@@ -197,7 +196,8 @@ export class ActiveListener {
       return;
     }
     const original = config.readsOriginalDst ? this.originalOf(connection) : undefined;
-    if (config.proxyProtocol === undefined) this.route(connection, endsOf(connection, original, undefined), noBytes);
+    if (config.proxyProtocol === undefined)
+      this.route(connection, endsOf(connection, { original, source: config.originalSource }), noBytes);
     else this.readHeader(connection, config.proxyProtocol, original);
   }
 
@@ -208,15 +208,15 @@ export class ActiveListener {
 
   /** The connection counts as ours while its PROXY protocol header is read. */
   private readHeader(connection: Connection, filter: ProxyProtocolFilter, original: SocketAddress | undefined): void {
-    const live = this.keep(connection, endsOf(connection, original, undefined));
+    const live = this.keep(connection, endsOf(connection, { original }));
     live.rest = new HeaderReader({
       filter,
       connection,
       wheel: this.runtime.wheel,
       timeoutMs: this.config.inspectTimeoutMs,
       goesOnAfterTimeout: this.config.goesOnAfterTimeout,
-      onKnown: (found: FoundHeader | undefined, rest: Buffer) => {
-        this.route(connection, endsOf(connection, original, found), rest);
+      onKnown: (header: FoundHeader | undefined, rest: Buffer) => {
+        this.route(connection, endsOf(connection, { original, header, source: this.config.originalSource }), rest);
         this.forget(live);
       },
       onGone: () => this.forget(live),
@@ -263,6 +263,7 @@ export class ActiveListener {
   private rawChoice(ends: Ends): RawChoice | undefined {
     const { chain, info } = this.choose(ends, idle);
     if (chain === undefined || chain.tls !== undefined || chain.terminal.kind !== "tcp") return undefined;
+    for (const allow of chain.limits) if (!allow(info, true).allowed) return undefined;
     for (const allow of chain.allow) if (!allow(info, true).allowed) return undefined;
     return { chain, info, settings: chain.terminal.settings };
   }
@@ -272,17 +273,16 @@ export class ActiveListener {
     sniffed: Sniffed,
   ): { readonly chain: FilterChain | undefined; readonly info: DownstreamInfo } {
     const { config } = this;
-    const chain =
-      chooseChain(config.chains, {
-        destinationHost: ends.localHost,
-        destinationPort: ends.localPort,
-        sourceHost: ends.remoteHost,
-        sourcePort: ends.remotePort,
-        directSourceHost: ends.directHost,
-        serverName: sniffed.serverName,
-        transportProtocol: sniffed.tls ? "tls" : "raw_buffer",
-        applicationProtocols: sniffed.applicationProtocols,
-      }) ?? config.defaultChain;
+    const chain = config.findChain({
+      destinationHost: ends.localHost,
+      destinationPort: ends.localPort,
+      sourceHost: ends.remoteHost,
+      sourcePort: ends.remotePort,
+      directSourceHost: ends.directHost,
+      serverName: sniffed.serverName,
+      transportProtocol: sniffed.tls ? "tls" : "raw_buffer",
+      applicationProtocols: sniffed.applicationProtocols,
+    });
     const info = downstreamInfo(ends, config, chain?.name ?? "");
     if (sniffed.serverName === "") return { chain, info };
     return { chain, info: { ...info, requestedServerName: sniffed.serverName } };

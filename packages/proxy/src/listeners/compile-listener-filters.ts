@@ -3,8 +3,9 @@ import type {
   ListenerFilterChainMatchPredicateJson,
   ListenerFilterJson,
 } from "@weft/xds/gen/envoy/config/listener/v3/listener_components";
+import type { OriginalSrcJson } from "@weft/xds/gen/envoy/extensions/filters/listener/original_src/v3/original_src";
 import { openAny } from "../compile/any.ts";
-import { member, refuseOthers, within } from "../compile/fields.ts";
+import { member, refuseOthers, unsigned, within } from "../compile/fields.ts";
 import type { Stats } from "../observe/stats.ts";
 import {
   compileProxyProtocolFilter,
@@ -13,11 +14,19 @@ import {
   proxyProtocolFilterType,
 } from "../proxy-protocol/listener-filter.ts";
 
+/** Connections to hosts are to come from the client's address, with this mark. */
+export interface OriginalSource {
+  readonly mark: number;
+  /** The address is the one a PROXY protocol header told, where there was one; else that of the socket. */
+  readonly asTold: boolean;
+}
+
 /** What the listener filters ask for, all together. */
 export interface ListenerFilters {
   readonly readsOriginalDst: boolean;
   /** What a connection may or must begin with, ahead of everything else. */
   readonly proxyProtocol: ProxyProtocolFilter | undefined;
+  readonly originalSource: OriginalSource | undefined;
   readonly inspectsTls: boolean;
   readonly inspectsHttp: boolean;
   /** Destination ports whose connections are not inspected: their servers speak first. */
@@ -30,6 +39,7 @@ const filterPrefix = "envoy.extensions.filters.listener.";
 export const compileListenerFilters = (list: readonly ListenerFilterJson[], stats: Stats): ListenerFilters => {
   let readsOriginalDst = false;
   let proxyProtocol: ProxyProtocolFilter | undefined;
+  let originalSource: OriginalSource | undefined;
   let inspectsTls = false;
   let inspectsHttp = false;
   let exempt = neverExempt;
@@ -42,6 +52,12 @@ export const compileListenerFilters = (list: readonly ListenerFilterJson[], stat
       proxyProtocol = within(member(at, "typedConfig"), () => compileProxyProtocolFilter(raw, stats));
       continue;
     }
+    if (typeName.startsWith(`${filterPrefix}original_src`) || typeName.endsWith("original_src")) {
+      if (json.filterDisabled) throw new ConfigError(member(at, "filterDisabled"), "is not supported for this filter");
+      const mark = within(member(at, "typedConfig"), () => compileMark(raw));
+      originalSource = { mark, asTold: proxyProtocol !== undefined };
+      continue;
+    }
     if (json.filterDisabled) exempt = compileExemption(json.filterDisabled, member(at, "filterDisabled"));
     if (typeName.startsWith(`${filterPrefix}original_dst`) || typeName.endsWith("original_dst")) {
       readsOriginalDst = true;
@@ -51,7 +67,16 @@ export const compileListenerFilters = (list: readonly ListenerFilterJson[], stat
       inspectsHttp = true;
     } else throw new ConfigError(at, `the listener filter "${json.name}" (${typeName}) is not supported`);
   }
-  return { readsOriginalDst, proxyProtocol, inspectsTls, inspectsHttp, exempt };
+  return { readsOriginalDst, proxyProtocol, originalSource, inspectsTls, inspectsHttp, exempt };
+};
+
+const markMost = 0xffff_ffff;
+
+const compileMark = (json: OriginalSrcJson): number => {
+  refuseOthers(json, "OriginalSrc", "", ["mark"]);
+  const mark = unsigned(json.mark, "mark") ?? 0;
+  if (mark > markMost) throw new ConfigError("mark", "is more than 32 bits");
+  return mark;
 };
 
 const neverExempt: ListenerFilters["exempt"] = () => false;

@@ -10,10 +10,11 @@ import type { LeavingTable } from "../http/leaving.ts";
 import { compileAccessLog } from "../observe/access-log.ts";
 import type { TcpExchange } from "../observe/tcp-exchange.ts";
 import type { ProxyProtocolFilter } from "../proxy-protocol/listener-filter.ts";
-import { compileListenerFilters } from "./compile-listener-filters.ts";
+import { ChainIndex, chainPlacesMax } from "./chain-index.ts";
+import { compileListenerFilters, type OriginalSource } from "./compile-listener-filters.ts";
 import { compileNetworkFilters, type NetworkFilters, type TerminalTools } from "./compile-terminal.ts";
 import { compileDownstreamTls, type DownstreamTls } from "./downstream-tls.ts";
-import { type CompiledMatch, compileMatch } from "./filter-chain-match.ts";
+import { type CompiledMatch, type ConnectionFacts, compileMatch } from "./filter-chain-match.ts";
 import { type ListenerCounters, listenerCounters, listenerStatName } from "./listener-counters.ts";
 
 export interface FilterChain extends NetworkFilters {
@@ -32,7 +33,7 @@ export interface ListenAddress extends SocketAddress {
 }
 
 /** What compiling listeners needs of the data plane. */
-export interface ListenerTools extends Omit<TerminalTools, "leaving"> {
+export interface ListenerTools extends Omit<TerminalTools, "leaving" | "listenerName"> {
   readonly leavings: LeavingTable;
 }
 
@@ -49,6 +50,7 @@ export interface CompiledListener {
   readonly readsOriginalDst: boolean;
   /** What a connection may or must begin with, ahead of everything else. */
   readonly proxyProtocol: ProxyProtocolFilter | undefined;
+  readonly originalSource: OriginalSource | undefined;
   readonly inspectsTls: boolean;
   readonly inspectsHttp: boolean;
   /** Destination ports whose connections are not inspected: their servers speak first. */
@@ -61,6 +63,8 @@ export interface CompiledListener {
   readonly passesRaw: boolean;
   readonly chains: readonly FilterChain[];
   readonly defaultChain: FilterChain | undefined;
+  /** The chain for a connection: by its match, else the default one. */
+  readonly findChain: (facts: ConnectionFacts) => FilterChain | undefined;
   readonly counters: ListenerCounters;
   /** Serves whatever the pressure: for probes. */
   readonly bypassesOverload: boolean;
@@ -98,9 +102,9 @@ export const compileListener = (json: ListenerJson, terminals: ListenerTools): C
   const statName = listenerStatName(json.statPrefix, socketOf(json.address));
   const direction = directions[json.trafficDirection ?? "UNSPECIFIED"];
   const leaving = terminals.leavings.of(direction, json.drainType === "MODIFY_ONLY");
-  const tools: TerminalTools = { ...terminals, listener: statName, leaving };
+  const tools: TerminalTools = { ...terminals, listenerName: json.name ?? "", listener: statName, leaving };
   const chains = (json.filterChains ?? []).map((chain, index) => compileChain(chain, `filterChains[${index}]`, tools));
-  refuseTwins(chains);
+  const chainIndex = indexChains(chains);
   if (chains.length === 0 && !json.defaultFilterChain) throw new ConfigError("filterChains", "is required");
   const filters = compileListenerFilters(json.listenerFilters ?? [], tools.stats);
   const defaultChain = json.defaultFilterChain && compileChain(json.defaultFilterChain, "defaultFilterChain", tools);
@@ -127,6 +131,7 @@ export const compileListener = (json: ListenerJson, terminals: ListenerTools): C
     goesOnAfterTimeout,
     passesRaw: passesRaw(goesOnAfterTimeout, chains, defaultChain) && !isClientFirst(json),
     chains,
+    findChain: (facts) => chainIndex.find(facts) ?? defaultChain,
     defaultChain,
     counters: listenerCounters(terminals.stats, statName),
     bypassesOverload: json.bypassOverloadManager === true || json.ignoreGlobalConnLimit === true,
@@ -186,13 +191,16 @@ const compileChain = (json: FilterChainJson, at: string, tools: TerminalTools): 
 const footingOf = ({ transportSocket, filters = [] }: FilterChainJson): string =>
   JSON.stringify([transportSocket, filters.slice(0, -1), filters.at(-1)?.typedConfig?.["@type"]]);
 
-const refuseTwins = (chains: readonly FilterChain[]): void => {
-  const seen = new Map<string, number>();
-  for (const [index, { match }] of chains.entries()) {
-    const twin = seen.get(match.identity);
-    if (twin !== undefined) {
-      throw new ConfigError(`filterChains[${index}].filterChainMatch`, `is the same as that of filterChains[${twin}]`);
-    }
-    seen.set(match.identity, index);
+/** Two chains of which neither is the more specific for some connection are refused, as in Envoy. */
+const indexChains = (chains: readonly FilterChain[]): ChainIndex<FilterChain> => {
+  const chainIndex = new ChainIndex<FilterChain>();
+  for (const [index, chain] of chains.entries()) {
+    const twin = chainIndex.add(chain);
+    if (twin === undefined) continue;
+    const at = `filterChains[${index}].filterChainMatch`;
+    if (twin === "tooMany") throw new ConfigError(at, `with those before it has more than ${chainPlacesMax} cases`);
+    const same = chain.match.identity === twin.match.identity ? "is the same as" : "overlaps";
+    throw new ConfigError(at, `${same} that of filterChains[${chains.indexOf(twin)}]`);
   }
+  return chainIndex;
 };

@@ -5,11 +5,23 @@ import { member, refuseOthers, within } from "../compile/fields.ts";
 import type { CompileTools } from "../compile/tools.ts";
 import { istioStats } from "../filters/http/istio-stats.ts";
 import { peerMetadata } from "../filters/http/peer-metadata.ts";
+import {
+  type ConnectionSlots,
+  compileConnectionLimit,
+  connectionLimitType,
+} from "../filters/network/connection-limit.ts";
+import { compileLocalRateLimit, localRateLimitType } from "../filters/network/local-rate-limit.ts";
 import { type AllowConnection, compileNetworkRbac, networkRbacType } from "../filters/network/rbac.ts";
+import { compileSniDynamic, defaultDynamicPort, sniClusterType, sniDynamicType } from "../filters/network/sni-names.ts";
 import { compileHcm, type HcmTools } from "../http/compile-hcm.ts";
 import type { HcmSlot } from "../http/hcm-settings.ts";
 import { createIstioMetrics } from "../observe/istio-metrics.ts";
-import { compileTcpProxy, type TcpObserver, type TcpProxySettings } from "../tcp/compile-tcp-proxy.ts";
+import {
+  compileTcpProxy,
+  type TcpFiltersAhead,
+  type TcpObserver,
+  type TcpProxySettings,
+} from "../tcp/compile-tcp-proxy.ts";
 import type { TcpTools } from "../tcp/tcp-proxy.ts";
 
 /** What a filter chain does with a connection's bytes in the end. */
@@ -22,9 +34,13 @@ export type Terminal =
 export interface TerminalTools extends HcmTools {
   readonly tcp: TcpTools;
   readonly checkKeyFiles?: CompileTools["checkKeyFiles"];
+  readonly connectionSlots: ConnectionSlots;
+  readonly listenerName: string;
 }
 
 export interface NetworkFilters {
+  /** Asked in order before the TLS handshake. */
+  readonly limits: readonly AllowConnection[];
   /** Asked in order before anything of the connection is served. */
   readonly allow: readonly AllowConnection[];
   readonly terminal: Terminal;
@@ -46,9 +62,11 @@ export const compileNetworkFilters = (
   at: string,
   tools: TerminalTools,
 ): NetworkFilters => {
+  const limits: AllowConnection[] = [];
   const allow: AllowConnection[] = [];
   const observers: TcpObserver[] = [];
   let terminal: Terminal | undefined;
+  let [bySni, dynamicPort] = [false, defaultDynamicPort];
   for (const [index, json] of filters.entries()) {
     const here = `${at}[${index}]`;
     if (terminal !== undefined) throw new ConfigError(here, "stands behind a filter that ends the chain");
@@ -57,29 +75,42 @@ export const compileNetworkFilters = (
     const { typeName, raw } = openAny(json.typedConfig, typedAt);
     if (typeName === networkRbacType) {
       allow.push(within(typedAt, () => compileNetworkRbac(raw))({ counter: (name) => tools.stats.counter(name) }));
+    } else if (typeName === connectionLimitType) {
+      const { stats, connectionSlots: slots } = tools;
+      const compiled = within(typedAt, () => compileConnectionLimit(raw));
+      limits.push(compiled({ stats, slots, name: `${tools.listenerName} ${here}` }));
+    } else if (typeName === localRateLimitType) {
+      const limit = within(typedAt, () => compileLocalRateLimit(raw));
+      allow.push(limit({ clock: tools.http.clock, counter: (name) => tools.stats.counter(name) }));
+    } else if (typeName === sniClusterType) {
+      bySni = true;
+    } else if (typeName === sniDynamicType) {
+      dynamicPort = within(typedAt, () => compileSniDynamic(raw));
     } else if (typeName === istioStats.typeName) {
       const { stats, node } = tools;
       within(typedAt, () => istioStats.configure(raw));
       observers.push(createIstioMetrics({ stats, node, clock: tools.http.clock, hostHeaderFallback: false }));
     } else if (!metadataExchangeTypes.has(typeName)) {
-      terminal = within(typedAt, () => compileTerminal(typeName, raw, json.name ?? "", { tools, observers }));
+      terminal = within(typedAt, () =>
+        compileTerminal(typeName, raw, json.name ?? "", { tools, ahead: { observers, bySni, dynamicPort } }),
+      );
     }
   }
   if (terminal === undefined) throw new ConfigError(at, "no filter ends the chain");
-  return { allow, terminal };
+  return { limits, allow, terminal };
 };
 
 const compileTerminal = (
   typeName: string,
   raw: Readonly<Record<string, unknown>>,
   name: string,
-  { tools, observers }: { readonly tools: TerminalTools; readonly observers: readonly TcpObserver[] },
+  { tools, ahead }: { readonly tools: TerminalTools; readonly ahead: TcpFiltersAhead },
 ): Terminal => {
   switch (typeName) {
     case hcmType:
       return { kind: "http", slot: { current: compileHcm(raw, tools) } };
     case tcpProxyType:
-      return { kind: "tcp", settings: compileTcpProxy(raw, observers, tools) };
+      return { kind: "tcp", settings: compileTcpProxy(raw, ahead, tools) };
     case echoType:
       return { kind: "echo" };
     case directType: {

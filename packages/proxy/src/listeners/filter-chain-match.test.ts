@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { FilterChainMatchJson } from "@weft/xds/gen/envoy/config/listener/v3/listener_components";
-import { type ConnectionFacts, chooseChain, compileMatch } from "./filter-chain-match.ts";
+import { ChainIndex } from "./chain-index.ts";
+import { type CompiledMatch, type ConnectionFacts, compileMatch } from "./filter-chain-match.ts";
 
 const chains = (matches: Readonly<Record<string, FilterChainMatchJson>>) =>
   Object.entries(matches).map(([name, json]) => ({ name, match: compileMatch(json, "filterChainMatch") }));
@@ -18,7 +19,13 @@ const facts = (given: Partial<ConnectionFacts>): ConnectionFacts => ({
 });
 
 const chosen = (matches: Readonly<Record<string, FilterChainMatchJson>>, given: Partial<ConnectionFacts>) =>
-  chooseChain(chains(matches), facts(given))?.name;
+  indexOf(chains(matches)).find(facts(given))?.name;
+
+const indexOf = (all: readonly { readonly name: string; readonly match: CompiledMatch }[]) => {
+  const index = new ChainIndex<(typeof all)[number]>();
+  for (const chain of all) assert.equal(index.add(chain), undefined, chain.name);
+  return index;
+};
 
 test("a destination port wins over everything after it, and does not give way when the rest fails", () => {
   const matches = {
@@ -81,6 +88,8 @@ test("source type, range and port are looked at last", () => {
     },
   };
   assert.equal(chosen(matches, { sourceHost: "127.0.0.1" }), "local");
+  // What a sidecar calls its application from is somebody else's address to Envoy too.
+  assert.equal(chosen(matches, { sourceHost: "127.0.0.6" }), "outside");
   assert.equal(chosen(matches, { sourceHost: "10.0.0.1" }), "local");
   assert.equal(chosen(matches, { sourceHost: "10.2.0.1" }), "outside");
   assert.equal(chosen(matches, {}), "ranged");

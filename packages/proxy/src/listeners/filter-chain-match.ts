@@ -1,8 +1,7 @@
-import { isLoopback } from "@weft/core/address";
 import { ConfigError } from "@weft/core/config-error";
 import type { FilterChainMatchJson } from "@weft/xds/gen/envoy/config/listener/v3/listener_components";
 import { member, refuseOthers, unsigned } from "../compile/fields.ts";
-import { compileIpRange, type IpNumber, type IpRange, longestHolding, parseIp } from "./ip-range.ts";
+import { compileIpRange, type IpRange } from "./ip-range.ts";
 
 /** What listener filters found out of a connection before any of it was served. */
 export interface ConnectionFacts {
@@ -46,6 +45,9 @@ export const compileMatch = (json: FilterChainMatchJson | undefined, at: string)
     "sourcePrefixRanges",
     "sourcePorts",
   ]);
+  for (const port of [match.destinationPort, ...(match.sourcePorts ?? [])]) {
+    if (port === 0 || Number(port ?? 1) > 65_535) throw new ConfigError(at, `${port} is not a port from 1 to 65535`);
+  }
   const serverNames = (match.serverNames ?? []).map((name) => name.toLowerCase());
   const partial = serverNames.find((name) => name.includes("*") && !/^\*\.[^*]+$/.test(name));
   if (partial !== undefined) {
@@ -67,87 +69,4 @@ export const compileMatch = (json: FilterChainMatchJson | undefined, at: string)
     sourcePorts: match.sourcePorts ?? [],
     identity: JSON.stringify(Object.entries(match).sort(([a], [b]) => (a < b ? -1 : 1))),
   };
-};
-
-interface Facts extends ConnectionFacts {
-  readonly destinationIp: IpNumber | undefined;
-  readonly sourceIp: IpNumber | undefined;
-  readonly directSourceIp: IpNumber | undefined;
-}
-
-/** How strongly a match holds for one property: -1 not at all, 0 it says nothing of it, more is more specific. */
-type Strength = (match: CompiledMatch, facts: Facts) => number;
-
-const serverName: Strength = ({ serverNames }, facts) => {
-  if (serverNames.length === 0) return 0;
-  let best = -1;
-  for (const name of serverNames) {
-    if (name === facts.serverName) return 1000;
-    if (name.startsWith("*.") && facts.serverName.endsWith(name.slice(1))) best = Math.max(best, name.length);
-  }
-  return best;
-};
-
-const applicationProtocol: Strength = ({ applicationProtocols }, facts) => {
-  if (applicationProtocols.length === 0) return 0;
-  const first = facts.applicationProtocols.findIndex((name) => applicationProtocols.includes(name));
-  return first < 0 ? -1 : 1000 - first;
-};
-
-const sourceType: Strength = ({ sourceType: wanted }, facts) => {
-  if (wanted === "ANY") return 0;
-  const local = isLoopback(facts.sourceHost) || facts.sourceHost === facts.destinationHost;
-  return (wanted === "SAME_IP_OR_LOOPBACK") === local ? 1 : -1;
-};
-
-/** In Envoy's order of precedence; a chain left out at one step does not come back at a later one. */
-const steps: readonly Strength[] = [
-  ({ destinationPort }, facts) => {
-    if (destinationPort === undefined) return 0;
-    return destinationPort === facts.destinationPort ? 1 : -1;
-  },
-  ({ destinationRanges }, facts) => longestHolding(destinationRanges, facts.destinationIp),
-  serverName,
-  ({ transportProtocol }, facts) => {
-    if (transportProtocol === "") return 0;
-    return transportProtocol === facts.transportProtocol ? 1 : -1;
-  },
-  applicationProtocol,
-  ({ directSourceRanges }, facts) => longestHolding(directSourceRanges, facts.directSourceIp),
-  sourceType,
-  ({ sourceRanges }, facts) => longestHolding(sourceRanges, facts.sourceIp),
-  ({ sourcePorts }, facts) => {
-    if (sourcePorts.length === 0) return 0;
-    return sourcePorts.includes(facts.sourcePort) ? 1 : -1;
-  },
-];
-
-/** The chain whose match is the most specific, property by property in order of precedence; `undefined`: none matches. */
-export const chooseChain = <T extends { readonly match: CompiledMatch }>(
-  chains: readonly T[],
-  facts: ConnectionFacts,
-): T | undefined => {
-  const all: Facts = {
-    ...facts,
-    destinationIp: parseIp(facts.destinationHost),
-    sourceIp: parseIp(facts.sourceHost),
-    directSourceIp: parseIp(facts.directSourceHost ?? facts.sourceHost),
-  };
-  let left = chains;
-  for (const strength of steps) {
-    if (left.length === 0) return undefined;
-    let best = -1;
-    let kept: T[] = [];
-    for (const chain of left) {
-      const held = strength(chain.match, all);
-      if (held < 0 || held < best) continue;
-      if (held > best) {
-        best = held;
-        kept = [];
-      }
-      kept.push(chain);
-    }
-    left = kept;
-  }
-  return left[0];
 };

@@ -48,14 +48,3 @@ export const rangeHolds = ({ base, prefixLength }: IpRange, ip: IpNumber): boole
   const shift = BigInt(base.bits - prefixLength);
   return base.value >> shift === ip.value >> shift;
 };
-
-/** The longest prefix among the ranges that holds the address, plus 1; 0 when there are no ranges; -1 when none holds it. */
-export const longestHolding = (ranges: readonly IpRange[], ip: IpNumber | undefined): number => {
-  if (ranges.length === 0) return 0;
-  if (ip === undefined) return -1;
-  let best = -1;
-  for (const range of ranges) {
-    if (rangeHolds(range, ip) && range.prefixLength + 1 > best) best = range.prefixLength + 1;
-  }
-  return best;
-};

@@ -3,6 +3,7 @@ import type { Connection, ConnectionHandler } from "@weft/net/tcp/connection";
 import type { TlsPeer } from "@weft/net/tls/peer";
 import { type ServerTlsOptions, upgradeServer } from "@weft/net/tls/server-tls";
 import { acceptsNames } from "../clusters/tls-context.ts";
+import type { ConnectionVerdict } from "../filters/network/rbac.ts";
 import type { DownstreamInfo, DownstreamTlsInfo } from "../http/exchange.ts";
 import { serveHttp } from "../http/serve-http.ts";
 import type { ServedConnection } from "../http/server-connection.ts";
@@ -74,6 +75,26 @@ const shaking = (connection: Connection, onClose: () => void): ConnectionHandler
   onPeerEnd: () => connection.destroy(),
 });
 
+/** Closes a connection that is denied, at once or, unread, after a while: who comes again and again is slowed down. */
+const turnAway = (
+  connection: Connection,
+  { closeAfterMs = 0 }: ConnectionVerdict,
+  wheel: TimerWheel,
+  onGone: () => void,
+): void => {
+  const timer = new WheelTimer({ onTimer: () => connection.destroy() }, 0);
+  connection.handler = {
+    ...waiting(() => {
+      timer.retire();
+      onGone();
+    }),
+    onRead: () => connection.pause(),
+    onPeerEnd: () => connection.destroy(),
+  };
+  if (closeAfterMs > 0) wheel.arm(timer, closeAfterMs);
+  else connection.destroy();
+};
+
 /** Hands a connection to its chain: TLS first when the chain has it, then network filters, then what ends the chain. */
 export const serve = (
   serving: Serving,
@@ -82,6 +103,12 @@ export const serve = (
   onGone: () => void,
 ): void => {
   const { chain, connection, info } = serving;
+  for (const limit of chain.limits) {
+    const verdict = limit(info);
+    if (verdict.allowed) continue;
+    turnAway(connection, verdict, tools.wheel, onGone);
+    return;
+  }
   if (chain.tls === undefined) {
     start(serving, info, track, onGone);
     if (serving.firstBytes.length > 0 && connection.open) connection.handler.onRead(serving.firstBytes);

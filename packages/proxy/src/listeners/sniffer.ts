@@ -8,7 +8,8 @@ import type { DownstreamInfo } from "../http/exchange.ts";
 import type { IdleConnection } from "../overload/idle-closer.ts";
 import type { TcpProxySettings } from "../tcp/compile-tcp-proxy.ts";
 import { dialEarly } from "../tcp/early-dial.ts";
-import type { DialOwner, TcpDial } from "../tcp/tcp-dial.ts";
+import type { TcpDial } from "../tcp/tcp-dial.ts";
+import type { LinkOwner } from "../tcp/upstream-link.ts";
 import { type TimerWheel, WheelTimer } from "../timers/timer-wheel.ts";
 import type { CompiledListener, FilterChain } from "./compile-listener.ts";
 import { firstBytesMostMs, silentMostMs } from "./limits.ts";
@@ -112,7 +113,7 @@ export const inspect = (
  * Where bytes of no known protocol are passed on, a silent client may be one that waits for its server: after a moment
  * the upstream connection is made, and whoever speaks first decides.
  */
-export class Sniffer implements ConnectionHandler, DialOwner, IdleConnection {
+export class Sniffer implements ConnectionHandler, LinkOwner, IdleConnection {
   private readonly listener: SniffRules;
   private readonly connection: Connection;
   private readonly owner: SnifferOwner;

@@ -61,7 +61,10 @@ const compileValueTest = (json: HeaderMatcherJson, at: string): Test => {
 /** What a header matcher looks at, for a caller that has a request or only a list of headers. */
 interface CompiledHeaderMatcher {
   readonly name: string;
-  readonly test: (value: string | undefined) => boolean;
+  readonly test: Test;
+  readonly invert: boolean;
+  /** Whether it takes what has no such header. */
+  readonly missing: boolean;
 }
 
 const compile = (json: HeaderMatcherJson, at: string): CompiledHeaderMatcher => {
@@ -74,21 +77,41 @@ const compile = (json: HeaderMatcherJson, at: string): CompiledHeaderMatcher => 
   const byPresence = specifiers.every((specifier) => specifier === "presentMatch" || json[specifier] === undefined);
   if (byPresence) {
     const wanted = (json.presentMatch ?? true) !== invert;
-    return { name, test: (value) => (value !== undefined || asEmpty) === wanted };
+    return { name, test: () => true, invert: !wanted, missing: asEmpty === wanted };
   }
   const test = compileValueTest(json, at);
   // A missing header matches neither way, inverted or not, unless it counts as empty.
-  return {
-    name,
-    test: (value) => (value === undefined && !asEmpty ? false : test(value ?? "") !== invert),
-  };
+  return { name, test, invert, missing: asEmpty && test("") !== invert };
 };
+
+const overValue =
+  ({ test, invert, missing }: CompiledHeaderMatcher) =>
+  (value: string | undefined): boolean =>
+    value === undefined ? missing : test(value) !== invert;
+
+/** Fields of one name are tested one by one, so that a value cannot hide behind another. Any of them will do. */
+const overFields =
+  ({ name, test, invert, missing }: CompiledHeaderMatcher) =>
+  (headers: HeaderList): boolean => {
+    let there = false;
+    for (let i = 0; i < headers.size; i++) {
+      if (headers.nameAt(i) !== name) continue;
+      if (test(headers.valueAt(i))) return !invert;
+      there = true;
+    }
+    return there ? invert : missing;
+  };
 
 /** Compiles a HeaderMatcher over a request. */
 export const compileHeaderMatcher = (json: HeaderMatcherJson, at: string): ((request: RequestHead) => boolean) => {
-  const { name, test } = compile(json, at);
-  const read = headerReader(name);
-  return (request) => test(read(request));
+  const matcher = compile(json, at);
+  if (matcher.name.startsWith(":") || matcher.name === "host") {
+    const test = overValue(matcher);
+    const read = headerReader(matcher.name);
+    return (request) => test(read(request));
+  }
+  const test = overFields(matcher);
+  return ({ headers }) => test(headers);
 };
 
 /** Compiles a HeaderMatcher over a response's headers; `:status` is given apart. */
@@ -96,9 +119,13 @@ export const compileResponseHeaderMatcher = (
   json: HeaderMatcherJson,
   at: string,
 ): ((status: number, headers: HeaderList) => boolean) => {
-  const { name, test } = compile(json, at);
-  if (name === ":status") return (status) => test(String(status));
-  return (_, headers) => test(headers.getJoined(name));
+  const matcher = compile(json, at);
+  if (matcher.name === ":status") {
+    const test = overValue(matcher);
+    return (status) => test(String(status));
+  }
+  const test = overFields(matcher);
+  return (_, headers) => test(headers);
 };
 
 /** All of the matchers; an empty list matches. */

@@ -62,6 +62,30 @@ export const compileRegexMatcher = (json: RegexMatcherJson, at: string): Test =>
   return fullMatch(required(json.regex, member(at, "regex")), member(at, "regex"));
 };
 
+/** The texts of a pattern's groups in a value that it takes whole; `undefined` for any other value. */
+export type Captures = (value: string) => readonly string[] | undefined;
+
+export const compileCaptures = (pattern: string, at: string): { readonly test: Test; readonly capture: Captures } => {
+  const compiled = compile(pattern, at);
+  const groups = compiled.groupCount();
+  return {
+    test: (value) => compiled.testExact(value),
+    capture: (value) => {
+      const matcher = compiled.matcher(value);
+      if (!matcher.matches()) return undefined;
+      return Array.from({ length: groups }, (_, index) => matcher.group(index + 1) ?? "");
+    },
+  };
+};
+
+/** What every value that the pattern takes begins with: the text before the first part that may be another. */
+export const literalPrefix = (pattern: string): string => {
+  if (pattern.includes("|")) return "";
+  const body = pattern.startsWith("^") ? pattern.slice(1) : pattern;
+  const [text = ""] = /^[A-Za-z0-9/_\-:@%&=,;~]*/.exec(body) ?? [];
+  return /^[?*{]/.test(body.slice(text.length)) ? text.slice(0, -1) : text;
+};
+
 /** Parts of a substitution: text, or the number of a group (`\1`). */
 const parseSubstitution = (text: string, groups: number, at: string): readonly (string | number)[] => {
   const parts: (string | number)[] = [];

@@ -6,6 +6,7 @@ import type { RequestHead, ResponseHead } from "@weft/protocols/http/head";
 import type { Cluster } from "../clusters/cluster.ts";
 import type { Host } from "../clusters/host.ts";
 import type { DownstreamInfo } from "../http/exchange.ts";
+import type { RequestState } from "../http/request-state.ts";
 import { isGrpcRequest } from "../matching/grpc.ts";
 import { headerReader } from "../matching/header-matcher.ts";
 import { pathOnly, queryParameter } from "../matching/query-matcher.ts";
@@ -44,6 +45,7 @@ export interface OutcomeSource {
   readonly upstreamLocalAddress?: string | undefined;
   readonly upstreamTls?: { readonly localUri: string; readonly peerUri: string } | undefined;
   readonly remoteHost?: string | undefined;
+  readonly state?: RequestState | undefined;
 }
 
 /** Runs per line; `undefined` when there is no value. */
@@ -135,8 +137,16 @@ const metadata =
 const clusterMetadata = metadata(({ outcome }) => outcome?.cluster?.metadata);
 const hostMetadata = metadata(({ outcome }) => outcome?.host?.metadata);
 const routeMetadata = metadata(({ outcome }) => outcome?.route?.metadata);
-const dynamicMetadata = metadata(({ downstream }) => downstream.proxied?.metadata);
-const absent: Make = () => () => undefined;
+const dynamicMetadata = metadata(({ outcome, downstream }) => outcome?.state?.metadata ?? downstream.proxied?.metadata);
+
+/** `KEY`, or `KEY:PLAIN` for the bare text; other filter state than text is not kept. */
+const filterState: Make = (argument) => {
+  const [key = "", form] = argument.split(":");
+  return ({ outcome }) => {
+    const value = outcome?.state?.filterState.get(key);
+    return value === undefined || form === "PLAIN" ? value : JSON.stringify(value);
+  };
+};
 
 const anyMetadata: Make = (argument, at) => {
   const [kind = "", ...rest] = argument.split(":");
@@ -222,7 +232,7 @@ const operators: ReadonlyMap<string, Make> = new Map<string, Make>([
   ["CLUSTER_METADATA", clusterMetadata],
   ["UPSTREAM_METADATA", hostMetadata],
   ["DYNAMIC_METADATA", dynamicMetadata],
-  ["FILTER_STATE", absent],
+  ["FILTER_STATE", filterState],
 ]);
 
 /** Compiles one operator; `:N` cuts the value to N characters. Throws ConfigError for one that does not exist here. */

@@ -64,20 +64,43 @@ export const compileFormat = (
   const [only] = parts;
   if (parts.length === 0) return () => "";
   if (parts.length === 1 && typeof only === "string") return () => only;
+  const steps = stepsOf(parts);
   return (source) => {
     let out = "";
-    for (const part of parts) {
-      if (typeof part === "string") {
-        out += part;
-      } else {
-        const value = part(source);
-        // The one value that may be empty and is there all the same.
-        if (value === undefined || (value === "" && part !== localReplyBody)) out += missing;
-        else out += escaped ? escapeValue(value) : value;
-      }
+    for (let i = 0; i < steps.length; i++) {
+      const { before, operator, mayBeEmpty } = steps[i] as Step;
+      const value = operator(source);
+      out += before;
+      if (value === undefined || (value === "" && !mayBeEmpty)) out += missing;
+      else out += escaped ? escapeValue(value) : value;
     }
     return out;
   };
+};
+
+interface Step {
+  /** The text ahead of the value. */
+  readonly before: string;
+  readonly operator: Operator;
+  /** The one value that may be empty and is there all the same. */
+  readonly mayBeEmpty: boolean;
+}
+
+const nothing: Operator = () => "";
+
+/** Each operator with the text before it; what is behind the last one comes as text before nothing. */
+const stepsOf = (parts: readonly Part[]): readonly Step[] => {
+  const steps: Step[] = [];
+  let before = "";
+  for (const part of parts) {
+    if (typeof part === "string") before += part;
+    else {
+      steps.push({ before, operator: part, mayBeEmpty: part === localReplyBody });
+      before = "";
+    }
+  }
+  if (before !== "") steps.push({ before, operator: nothing, mayBeEmpty: true });
+  return steps;
 };
 
 /** True when the format is plain text that never changes. */

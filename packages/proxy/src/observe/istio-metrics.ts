@@ -50,6 +50,22 @@ export interface IstioMetricsOptions {
   readonly hostHeaderFallback: boolean;
 }
 
+/** What decided the labels of a request, and what they led to. Where all of it is the same again, so are the series. */
+interface Recent {
+  readonly cluster: unknown;
+  readonly peer: unknown;
+  readonly inbound: boolean;
+  readonly authority: string;
+  readonly route: unknown;
+  readonly principal: string;
+  readonly answer: number;
+  readonly flags: string;
+  readonly series: RequestSeries;
+}
+
+/** Requests in a row that may differ before the tree of caches is asked. */
+const recentMax = 8;
+
 type ByFlags = Map<string, RequestSeries>;
 type ByAnswer = Map<number, ByFlags>;
 type ByPrincipal = Map<string, ByAnswer>;
@@ -109,16 +125,17 @@ const createSeriesCache = (options: IstioMetricsOptions, self: Peer) => {
     return true;
   };
 
-  return (exchange: Exchange, grpc: boolean): RequestSeries => {
-    const { downstream, cluster, host, request } = exchange;
+  const search = (exchange: Exchange, grpc: boolean): RequestSeries => {
+    const { downstream, cluster, request } = exchange;
     const inbound = downstream.direction === "inbound";
     const byPeer = child(cache, cluster ?? noCluster, () => new Map() as ByPeer);
-    // Without an exchange of metadata the endpoint tells who the peer is.
-    const byPrincipal = child(byPeer, exchange.peer ?? (inbound ? undefined : host), () => new Map() as ByPrincipal);
-    const named = cluster?.metadata.istio?.services !== undefined || inbound || !hostHeaderFallback;
-    const byHost = !named && admitted(request.authority.toLowerCase());
-    const principal = (inbound ? downstream.tls?.peerUris[0] : exchange.upstreamTls?.peerUri) ?? "";
-    const caller = named ? principal : `${principal} ${byHost ? request.authority : ""} ${exchange.route?.name}`;
+    const byPrincipal = child(byPeer, peerKey(exchange, inbound), () => new Map() as ByPrincipal);
+    const named = cluster?.metadata.istio?.services !== undefined;
+    const byHost = !named && !inbound && hostHeaderFallback && admitted(request.authority.toLowerCase());
+    const principal = principalOf(exchange, inbound);
+    const caller = named
+      ? principal
+      : `${principal} ${byHost ? request.authority : ""} ${exchange.route?.virtualHost} ${exchange.route?.name}`;
     const byAnswer = child(byPrincipal, caller, () => new Map() as ByAnswer);
     const answer = answerKey(exchange.response.status, exchange.grpcStatus, grpc);
     const byFlags = child(byAnswer, answer, () => new Map() as ByFlags);
@@ -132,7 +149,43 @@ const createSeriesCache = (options: IstioMetricsOptions, self: Peer) => {
     }
     return made;
   };
+
+  const recent: Recent[] = [];
+  let next = 0;
+  return (exchange: Exchange, grpc: boolean): RequestSeries => {
+    const { cluster, route, flags } = exchange;
+    const { authority } = exchange.request;
+    const inbound = exchange.downstream.direction === "inbound";
+    const peer = peerKey(exchange, inbound);
+    const principal = principalOf(exchange, inbound);
+    const answer = answerKey(exchange.response.status, exchange.grpcStatus, grpc);
+    for (let i = 0; i < recent.length; i++) {
+      const each = recent[i] as Recent;
+      if (
+        each.peer === peer &&
+        each.cluster === cluster &&
+        each.route === route &&
+        each.answer === answer &&
+        each.inbound === inbound &&
+        each.flags === flags &&
+        each.principal === principal &&
+        each.authority === authority
+      ) {
+        return each.series;
+      }
+    }
+    const series = search(exchange, grpc);
+    recent[next] = { cluster, peer, inbound, authority, route, principal, answer, flags, series };
+    next = (next + 1) % recentMax;
+    return series;
+  };
 };
+
+/** Without an exchange of metadata the endpoint tells who the peer is. */
+const peerKey = ({ peer, host }: Exchange, inbound: boolean): unknown => peer ?? (inbound ? undefined : host);
+
+const principalOf = ({ downstream, upstreamTls }: Exchange, inbound: boolean): string =>
+  (inbound ? downstream.tls?.peerUris[0] : upstreamTls?.peerUri) ?? "";
 
 const addBytes = (tcp: TcpExchange, series: TcpSeries): void => {
   series.received.add(tcp.requestBodyBytes - tcp.reportedRequestBytes);

@@ -7,6 +7,7 @@ import { AutoPool } from "./auto-pool.ts";
 import { Http1Pool } from "./http1-pool.ts";
 import { Http2Pool } from "./http2-pool.ts";
 import { leaseSweepMs } from "./limits.ts";
+import { NamedPools } from "./named-pools.ts";
 import type { UpstreamTarget } from "./open-upstream.ts";
 import type { PoolTools } from "./pool-tools.ts";
 import type { StreamPool } from "./pool-waiter.ts";
@@ -24,6 +25,7 @@ export class HostPools implements Disposable {
   private readonly tools: PoolTools;
   private readonly pools = new Map<string, StreamPool>();
   private readonly tied = new TiedPools();
+  private readonly named = new NamedPools();
   private readonly transportKeys = new WeakMap<UpstreamTransport, string>();
   /** What was asked last, and its answer: nearly every request asks the same. */
   private lastCluster: Cluster | undefined;
@@ -42,12 +44,12 @@ export class HostPools implements Disposable {
   }
 
   get connections(): number {
-    let sum = this.tied.connections;
+    let sum = this.tied.connections + this.named.connections;
     for (const pool of this.pools.values()) sum += pool.connections;
     return sum;
   }
 
-  /** With `downstream` a connection may be opened in its name alone, where the transport tells the host of it. */
+  /** With `downstream` a connection may be opened in its name alone, where the host is told or shown whose it is. */
   poolFor(
     cluster: Cluster,
     host: Host,
@@ -56,7 +58,7 @@ export class HostPools implements Disposable {
     downstream?: DownstreamInfo,
   ): StreamPool {
     const transport = cluster.transportOf(host);
-    if (transport.proxyProtocol !== undefined && downstream?.ties !== undefined) {
+    if (downstream?.ties !== undefined && isOfOne(transport, downstream)) {
       const offered = offeredBy(transport, alpn, protocol);
       const key = `${protocol} ${offered.join(",")} ${this.keyOf(transport)}`;
       const target = { cluster, host, transport, alpn: offered, downstream };
@@ -90,6 +92,20 @@ export class HostPools implements Disposable {
     return pool;
   }
 
+  /** For requests whose name the server is asked for and has to prove, where its transport is TLS. */
+  poolNamed(
+    serverName: string,
+    cluster: Cluster,
+    { host, protocol, alpn }: { host: Host; protocol: UpstreamProtocol; alpn: readonly string[] | undefined },
+  ): StreamPool {
+    const transport = cluster.transportOf(host);
+    if (transport.kind === "plaintext") return this.poolFor(cluster, host, protocol, alpn);
+    const offered = offeredBy(transport, alpn, protocol);
+    const target = { cluster, host, transport, alpn: offered, serverName };
+    const key = `${serverName} ${protocol} ${offered.join(",")} ${this.keyOf(transport)}`;
+    return this.named.poolFor(key, target, () => this.make(protocol, target));
+  }
+
   private make(protocol: UpstreamProtocol, target: UpstreamTarget): StreamPool {
     if (protocol === "http2") return new Http2Pool(this.tools, target);
     // Without TLS there is no ALPN that could decide.
@@ -103,7 +119,7 @@ export class HostPools implements Disposable {
     const key = `tunnel ${this.keyOf(transport)}`;
     const alpn = transport.kind === "tls" ? transport.alpn : noAlpn;
     const target = { cluster, host, transport, alpn, downstream };
-    if (transport.proxyProtocol !== undefined && downstream?.ties !== undefined) {
+    if (downstream?.ties !== undefined && isOfOne(transport, downstream)) {
       return this.tied.poolFor(key, downstream.ties, target, () => new TunnelPool(this.tools, target));
     }
     let pool = this.pools.get(key);
@@ -117,6 +133,7 @@ export class HostPools implements Disposable {
   visitIdle(visit: (connection: IdleConnection) => void): void {
     for (const pool of this.pools.values()) pool.visitIdle(visit);
     for (const pool of this.tied.all()) pool.visitIdle(visit);
+    this.named.visitIdle(visit);
   }
 
   /** Idle connections close at once, busy ones after their request. */
@@ -124,6 +141,7 @@ export class HostPools implements Disposable {
     for (const pool of this.pools.values()) pool.drain();
     this.pools.clear();
     this.tied.drain();
+    this.named.drain();
     this.last = undefined;
     this.sweepTimer.disarm();
     this.tools.hosts.delete(this);
@@ -141,7 +159,7 @@ export class HostPools implements Disposable {
     if (cluster === undefined) return;
     let lost = 0;
     let quiet = 0;
-    for (const pool of [...this.pools.values(), ...this.tied.all()]) {
+    for (const pool of [...this.pools.values(), ...this.tied.all(), ...this.named.all()]) {
       const report = pool.sweep();
       lost += report.lost;
       quiet += report.quiet;
@@ -177,6 +195,10 @@ export class HostPools implements Disposable {
   }
 }
 
+/** Whether its connections to a host are made in the name of one downstream connection, and nobody else may use them. */
+const isOfOne = (transport: UpstreamTransport, downstream: DownstreamInfo): boolean =>
+  transport.proxyProtocol !== undefined || downstream.connectsFrom !== undefined;
+
 const offeredBy = (
   transport: UpstreamTransport,
   alpn: readonly string[] | undefined,
@@ -200,7 +222,8 @@ export const preconnectElsewhere = (
   alpn: readonly string[] | undefined,
 ): void => {
   const { load, preconnect, discovery } = cluster;
-  if (discovery.kind === "originalDst") return;
+  // Connections of hosts that requests name, or for names that requests give, cannot be made ahead of them.
+  if (discovery.kind === "originalDst" || discovery.kind === "dynamic" || cluster.http.names !== undefined) return;
   if ((load.requests + 1) * preconnect.predictiveRatio <= load.connections) return;
   const host = cluster.foresee();
   if (host !== undefined) poolsOf(host, tools).poolFor(cluster, host, protocol, alpn).prepare();

@@ -2,10 +2,11 @@ import { connectTcp } from "@weft/net/tcp/connect";
 import type { Connection } from "@weft/net/tcp/connection";
 import { type ClientTlsOptions, connectTls, upgradeClient } from "@weft/net/tls/client-tls";
 import type { TlsPeer } from "@weft/net/tls/peer";
-import type { Cluster, UpstreamTransport } from "../clusters/cluster.ts";
+import type { Cluster, SanMatcher, UpstreamTransport } from "../clusters/cluster.ts";
 import type { Host } from "../clusters/host.ts";
 import type { DownstreamInfo } from "../http/exchange.ts";
 import type { UpstreamIdentities } from "../http/streams.ts";
+import { isIp } from "../matching/cidr.ts";
 import { type UpstreamProxyProtocol, upstreamHeader } from "../proxy-protocol/upstream-header.ts";
 import { deadPeerProbeMs } from "./limits.ts";
 import { type PoolTools, refusePeer } from "./pool-tools.ts";
@@ -16,7 +17,9 @@ export interface UpstreamTarget {
   readonly transport: UpstreamTransport;
   /** What to offer by ALPN; empty for none. */
   readonly alpn: readonly string[];
-  /** Whose bytes it will carry, where a PROXY protocol header tells that. */
+  /** The name that requests on it gave, where the cluster asks the server for that. */
+  readonly serverName?: string | undefined;
+  /** Whose bytes it will carry, where a PROXY protocol header or the source address tells that. */
   readonly downstream?: DownstreamInfo | undefined;
 }
 
@@ -29,7 +32,7 @@ export type OnUpstream = (identities: UpstreamIdentities | undefined, alpn: stri
  */
 export const openUpstream = (
   tools: PoolTools,
-  { cluster, host, transport, alpn, downstream }: UpstreamTarget,
+  { cluster, host, transport, alpn, downstream, serverName }: UpstreamTarget,
   onUpstream: OnUpstream,
 ): Connection | string => {
   const startMs = tools.wheel.nowMs();
@@ -42,7 +45,12 @@ export const openUpstream = (
     connection.openedMs = startMs;
     return connection;
   };
-  const options = { keepAlive: cluster.tcpKeepalive ?? probing, sourceAddress: sourceFor(cluster, host) };
+  const transparentSource = downstream?.connectsFrom;
+  const options = {
+    keepAlive: cluster.tcpKeepalive ?? probing,
+    sourceAddress: sourceFor(cluster, host),
+    transparentSource,
+  };
   const { proxyProtocol } = transport;
   if (transport.kind === "plaintext") {
     const connection = connectTcp(tools.loop, host.target, options, () => {
@@ -55,21 +63,36 @@ export const openUpstream = (
   if (made.kind === "missing") return made.reason;
   const handshake: ClientTlsOptions = {
     context: made.context,
-    sni: transport.sni,
+    sni: sniOf(cluster, transport.sni, serverName),
     alpn,
-    refuse: (peer) => refusePeer(transport, made.verifies, peer),
+    refuse: (peer) => refusePeer(provenBy(cluster, transport.sans, serverName), made.verifies, peer),
   };
   const onSecure = (peer: TlsPeer): void =>
     onConnected({ localUri: made.localUris[0] ?? "", peerUri: peer.names.uris[0] ?? "" }, peer.alpn);
-  if (proxyProtocol === undefined) {
+  if (proxyProtocol === undefined && transparentSource === undefined) {
     return opened(connectTls(tools.loop, host.target, { ...handshake, ...options }, onSecure));
   }
   const connection = connectTcp(tools.loop, host.target, options, () => {
-    writeHeader(connection, proxyProtocol, downstream);
+    if (proxyProtocol !== undefined) writeHeader(connection, proxyProtocol, downstream);
     upgradeClient(connection, handshake, onSecure);
   });
   return opened(connection);
 };
+
+/** Addresses are no names a server could be asked for (RFC 6066 §3). */
+const sniOf = ({ http }: Cluster, configured: string, name: string | undefined): string =>
+  name !== undefined && name !== "" && http.names?.sni === true && !isIp(name) ? name : configured;
+
+/** What the server's certificate has to tell: the name alone, where it is asked for that. */
+const provenBy = ({ http }: Cluster, configured: readonly SanMatcher[], name: string | undefined) =>
+  name !== undefined && name !== "" && http.names?.san === true ? [exactSan(name)] : configured;
+
+const exactSan = (value: string): SanMatcher => ({
+  of: "any",
+  kind: "exact",
+  value,
+  test: (san) => san.toLowerCase() === value.toLowerCase(),
+});
 
 /** As Envoy: the first source of the host's family, else the first. */
 const sourceFor = ({ sourceAddresses }: Cluster, { target }: Host): string | undefined => {

@@ -3,7 +3,7 @@ import type { SocketLoop } from "@weft/net/tcp/socket-loop";
 import type { TlsPeer } from "@weft/net/tls/peer";
 import type { TlsContext } from "@weft/net/tls/tls-material";
 import type { Http2Workspace } from "@weft/protocols/http2/workspace";
-import type { UpstreamTls } from "../clusters/cluster.ts";
+import type { SanMatcher, UpstreamTls } from "../clusters/cluster.ts";
 import { acceptsNames } from "../clusters/tls-context.ts";
 import type { IdleConnection } from "../overload/idle-closer.ts";
 import type { TimerWheel } from "../timers/timer-wheel.ts";
@@ -35,12 +35,10 @@ export interface PoolTools {
   readonly clientContext: (transport: UpstreamTls) => ClientContext;
 }
 
-/** Why a server's certificate is not good for that transport; `undefined` when it is. */
-export const refusePeer = (transport: UpstreamTls, verifies: boolean, peer: TlsPeer): string | undefined => {
+/** Why a server's certificate is not good where those names are accepted; `undefined` when it is. */
+export const refusePeer = (sans: readonly SanMatcher[], verifies: boolean, peer: TlsPeer): string | undefined => {
   if (!verifies) return undefined;
   if (!peer.verified) return `certificate verify failed: ${peer.verifyError || "no certificate"}`;
-  if (transport.sans.length === 0) return undefined;
-  return acceptsNames(transport.sans, peer.names)
-    ? undefined
-    : "verify SAN list: no name of the certificate is accepted";
+  if (sans.length === 0) return undefined;
+  return acceptsNames(sans, peer.names) ? undefined : "verify SAN list: no name of the certificate is accepted";
 };

@@ -310,7 +310,7 @@ test("mirrors carry their share, upgrades are switched per route", () => {
     ],
     upgradeConfigs: [{ upgradeType: "websocket" }, { upgradeType: "CONNECT", enabled: false }],
   });
-  assert.deepEqual(action.mirrors, [{ cluster: "m", share: 0.0005, keepHost: false }]);
+  assert.deepEqual(action.mirrors, [{ cluster: "m", clusterOf: undefined, share: 0.0005, keepHost: false }]);
   assert.deepEqual(
     [...action.upgrades],
     [

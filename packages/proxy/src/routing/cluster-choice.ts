@@ -16,6 +16,21 @@ export interface ClusterChoice {
   readonly choose: (request: RequestHead, random: number) => WeightedChoice;
   /** Names that can come out, besides those that headers name. */
   readonly names: readonly string[];
+  /** Clusters that weights choose among, where one of them changes more of the route than the cluster. */
+  readonly entries?: WeightedEntries | undefined;
+}
+
+export interface WeightedEntries {
+  readonly list: readonly WeightedEntry[];
+  /** Which of the list the request takes. `random` is in [0, 1). */
+  readonly index: (request: RequestHead, random: number) => number;
+}
+
+export interface WeightedEntry {
+  readonly choose: (request: RequestHead) => WeightedChoice;
+  readonly typedPerFilterConfig: WeightedCluster_ClusterWeightJson["typedPerFilterConfig"];
+  readonly metadataMatch: WeightedCluster_ClusterWeightJson["metadataMatch"];
+  readonly at: string;
 }
 
 /** Header-named choices kept, so that a request does not make one; a client can name as many clusters as it likes. */
@@ -38,11 +53,18 @@ const byHeader = (header: string): ClusterChoice => {
   return { choose, names: [] };
 };
 
-interface Entry {
+interface Entry extends WeightedEntry {
   readonly weight: number;
-  readonly choose: (request: RequestHead) => WeightedChoice;
   readonly name: string | undefined;
 }
+
+/** The value that chooses among weights: an unsigned 64-bit integer, reduced to less than their sum. */
+const givenValue = (text: string, total: number): number | undefined => {
+  if (!/^\d{1,20}$/.test(text)) return undefined;
+  if (text.length <= 15) return Number(text) % total;
+  const value = BigInt(text);
+  return value < 1n << 64n ? Number(value % BigInt(total)) : undefined;
+};
 
 const orUndefined = (edit: EditHeaders): EditHeaders | undefined => (edit === noEdit ? undefined : edit);
 
@@ -56,6 +78,8 @@ const compileEntry = (json: WeightedCluster_ClusterWeightJson, at: string, { clo
     "responseHeadersToAdd",
     "responseHeadersToRemove",
     "hostRewriteLiteral",
+    "typedPerFilterConfig",
+    "metadataMatch",
   ]);
   atMostOne(json, ["name", "clusterHeader"], at);
   const weight = unsigned(json.weight, member(at, "weight")) ?? 0;
@@ -77,15 +101,17 @@ const compileEntry = (json: WeightedCluster_ClusterWeightJson, at: string, { clo
       at,
     }),
   );
+  const { typedPerFilterConfig, metadataMatch } = json;
+  const common = { weight, typedPerFilterConfig, metadataMatch, at };
   if (json.clusterHeader) {
     const named = byHeader(json.clusterHeader);
     if (!editRequest && !editResponse)
-      return { weight, choose: (request) => named.choose(request, 0), name: undefined };
+      return { ...common, choose: (request) => named.choose(request, 0), name: undefined };
     const choose = (request: RequestHead) => ({ cluster: named.choose(request, 0).cluster, editRequest, editResponse });
-    return { weight, choose, name: undefined };
+    return { ...common, choose, name: undefined };
   }
   const choice: WeightedChoice = { cluster: required(json.name, member(at, "name")), editRequest, editResponse };
-  return { weight, choose: () => choice, name: choice.cluster };
+  return { ...common, choose: () => choice, name: choice.cluster };
 };
 
 const byWeight = (json: WeightedClusterJson, at: string, tools: CompileTools): ClusterChoice => {
@@ -102,16 +128,21 @@ const byWeight = (json: WeightedClusterJson, at: string, tools: CompileTools): C
     throw new ConfigError(member(at, "totalWeight"), `is ${wanted}, the weights sum up to ${total}`);
   }
   const header = json.headerName?.toLowerCase();
-  const choose = (request: RequestHead, random: number): WeightedChoice => {
+  const index = (request: RequestHead, random: number): number => {
     const given = header === undefined ? undefined : request.headers.get(header);
-    let at = given !== undefined && /^\d{1,15}$/.test(given) ? Number(given) % total : random * total;
-    for (const entry of entries) {
-      at -= entry.weight;
-      if (at < 0) return entry.choose(request);
+    let at = (given === undefined ? undefined : givenValue(given, total)) ?? random * total;
+    for (let i = 0; i < entries.length; i++) {
+      at -= (entries[i] as Entry).weight;
+      if (at < 0) return i;
     }
-    return last.choose(request);
+    return entries.length - 1;
   };
-  return { choose, names: entries.flatMap(({ name }) => (name === undefined ? [] : [name])) };
+  const differ = entries.some(({ typedPerFilterConfig, metadataMatch }) => typedPerFilterConfig || metadataMatch);
+  return {
+    choose: (request, random) => (entries[index(request, random)] ?? last).choose(request),
+    names: entries.flatMap(({ name }) => (name === undefined ? [] : [name])),
+    entries: differ ? { list: entries, index } : undefined,
+  };
 };
 
 /** Compiles the cluster specifier of a route action. */

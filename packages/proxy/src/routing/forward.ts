@@ -1,23 +1,33 @@
 import { ConfigError } from "@weft/core/config-error";
-import type {
-  RouteAction_RequestMirrorPolicyJson,
-  RouteActionJson,
-} from "@weft/xds/gen/envoy/config/route/v3/route_components";
-import { member, oneOf, refuseOthers, required } from "../compile/fields.ts";
+import type { HedgePolicyJson, RouteActionJson } from "@weft/xds/gen/envoy/config/route/v3/route_components";
+import { member, oneOf, refuseOthers } from "../compile/fields.ts";
 import type { CompileTools } from "../compile/tools.ts";
-import { runtimeShare } from "../matching/runtime-fraction.ts";
-import { compileClusterChoice } from "./cluster-choice.ts";
+import { type ClusterChoice, compileClusterChoice } from "./cluster-choice.ts";
 import { compileHashPolicies } from "./hash-policy.ts";
+import { compileInternalRedirect } from "./internal-redirect.ts";
+import { compileMetadataMatch } from "./metadata-match.ts";
+import { compileMirrors } from "./mirror-policy.ts";
+import type { PathMatcher } from "./path-matcher.ts";
 import { type CompiledRetry, compileRetry } from "./retry-policy.ts";
-import { compileRewrite, type MatchedLength } from "./rewrite.ts";
+import { compileRewrite } from "./rewrite.ts";
 import type { ForwardAction } from "./route.ts";
 import { compileTimeouts } from "./timeouts.ts";
+import { compileUpgradePolicy } from "./upgrade-policy.ts";
 
 /** What the table and the virtual host give a route that has none of its own. */
 export interface Inherited {
   readonly retry: CompiledRetry;
   readonly mirrors: ForwardAction["mirrors"];
+  /** A try that is too slow is left running beside the next one. */
+  readonly hedges: boolean;
 }
+
+/** `undefined` where it says nothing, which leaves the wider level's in force. */
+export const compileHedge = (json: HedgePolicyJson | undefined, at: string): boolean | undefined => {
+  if (!json) return undefined;
+  refuseOthers(json, "HedgePolicy", at, ["hedgeOnPerTryTimeout"]);
+  return json.hedgeOnPerTryTimeout === true;
+};
 
 const notFoundStatuses: ReadonlyMap<string, number> = new Map([
   ["SERVICE_UNAVAILABLE", 503],
@@ -25,40 +35,23 @@ const notFoundStatuses: ReadonlyMap<string, number> = new Map([
   ["INTERNAL_SERVER_ERROR", 500],
 ]);
 
-/** `undefined` for an empty list, which leaves the wider level's in force. */
-export const compileMirrors = (
-  list: readonly RouteAction_RequestMirrorPolicyJson[] | undefined,
-  at: string,
-): ForwardAction["mirrors"] | undefined => {
-  if (!list || list.length === 0) return undefined;
-  return list.map((json, index) => {
-    const here = `${at}[${index}]`;
-    refuseOthers(json, "MirrorPolicy", here, ["cluster", "runtimeFraction", "disableShadowHostSuffixAppend"]);
-    const part = json.runtimeFraction ? runtimeShare(json.runtimeFraction, member(here, "runtimeFraction")) : 1;
-    const keepHost = json.disableShadowHostSuffixAppend === true;
-    return { cluster: required(json.cluster, member(here, "cluster")), share: part, keepHost };
-  });
-};
+export interface CompiledForward {
+  readonly action: ForwardAction;
+  readonly clusterNames: readonly string[];
+  /** The clusters among which weights choose. */
+  readonly entries: ClusterChoice["entries"];
+}
 
-const compileUpgrades = (list: RouteActionJson["upgradeConfigs"], at: string): ReadonlyMap<string, boolean> => {
-  const upgrades = new Map<string, boolean>();
-  for (const [index, json] of (list ?? []).entries()) {
-    const here = `${at}[${index}]`;
-    refuseOthers(json, "UpgradeConfig", here, ["upgradeType", "enabled", "connectConfig"]);
-    if (json.connectConfig) refuseOthers(json.connectConfig, "ConnectConfig", member(here, "connectConfig"), []);
-    const type = required(json.upgradeType, member(here, "upgradeType")).toLowerCase();
-    if (upgrades.has(type)) throw new ConfigError(member(here, "upgradeType"), `${type} is given twice`);
-    upgrades.set(type, json.enabled !== false);
-  }
-  return upgrades;
-};
-
-/** Compiles a RouteAction. Upgrade types are in lower case; `connect` among them lets CONNECT end here. */
+/** Compiles a RouteAction. */
 export const compileForward = (
   json: RouteActionJson,
   at: string,
-  { matchedLength, inherited, tools }: { matchedLength: MatchedLength; inherited: Inherited; tools: CompileTools },
-): { readonly action: ForwardAction; readonly clusterNames: readonly string[] } => {
+  {
+    path,
+    inherited,
+    tools,
+  }: { readonly path: PathMatcher; readonly inherited: Inherited; readonly tools: CompileTools },
+): CompiledForward => {
   refuseOthers(json, "RouteAction", at, [
     "cluster",
     "clusterHeader",
@@ -69,6 +62,13 @@ export const compileForward = (
     "hostRewriteLiteral",
     "hostRewriteHeader",
     "hostRewritePathRegex",
+    "pathRewritePolicy",
+    "autoHostRewrite",
+    "metadataMatch",
+    "hedgePolicy",
+    "internalRedirectPolicy",
+    "rateLimits",
+    "includeVhRateLimits",
     "appendXForwardedHost",
     "timeout",
     "idleTimeout",
@@ -92,15 +92,21 @@ export const compileForward = (
     action: {
       kind: "forward",
       clusterName: choice.choose,
-      rewrite: compileRewrite(json, matchedLength, at),
+      rewrite: compileRewrite(json, path, at),
+      autoHost: json.autoHostRewrite === true,
+      keepsForwardedHost: json.appendXForwardedHost === true,
       ...compileTimeouts(json, at),
       retry: retry.policy,
       retryFor: retry.retryFor,
+      hedges: compileHedge(json.hedgePolicy, member(at, "hedgePolicy")) ?? inherited.hedges,
+      internalRedirect: compileInternalRedirect(json.internalRedirectPolicy, member(at, "internalRedirectPolicy")),
+      metadataMatch: compileMetadataMatch(json.metadataMatch, member(at, "metadataMatch")),
       mirrors,
       hash: compileHashPolicies(json.hashPolicy, member(at, "hashPolicy")),
       clusterNotFoundStatus: notFound,
-      upgrades: compileUpgrades(json.upgradeConfigs, member(at, "upgradeConfigs")),
+      ...compileUpgradePolicy(json.upgradeConfigs, member(at, "upgradeConfigs")),
     },
-    clusterNames: [...choice.names, ...mirrors.map(({ cluster }) => cluster)],
+    clusterNames: [...choice.names, ...mirrors.flatMap(({ cluster }) => (cluster === "" ? [] : [cluster]))],
+    entries: choice.entries,
   };
 };

@@ -1,46 +1,46 @@
 /** The path part of a route's match, and how much of the path it takes (for prefix rewrites). */
 import { ConfigError } from "@weft/core/config-error";
 import type { RequestHead } from "@weft/protocols/http/head";
+import type { TypedExtensionConfigJson } from "@weft/xds/gen/envoy/config/core/v3/extension";
 import type { RouteMatchJson } from "@weft/xds/gen/envoy/config/route/v3/route_components";
-import { atMostOne, member } from "../compile/fields.ts";
+import type { UriTemplateMatchConfigJson } from "@weft/xds/gen/envoy/extensions/path/match/uri_template/v3/uri_template_match";
+import { openAny } from "../compile/any.ts";
+import { atMostOne, member, refuseOthers, required } from "../compile/fields.ts";
 import { pathEnd } from "../matching/query-matcher.ts";
-import { compileRegexMatcher } from "../matching/regex.ts";
+import { compileRegexMatcher, literalPrefix } from "../matching/regex.ts";
+import { compileUriTemplate, type UriTemplate } from "../matching/uri-template.ts";
 import type { MatchedLength } from "./rewrite.ts";
 
 export interface PathMatcher {
   /** `path` is without its query. */
   readonly test: (path: string, request: RequestHead) => boolean;
   readonly matchedLength: MatchedLength;
-  /** What a table may be indexed by; `none` must be tried for every path. */
+  /** What a table may be indexed by. */
   readonly key: PathKey;
+  /** The template of a path match policy, for what is rewritten by it. */
+  readonly template?: UriTemplate;
 }
 
 export type PathKey =
   | { readonly kind: "exact"; readonly path: string }
-  /** Every path it takes begins with this whole first segment: `/api`. */
-  | { readonly kind: "segment"; readonly segment: string }
+  /** Every path it takes begins with this text; with the empty one, it must be tried for every path. */
+  | { readonly kind: "prefix"; readonly text: string }
   /** Takes only requests without a path. */
-  | { readonly kind: "tunnel" }
-  | { readonly kind: "none" };
+  | { readonly kind: "tunnel" };
 
 /** CONNECT without `:protocol`: a tunnel, which has no path. */
 export const isConnect = (request: RequestHead): boolean => request.method === "CONNECT" && request.protocol === "";
 
-/** The first segment with its slash: `/api` of `/api/v1`. */
-export const firstSegment = (path: string): string => {
-  const slash = path.indexOf("/", 1);
-  return slash < 0 ? path : path.slice(0, slash);
-};
-
-const none: PathKey = { kind: "none" };
-const kinds = ["prefix", "path", "safeRegex", "connectMatcher", "pathSeparatedPrefix"] as const;
+const startsWith = (text: string): PathKey => ({ kind: "prefix", text });
+const anywhere = startsWith("");
+const kinds = ["prefix", "path", "safeRegex", "connectMatcher", "pathSeparatedPrefix", "pathMatchPolicy"] as const;
 
 const prefixMatcher = (prefix: string, folds: boolean): PathMatcher => {
   const wanted = folds ? prefix.toLowerCase() : prefix;
   return {
     test: folds ? (path) => path.toLowerCase().startsWith(wanted) : (path) => path.startsWith(wanted),
     matchedLength: () => prefix.length,
-    key: !folds && prefix.indexOf("/", 1) > 0 ? { kind: "segment", segment: firstSegment(prefix) } : none,
+    key: folds ? anywhere : startsWith(prefix),
   };
 };
 
@@ -54,7 +54,7 @@ const separatedMatcher = (prefix: string, folds: boolean, at: string): PathMatch
       (path.length === prefix.length || path[prefix.length] === "/") &&
       (folds ? path.toLowerCase() : path).startsWith(wanted),
     matchedLength: () => prefix.length,
-    key: folds ? none : { kind: "segment", segment: firstSegment(prefix) },
+    key: folds ? anywhere : startsWith(prefix),
   };
 };
 
@@ -63,8 +63,20 @@ const exactMatcher = (wanted: string, folds: boolean): PathMatcher => {
   return {
     test: folds ? (path) => path.toLowerCase() === lower : (path) => path === wanted,
     matchedLength: () => wanted.length,
-    key: folds ? none : { kind: "exact", path: wanted },
+    key: folds ? anywhere : { kind: "exact", path: wanted },
   };
+};
+
+const templateMatch = "envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig";
+
+const compileMatchPolicy = (json: TypedExtensionConfigJson, at: string): UriTemplate => {
+  const configAt = member(at, "typedConfig");
+  const { typeName, raw } = openAny(json.typedConfig, configAt);
+  if (typeName !== templateMatch) throw new ConfigError(configAt, `${typeName} is not supported`);
+  const config = raw as UriTemplateMatchConfigJson;
+  refuseOthers(config, "UriTemplateMatchConfig", configAt, ["pathTemplate"]);
+  const templateAt = member(configAt, "pathTemplate");
+  return compileUriTemplate(required(config.pathTemplate, templateAt), templateAt);
 };
 
 /** Compiles the one path specifier of a RouteMatch. */
@@ -78,10 +90,14 @@ export const compilePathMatcher = (json: RouteMatchJson, at: string): PathMatche
   }
   if (json.safeRegex !== undefined) {
     const test = compileRegexMatcher(json.safeRegex, member(at, "safeRegex"));
-    return { test, matchedLength: pathEnd, key: none };
+    return { test, matchedLength: pathEnd, key: startsWith(literalPrefix(json.safeRegex.regex ?? "")) };
   }
   if (json.connectMatcher !== undefined) {
     return { test: (_, request) => isConnect(request), matchedLength: () => 0, key: { kind: "tunnel" } };
+  }
+  if (json.pathMatchPolicy !== undefined) {
+    const template = compileMatchPolicy(json.pathMatchPolicy, member(at, "pathMatchPolicy"));
+    return { test: template.test, matchedLength: pathEnd, key: startsWith(template.prefix), template };
   }
   throw new ConfigError(at, `needs one of ${kinds.join(", ")}`);
 };

@@ -80,5 +80,5 @@ export const compileRedirect = (json: RedirectActionJson, matchedLength: Matched
 export const httpsRedirect: RedirectAction = {
   kind: "redirect",
   status: 301,
-  location: (request) => `https://${requestHost(request, "https", false)}${request.path}`,
+  location: (request) => `https://${request.authority}${request.path}`,
 };

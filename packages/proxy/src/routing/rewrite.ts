@@ -1,11 +1,16 @@
 /** Changes of path and authority on the way upstream. */
 import { ConfigError } from "@weft/core/config-error";
 import type { RequestHead } from "@weft/protocols/http/head";
+import type { HeaderList } from "@weft/protocols/http/headers";
 import type { RouteActionJson } from "@weft/xds/gen/envoy/config/route/v3/route_components";
-import { atMostOne, member } from "../compile/fields.ts";
+import type { UriTemplateRewriteConfigJson } from "@weft/xds/gen/envoy/extensions/path/rewrite/uri_template/v3/uri_template_rewrite";
+import { openAny } from "../compile/any.ts";
+import { atMostOne, member, required } from "../compile/fields.ts";
 import { pathEnd, pathOnly } from "../matching/query-matcher.ts";
 import { compileSubstitution } from "../matching/regex.ts";
+import { compileTemplateRewrite, type UriTemplate } from "../matching/uri-template.ts";
 import { hasControlHeaders, removeControlHeaders } from "./control-headers.ts";
+import type { PathMatcher } from "./path-matcher.ts";
 
 /** Gives the new path with its query. */
 export type RewritePath = (path: string) => string;
@@ -42,11 +47,36 @@ export const compilePathRewrite = (
   return regexRewriter(compileSubstitution(json.regexRewrite, member(at, "regexRewrite")));
 };
 
+const templateRewrite = "envoy.extensions.path.rewrite.uri_template.v3.UriTemplateRewriteConfig";
+
+/** A rewrite by the variables of the route's path template. */
+const compilePolicy = (
+  json: RouteActionJson,
+  template: UriTemplate | undefined,
+  at: string,
+): RewritePath | undefined => {
+  const policy = json.pathRewritePolicy;
+  if (!policy) return undefined;
+  atMostOne(json, ["pathRewritePolicy", "prefixRewrite", "regexRewrite"], at);
+  const policyAt = member(at, "pathRewritePolicy.typedConfig");
+  const { typeName, raw } = openAny(policy.typedConfig, policyAt);
+  if (typeName !== templateRewrite) throw new ConfigError(policyAt, `${typeName} is not supported`);
+  if (!template) throw new ConfigError(policyAt, "needs a path template in the route's match");
+  const textAt = member(policyAt, "pathTemplateRewrite");
+  const text = required((raw as UriTemplateRewriteConfigJson).pathTemplateRewrite, textAt);
+  const rewrite = compileTemplateRewrite(text, template, textAt);
+  return (path) => {
+    const end = pathEnd(path);
+    const rewritten = rewrite(path.slice(0, end));
+    return rewritten === undefined ? path : rewritten + path.slice(end);
+  };
+};
+
 type NewHost = (request: RequestHead) => string | undefined;
 
 const compileHostRewrite = (json: RouteActionJson, at: string): NewHost | undefined => {
   const { hostRewriteLiteral, hostRewriteHeader, hostRewritePathRegex } = json;
-  atMostOne(json, ["hostRewriteLiteral", "hostRewriteHeader", "hostRewritePathRegex"], at);
+  atMostOne(json, ["hostRewriteLiteral", "hostRewriteHeader", "hostRewritePathRegex", "autoHostRewrite"], at);
   if (hostRewriteLiteral) return () => hostRewriteLiteral;
   if (hostRewriteHeader) {
     const name = hostRewriteHeader.toLowerCase();
@@ -57,13 +87,19 @@ const compileHostRewrite = (json: RouteActionJson, at: string): NewHost | undefi
   return (request) => substitute(pathOnly(request.path)) || undefined;
 };
 
+/** Adds to the one `x-forwarded-host` field. */
+export const appendForwardedHost = (headers: HeaderList, host: string): void => {
+  const before = headers.getJoined("x-forwarded-host");
+  headers.set("x-forwarded-host", before === undefined ? host : `${before},${host}`);
+};
+
 /** Everything a forwarding route changes in a head besides header operations. Runs once, not per attempt. */
 export const compileRewrite = (
   json: RouteActionJson,
-  matchedLength: MatchedLength,
+  path: Pick<PathMatcher, "matchedLength" | "template">,
   at: string,
 ): ((request: RequestHead) => void) => {
-  const rewritePath = compilePathRewrite(json, matchedLength, at);
+  const rewritePath = compilePolicy(json, path.template, at) ?? compilePathRewrite(json, path.matchedLength, at);
   const newHost = compileHostRewrite(json, at);
   const keepHost = json.appendXForwardedHost === true;
   return (request) => {
@@ -71,7 +107,7 @@ export const compileRewrite = (
     if (hasControlHeaders(headers)) removeControlHeaders(headers);
     const host = newHost?.(request);
     if (host !== undefined) {
-      if (keepHost) headers.add("x-forwarded-host", request.authority);
+      if (keepHost) appendForwardedHost(headers, request.authority);
       headers.set("x-envoy-original-host", request.authority);
       request.authority = host;
     }

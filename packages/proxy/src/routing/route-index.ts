@@ -1,33 +1,30 @@
 /**
- * The routes of one virtual host, first match wins. A long list is split by what its paths are known to begin with,
+ * The routes of one virtual host, first match wins. A long list is looked up by what its paths are known to begin with,
  * so that a request tries only routes that can match; order among them stays.
  */
 import type { RequestHead } from "@weft/protocols/http/head";
 import type { DownstreamInfo } from "../http/exchange.ts";
 import { pathOnly } from "../matching/query-matcher.ts";
-import { firstSegment, isConnect } from "./path-matcher.ts";
+import { isConnect } from "./path-matcher.ts";
+import { buildPathTrie } from "./path-trie.ts";
 import type { Route } from "./route.ts";
 import type { CompiledRoute } from "./route-builder.ts";
 
 export type FindRoute = (request: RequestHead, downstream: DownstreamInfo) => Route | undefined;
 
-/** Shorter lists are tried one by one: cheaper than three look-ups. */
+/** Shorter lists are tried one by one: cheaper than the look-ups. */
 const indexedFrom = 8;
 
-const noRoutes: readonly number[] = [];
-
-const push = (table: Map<string, number[]>, key: string, index: number): void => {
-  const list = table.get(key);
-  if (list) list.push(index);
-  else table.set(key, [index]);
-};
+const take = ({ route, split }: CompiledRoute, request: RequestHead): Route =>
+  split === undefined ? route : split(request);
 
 const linear =
   (routes: readonly CompiledRoute[]): FindRoute =>
   (request, downstream) => {
     const path = pathOnly(request.path);
-    for (const { path: matcher, rest, route } of routes) {
-      if (matcher.test(path, request) && (!rest || rest(request, downstream))) return route;
+    for (const candidate of routes) {
+      const { path: matcher, rest } = candidate;
+      if (matcher.test(path, request) && (!rest || rest(request, downstream))) return take(candidate, request);
     }
     return undefined;
   };
@@ -38,35 +35,56 @@ export const indexRoutes = (routes: readonly CompiledRoute[]): FindRoute => {
   return (request, downstream) => (isConnect(request) ? tunnels(request, downstream) : find(request, downstream));
 };
 
+/** Lists of ascending indices that are walked as one. Reused: a match is never within another. */
+class Merge {
+  readonly lists: (readonly number[])[] = [];
+  private readonly positions: number[] = [];
+  private count = 0;
+
+  begin(count: number): void {
+    this.count = count;
+    for (let i = 0; i < count; i++) this.positions[i] = 0;
+  }
+  /** The lowest index not given yet, or -1. */
+  next(): number {
+    let lowest = -1;
+    let from = -1;
+    for (let i = 0; i < this.count; i++) {
+      const index = this.lists[i]?.[this.positions[i] as number];
+      if (index !== undefined && (lowest < 0 || index < lowest)) {
+        lowest = index;
+        from = i;
+      }
+    }
+    if (from >= 0) (this.positions[from] as number)++;
+    return lowest;
+  }
+}
+
 const indexed = (routes: readonly CompiledRoute[]): FindRoute => {
   const exact = new Map<string, number[]>();
-  const bySegment = new Map<string, number[]>();
-  const others: number[] = [];
+  const prefixes: [text: string, index: number][] = [];
   for (const [index, { path }] of routes.entries()) {
-    if (path.key.kind === "exact") push(exact, path.key.path, index);
-    else if (path.key.kind === "segment") push(bySegment, path.key.segment, index);
-    else others.push(index);
+    if (path.key.kind === "prefix") prefixes.push([path.key.text, index]);
+    else if (path.key.kind === "exact") {
+      const list = exact.get(path.key.path);
+      if (list) list.push(index);
+      else exact.set(path.key.path, [index]);
+    }
   }
+  const trie = buildPathTrie(prefixes);
+  const merge = new Merge();
   return (request, downstream) => {
     const path = pathOnly(request.path);
-    const one = exact.get(path) ?? noRoutes;
-    const two = bySegment.get(firstSegment(path)) ?? noRoutes;
-    let i = 0;
-    let j = 0;
-    let k = 0;
-    // The three lists are merged as they are walked: the lowest index next.
-    for (;;) {
-      const a = i < one.length ? (one[i] as number) : Number.POSITIVE_INFINITY;
-      const b = j < two.length ? (two[j] as number) : Number.POSITIVE_INFINITY;
-      const c = k < others.length ? (others[k] as number) : Number.POSITIVE_INFINITY;
-      const index = Math.min(a, b, c);
-      const candidate = routes[index];
-      if (!candidate) return undefined;
-      if (index === a) i++;
-      else if (index === b) j++;
-      else k++;
-      const { path: matcher, rest, route } = candidate;
-      if (matcher.test(path, request) && (!rest || rest(request, downstream))) return route;
+    let count = trie.collect(path, merge.lists);
+    const alone = exact.get(path);
+    if (alone !== undefined) merge.lists[count++] = alone;
+    merge.begin(count);
+    for (let index = merge.next(); index >= 0; index = merge.next()) {
+      const candidate = routes[index] as CompiledRoute;
+      const { path: matcher, rest } = candidate;
+      if (matcher.test(path, request) && (!rest || rest(request, downstream))) return take(candidate, request);
     }
+    return undefined;
   };
 };

@@ -6,6 +6,7 @@ import type { CompileTools } from "../compile/tools.ts";
 import type { DownstreamInfo } from "../http/exchange.ts";
 import { isGrpcRequest } from "../matching/grpc.ts";
 import { compileHeaderMatchers } from "../matching/header-matcher.ts";
+import { compileMetadataMatcher } from "../matching/metadata-matcher.ts";
 import { compileQueryMatchers } from "../matching/query-matcher.ts";
 import { drawShare, runtimeShare } from "../matching/runtime-fraction.ts";
 
@@ -36,6 +37,8 @@ export const compileRestMatcher = (json: RouteMatchJson, at: string, { random }:
     "queryParameters",
     "grpc",
     "tlsContext",
+    "pathMatchPolicy",
+    "dynamicMetadata",
   ]);
   const conditions: Condition[] = [];
   if (json.grpc) conditions.push(isGrpcRequest);
@@ -44,6 +47,10 @@ export const compileRestMatcher = (json: RouteMatchJson, at: string, { random }:
   const query = compileQueryMatchers(json.queryParameters, member(at, "queryParameters"));
   if (query) conditions.push((request) => query(request.path));
   if (json.tlsContext) conditions.push(tlsCondition(json.tlsContext));
+  for (const [index, matcher] of (json.dynamicMetadata ?? []).entries()) {
+    const test = compileMetadataMatcher(matcher, `${at}.dynamicMetadata[${index}]`);
+    conditions.push((_, { proxied }) => test(proxied?.metadata));
+  }
   // Last, so that only a request that would match takes part in the draw.
   if (json.runtimeFraction) {
     conditions.push(drawShare(runtimeShare(json.runtimeFraction, member(at, "runtimeFraction")), random));

@@ -246,12 +246,12 @@ test("a header can name the cluster", () => {
 test("what is not supported is refused by its path", () => {
   const cases: [RouteConfigurationJson, RegExp][] = [
     [{ vhds: {} }, /^vhds: is not supported/],
-    [{ virtualHosts: [{ name: "v", domains: ["*"], hedgePolicy: {} }] }, /virtualHosts\[0\].hedgePolicy/],
+    [{ virtualHosts: [{ name: "v", domains: ["*"], matcher: {} }] }, /virtualHosts\[0\].matcher/],
     [{ virtualHosts: [{ name: "v", domains: ["*"], matcher: {} }] }, /virtualHosts\[0\].matcher/],
   ];
   for (const [json, message] of cases) assert.throws(() => table(json), { name: "ConfigError", message });
   const action = (route: RouteJson["route"] & object): RouteJson => ({ match: { prefix: "/" }, route });
-  assert.throws(() => routes(action({ cluster: "c", autoHostRewrite: true })), /routes\[0\].route.autoHostRewrite/);
+  assert.throws(() => routes(action({ cluster: "c", clusterSpecifierPlugin: "p" })), /route.clusterSpecifierPlugin/);
   assert.throws(() => routes(action({ cluster: "c", priority: "HIGH" })), /route.priority: HIGH is not supported/);
   assert.throws(() => routes(action({})), /routes\[0\].route: needs cluster/);
   assert.throws(() => routes({ match: { prefix: "/" } }), /routes\[0\]: needs route/);
@@ -287,7 +287,7 @@ test("a virtual host that requires TLS redirects plaintext before its routes", (
   assert.equal(route?.action.kind, "redirect");
   if (route?.action.kind !== "redirect") return;
   assert.equal(route.action.status, 301);
-  assert.equal(route.action.location(request("/p?q", {}, { authority: "a:80" })), "https://a/p?q");
+  assert.equal(route.action.location(request("/p?q", {}, { authority: "a:80" })), "https://a:80/p?q");
   assert.equal(found(compiled, request("/", { "x-forwarded-proto": "https" })), "a");
 });
 

@@ -7,9 +7,12 @@ import type { CompileTools } from "../compile/tools.ts";
 import { corsFilterName, legacyCors } from "../filters/http/cors.ts";
 import type { HttpFilterKind } from "../filters/http/filter.ts";
 import { httpFilters } from "../filters/http/index.ts";
-import { compileFilterConfig, type FilterConfig } from "./filter-config.ts";
-import { compileMirrors } from "./forward.ts";
+import { compileRateLimits } from "../rate-limits/rate-limit-actions.ts";
+import { compileBufferBound } from "./buffer-bound.ts";
+import { compileFilterConfig, type FilterConfig, noFilterConfig, withFilterConfig } from "./filter-config.ts";
+import { compileHedge } from "./forward.ts";
 import { compileHeaderEdits } from "./header-edits.ts";
+import { compileMirrors } from "./mirror-policy.ts";
 import { httpsRedirect } from "./redirect.ts";
 import { compileRetry } from "./retry-policy.ts";
 import type { ForwardAction, Route, RouteTable } from "./route.ts";
@@ -81,7 +84,8 @@ const routeContext = (json: VirtualHostJson, at: string, table: TableContext): R
   const { tools, kinds, tableEdits } = table;
   const own = edits(json, at, tools);
   let { filterConfig } = table;
-  if (json.cors) filterConfig = new Map(filterConfig).set(corsFilterName, legacyCors(json.cors, member(at, "cors")));
+  if (json.cors)
+    filterConfig = withFilterConfig(filterConfig, corsFilterName, legacyCors(json.cors, member(at, "cors")));
   return {
     tools,
     kinds,
@@ -89,16 +93,20 @@ const routeContext = (json: VirtualHostJson, at: string, table: TableContext): R
     inherited: {
       retry: compileRetry(json.retryPolicy, member(at, "retryPolicy")),
       mirrors: compileMirrors(json.requestMirrorPolicies, member(at, "requestMirrorPolicies")) ?? table.mirrors,
+      hedges: compileHedge(json.hedgePolicy, member(at, "hedgePolicy")) ?? false,
     },
-    filterConfig: compileFilterConfig(json.typedPerFilterConfig, at, { wider: filterConfig, kinds }),
+    filterConfig: compileFilterConfig(json.typedPerFilterConfig, at, { wider: filterConfig, kinds, tools }),
     attemptCount: {
       inRequest: json.includeRequestAttemptCount === true,
       inResponse: json.includeAttemptCountInResponse === true,
+      timeoutInRequest: json.includeIsTimeoutRetryHeader === true,
     },
     editRequest: [own.request, tableEdits.request],
     editResponse: [own.response, tableEdits.response],
     specificLast: table.json.mostSpecificHeaderMutationsWins === true,
     directBodyBytesMax: table.directBodyBytesMax,
+    bufferBytesMax: compileBufferBound(json.perRequestBufferLimitBytes, member(at, "perRequestBufferLimitBytes")),
+    rateLimits: compileRateLimits(json.rateLimits, member(at, "rateLimits")),
     addClusters: table.addClusters,
   };
 };
@@ -119,6 +127,10 @@ const compileVirtualHost = (json: VirtualHostJson, at: string, table: TableConte
     "includeAttemptCountInResponse",
     "retryPolicy",
     "requestMirrorPolicies",
+    "hedgePolicy",
+    "includeIsTimeoutRetryHeader",
+    "perRequestBufferLimitBytes",
+    "rateLimits",
   ]);
   required(json.name, member(at, "name"));
   const context = routeContext(json, at, table);
@@ -130,7 +142,8 @@ const compileVirtualHost = (json: VirtualHostJson, at: string, table: TableConte
     action: httpsRedirect,
     editRequest: nothing,
     editResponse: nothing,
-    filterConfig: context.filterConfig,
+    filterConfig: context.filterConfig.config,
+    filtersOff: context.filterConfig.off,
     metadata: {},
     attemptCount: context.attemptCount,
   };
@@ -160,7 +173,7 @@ export const compileRouteTable = (json: RouteConfigurationJson, tools: RouteTool
     json,
     tools,
     kinds,
-    filterConfig: compileFilterConfig(json.typedPerFilterConfig, "", { wider: new Map(), kinds }),
+    filterConfig: compileFilterConfig(json.typedPerFilterConfig, "", { wider: noFilterConfig, kinds, tools }),
     tableEdits: edits(json, "", tools),
     mirrors: compileMirrors(json.requestMirrorPolicies, "requestMirrorPolicies") ?? [],
     directBodyBytesMax:

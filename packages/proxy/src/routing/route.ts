@@ -1,7 +1,14 @@
 import type { RequestHead } from "@weft/protocols/http/head";
 import type { HeaderList } from "@weft/protocols/http/headers";
+import type { MetadataMatch } from "../balancers/balancer.ts";
 import type { DownstreamInfo } from "../http/exchange.ts";
 import type { EditHeaders } from "./header-edits.ts";
+import type { InternalRedirect } from "./internal-redirect.ts";
+import type { MirrorPolicy } from "./mirror-policy.ts";
+import type { RouteRateLimits } from "./rate-limit-rules.ts";
+import type { AskedPause } from "./retry-back-off.ts";
+import type { RetryHosts } from "./retry-hosts.ts";
+import type { UpgradePolicy } from "./upgrade-policy.ts";
 
 /** A compiled RouteConfiguration. Immutable; a request that matched keeps its route whatever is swapped in. */
 export interface RouteTable {
@@ -23,8 +30,18 @@ export interface Route {
   readonly filterConfig: ReadonlyMap<string, unknown>;
   /** `metadata.filter_metadata`: `istio.config` names the VirtualService. */
   readonly metadata: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
-  /** Send `x-envoy-attempt-count` upstream, downstream. */
-  readonly attemptCount: { readonly inRequest: boolean; readonly inResponse: boolean };
+  /** Send `x-envoy-attempt-count` upstream, downstream, and upstream whether the try before took too long. */
+  readonly attemptCount: {
+    readonly inRequest: boolean;
+    readonly inResponse: boolean;
+    readonly timeoutInRequest?: boolean;
+  };
+  /** Bytes of a request's body that are kept to send it again; the proxy's own bound when absent. */
+  readonly bufferBytesMax?: number | undefined;
+  /** What of requests is counted apart; absent where nothing is. */
+  readonly rateLimits?: RouteRateLimits | undefined;
+  /** Filters that are switched off here, by their names in the chain. */
+  readonly filtersOff?: ReadonlySet<string> | undefined;
 }
 
 export type RouteAction = ForwardAction | RedirectAction | DirectResponseAction;
@@ -50,8 +67,15 @@ export interface ForwardAction {
   readonly retry: RetryPolicy | undefined;
   /** With what `x-envoy-retry-on`, `x-envoy-max-retries` and the like say. Ask before `rewrite`. */
   readonly retryFor: (request: RequestHead) => RetryPolicy | undefined;
-  /** `keepHost`: the copy has the request's own host, without Envoy's `-shadow`. */
-  readonly mirrors: readonly { readonly cluster: string; readonly share: number; readonly keepHost?: boolean }[];
+  readonly mirrors: readonly MirrorPolicy[];
+  /** A try that is too slow is left running beside the next one; the first good answer counts. */
+  readonly hedges: boolean;
+  readonly internalRedirect: InternalRedirect | undefined;
+  /** What a host's metadata must say, where the cluster has subsets. */
+  readonly metadataMatch: MetadataMatch | undefined;
+  /** The host's own name goes upstream as the authority, the client's as `x-forwarded-host` where that is kept. */
+  readonly autoHost: boolean;
+  readonly keepsForwardedHost: boolean;
   readonly hash:
     | ((
         request: RequestHead,
@@ -60,8 +84,8 @@ export interface ForwardAction {
     | undefined;
   /** Answer when the cluster is not there: 503 or 404 or 500. */
   readonly clusterNotFoundStatus: number;
-  /** In lower case; false: not here, whatever the listener says. */
-  readonly upgrades: ReadonlyMap<string, boolean>;
+  readonly upgrades: UpgradePolicy["upgrades"];
+  readonly endsConnect: UpgradePolicy["endsConnect"];
 }
 
 export interface WeightedChoice {
@@ -85,10 +109,16 @@ export interface DirectResponseAction {
 export interface RetryPolicy {
   readonly attempts: number;
   readonly perTryTimeoutMs: number | undefined;
+  /** How long a try may rest, from its start to its end. */
+  readonly perTryIdleTimeoutMs: number | undefined;
   readonly backOffBaseMs: number;
   readonly backOffMaxMs: number;
-  /** `previous_hosts`: do not give the same host again while another can be found. */
-  readonly avoidPreviousHosts: boolean;
+  readonly askedPauseMs: AskedPause | undefined;
+  readonly avoidPreviousHosts: RetryHosts["avoidPreviousHosts"];
+  readonly rejectsHost: RetryHosts["rejectsHost"];
+  readonly priorityUpdateAfter: RetryHosts["priorityUpdateAfter"];
+  /** The request says itself whether it hedges; its route says so when absent. */
+  readonly hedges?: boolean | undefined;
   readonly hostSelectionAttempts: number;
   /** Is a response with this head to be retried? Called before any of it went downstream. */
   readonly retryResponse: (status: number, headers: HeaderList) => boolean;

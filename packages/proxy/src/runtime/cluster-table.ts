@@ -1,23 +1,35 @@
-import { formatAddress } from "@weft/core/address";
 import type { Logger } from "@weft/core/world";
-import type { ResolveName } from "@weft/net/dns";
 import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
 import type { ClusterLoadAssignmentJson } from "@weft/xds/gen/envoy/config/endpoint/v3/endpoint";
 import { type CompiledCluster, prepareCluster } from "../clusters/compile-cluster.ts";
 import { compileAssignment, refuseNames } from "../clusters/endpoints.ts";
 import type { Host } from "../clusters/host.ts";
+import type { HostChange } from "../clusters/host-set.ts";
 import type { CompileTools } from "../compile/tools.ts";
+import { dnsCacheCounters } from "../dns/dns-cache-counters.ts";
+import { createDynamicHosts } from "../dns/dynamic-hosts.ts";
+import { keepResolved } from "../dns/keep-resolved.ts";
+import type { ResolveName } from "../dns/resolve-name.ts";
+import { createHealthChecker, type HealthChecker, type HealthCheckerTools } from "../health-checks/health-checker.ts";
+import type { Stats } from "../observe/stats.ts";
 import { type TimerWheel, WheelTimer } from "../timers/timer-wheel.ts";
 
 export interface ClusterTableTools extends CompileTools {
   readonly wheel: TimerWheel;
   readonly resolve: ResolveName;
   readonly log: Logger;
+  /** The name of the cluster that the proxy is itself of. */
+  readonly localCluster?: string | undefined;
+  /** What active health checks are made with; absent where none are. */
+  readonly checks?: () => HealthCheckerTools;
+  readonly stats: Pick<Stats, "counter" | "gauge">;
 }
 
 /** Time's work of one cluster and its names. */
 interface Upkeep {
   readonly timer: WheelTimer;
+  /** Checks its hosts, where it asks for that and this thread does that. */
+  readonly checker: HealthChecker | undefined;
   readonly names: readonly WheelTimer[];
 }
 
@@ -32,7 +44,17 @@ export class ClusterTable {
   private readonly upkeep = new Map<string, Upkeep>();
 
   constructor(tools: ClusterTableTools) {
-    this.tools = tools;
+    const { stats } = tools;
+    this.tools = {
+      ...tools,
+      openNames: (names, table) =>
+        createDynamicHosts(names, {
+          ...tools,
+          table,
+          counters: dnsCacheCounters(stats, names.name),
+          onRemoved: (host) => drainHosts([host]),
+        }),
+    };
   }
 
   get(name: string): CompiledCluster | undefined {
@@ -56,6 +78,7 @@ export class ClusterTable {
     const cluster = make(previous);
     this.stopUpkeep(name);
     if (previous !== undefined) this.dropTaker(serviceName(previous), name);
+    previous?.closeNames();
     this.clusters.set(name, cluster);
     if (cluster.discovery.kind === "eds") this.addTaker(serviceName(cluster), name);
     drainHosts(cluster.replaced);
@@ -63,6 +86,13 @@ export class ClusterTable {
     if (cluster.discovery.kind === "eds" && assignment !== undefined)
       drainHosts(cluster.setEndpoints(assignment).removed);
     this.startUpkeep(name, cluster);
+    this.tellOthers(name);
+  }
+
+  /** What the others route by zone by has changed, where this is the proxy's own cluster. */
+  private tellOthers(name: string): void {
+    if (name !== this.tools.localCluster) return;
+    for (const cluster of this.clusters.values()) if (cluster.name !== name) cluster.refresh();
   }
 
   delete(name: string): void {
@@ -72,6 +102,7 @@ export class ClusterTable {
     this.clusters.delete(name);
     this.dropTaker(serviceName(cluster), name);
     cluster.release();
+    cluster.closeNames();
     for (const host of cluster.hosts()) host.removed = true;
     drainHosts(cluster.hosts());
   }
@@ -84,6 +115,8 @@ export class ClusterTable {
       const cluster = this.clusters.get(taker);
       if (cluster === undefined) continue;
       drainHosts(cluster.setEndpoints(endpoints).removed);
+      this.upkeep.get(taker)?.checker?.sync();
+      this.tellOthers(taker);
       this.rearm(cluster);
     }
   }
@@ -118,47 +151,45 @@ export class ClusterTable {
       {
         onTimer: () => {
           drainHosts(cluster.tick(wheel.nowMs()));
+          checker?.sync();
           wheel.armAt(timer, Math.min(cluster.deadlineMs() ?? Number.POSITIVE_INFINITY, wheel.nowMs() + upkeepMs));
         },
       },
       0,
     );
-    const { discovery } = cluster;
-    const dns = discovery.kind === "strictDns" || discovery.kind === "logicalDns";
-    const names = dns ? discovery.names.map((each) => this.keepResolved(cluster, each)) : [];
-    this.upkeep.set(name, { timer, names });
+    const checker = this.startChecks(cluster);
+    this.upkeep.set(name, { timer, checker, names: this.resolveNames(cluster) });
     wheel.arm(timer, upkeepMs);
   }
 
-  private keepResolved(cluster: CompiledCluster, name: { readonly host: string; readonly port: number }): WheelTimer {
-    const { wheel, resolve, log } = this.tools;
+  private resolveNames(cluster: CompiledCluster): readonly WheelTimer[] {
     const { discovery } = cluster;
-    const dns = discovery.kind === "strictDns" || discovery.kind === "logicalDns" ? discovery : undefined;
-    const current = (): boolean => this.clusters.get(cluster.name) === cluster;
-    let failures = 0;
-    const ask = async (): Promise<void> => {
-      if (dns === undefined) return;
-      let next = dns.refreshMs;
-      try {
-        const addresses = await resolve(name.host, dns.family);
-        failures = 0;
-        if (current()) drainHosts(cluster.setResolved(name, addresses).removed);
-      } catch (error) {
-        // Hosts that were found stay: a resolver that is away for a while must not take a service with it.
-        next = Math.min(dns.failureRefreshMs * 2 ** failures++, dns.failureRefreshMostMs);
-        log.debug("name not resolved", { cluster: cluster.name, name: formatAddress(name), error: String(error) });
-      }
-      if (current()) wheel.arm(timer, next);
+    if (discovery.kind !== "strictDns" && discovery.kind !== "logicalDns") return [];
+    const target = {
+      cluster,
+      settings: discovery,
+      current: () => this.clusters.get(cluster.name) === cluster,
+      onChange: ({ removed }: HostChange) => {
+        drainHosts(removed);
+        this.upkeep.get(cluster.name)?.checker?.sync();
+      },
     };
-    const timer = new WheelTimer({ onTimer: () => void ask() }, 0);
-    void ask();
-    return timer;
+    return discovery.names.map((name) => keepResolved(target, name, this.tools));
+  }
+
+  /** One thread of the process checks; the others see what it finds. */
+  private startChecks(cluster: CompiledCluster): HealthChecker | undefined {
+    const [settings] = cluster.healthChecks;
+    const tools = this.tools.checks?.();
+    if (settings === undefined || tools === undefined || !cluster.counts.sweeps) return undefined;
+    return createHealthChecker(cluster, settings, tools);
   }
 
   private stopUpkeep(name: string): void {
     const upkeep = this.upkeep.get(name);
     if (upkeep === undefined) return;
     upkeep.timer.disarm();
+    upkeep.checker?.[Symbol.dispose]();
     for (const timer of upkeep.names) timer.disarm();
     this.upkeep.delete(name);
   }

@@ -1,7 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { ConfigError } from "@weft/core/config-error";
 import { type Clock, type Logger, type Random, type SetTimer, scopedLog } from "@weft/core/world";
-import { type ResolveName, resolveName } from "@weft/net/dns";
 import { type LineCounts, LineFiles } from "@weft/net/line-files";
 import { collectGarbage } from "@weft/net/process/give-back-memory";
 import { memoryInUse } from "@weft/net/process/process-limits";
@@ -11,15 +10,17 @@ import { localHosts } from "@weft/net/tcp/local-hosts";
 import { SocketLoop } from "@weft/net/tcp/socket-loop";
 import { systemRoots } from "@weft/net/tls/tls-material";
 import { Http2Workspace } from "@weft/protocols/http2/workspace";
-import type { RouteConfigurationJson } from "@weft/xds/gen/envoy/config/route/v3/route";
 import type { CompiledCluster } from "../clusters/compile-cluster.ts";
 import type { CountsSource } from "../clusters/counts.ts";
+import type { Host } from "../clusters/host.ts";
+import type { NoHost } from "../dns/dynamic-hosts.ts";
+import { machineNames } from "../dns/machine-names.ts";
+import type { ResolveName } from "../dns/resolve-name.ts";
 import type { ProxyNode } from "../filters/http/filter.ts";
+import { ConnectionSlots } from "../filters/network/connection-limit.ts";
 import { dateSource } from "../http/date.ts";
 import { ExchangePool } from "../http/exchange-pool.ts";
-
-import type { HttpTools, RouteSource } from "../http/hcm-settings.ts";
-
+import type { HttpTools } from "../http/hcm-settings.ts";
 import { Http2ServerStreams } from "../http/http2-server-stream.ts";
 import { covers, createLeavingTable, type Discouraged, type DrainScope } from "../http/leaving.ts";
 import { ActiveListener, type ListenerRuntime, listenerConnectionsMax } from "../listeners/active-listener.ts";
@@ -37,7 +38,7 @@ import { createShrinkCell, ShrinkTurn } from "../overload/shrink-turn.ts";
 import type { IdleHost, PoolTools } from "../pool/pool-tools.ts";
 import { compileRouteTable } from "../routing/route-table.ts";
 import { TimerWheel } from "../timers/timer-wheel.ts";
-import { ClusterTable } from "./cluster-table.ts";
+import { ClusterTable, type ClusterTableTools } from "./cluster-table.ts";
 import {
   changeKey,
   type PreparedBatch,
@@ -45,6 +46,7 @@ import {
   type ResourceChange,
   type SteppedDataPlane,
 } from "./data-plane.ts";
+import { RouteSources } from "./route-sources.ts";
 import { Secrets } from "./secrets.ts";
 
 /** What a data plane needs of the world; what is optional has the real thing as its default. */
@@ -65,7 +67,7 @@ export interface DataPlaneTools {
   readonly counts?: CountsSource;
   /** Shows how many connections a listener has to whoever may read it. */
   readonly connectionGauge?: ListenerRuntime["connectionGauge"];
-  /** False: this thread only judges what others are to serve. It knows clusters, and has no listeners, routes or secrets. */
+  /** False: this thread only judges what others serve, and checks their hosts; it has no listeners and no routes. */
   readonly serves?: boolean;
   /** When to refuse work, and this thread's share of the process's memory, where that is bounded. */
   readonly overload?: {
@@ -97,7 +99,7 @@ class Plane implements SteppedDataPlane {
   private readonly wheel: TimerWheel;
   private readonly secrets: Secrets;
   private readonly clusterTable: ClusterTable;
-  private readonly routes = new Map<string, RouteSource>();
+  private readonly routes = new RouteSources();
   private readonly active = new Map<string, ActiveListener>();
   private readonly leaving = new Set<ActiveListener>();
   private readonly destinations = new DestinationTable(() => this.active.values());
@@ -146,9 +148,18 @@ class Plane implements SteppedDataPlane {
       random,
       wheel,
       log: scopedLog(log, "dns"),
-      resolve: tools.resolve ?? resolveName,
+      stats,
+      resolve: tools.resolve ?? machineNames({ setTimer, random }),
       histogram: (name) => stats.histogram(name),
       checkKeyFiles: (input, at) => this.secrets.checkFiles(input, at),
+      ...this.ownCluster(),
+      checks: () => ({
+        pools,
+        random,
+        log: scopedLog(log, "main"),
+        wallMs: () => clock.wallMs(),
+        writeLine: tools.logSink ?? this.lines.write,
+      }),
       ...(tools.counts ? { counts: tools.counts } : {}),
     });
     const cluster = (name: string): CompiledCluster | undefined => this.clusterTable.get(name);
@@ -164,6 +175,16 @@ class Plane implements SteppedDataPlane {
       isOwnAddress(address, this.active.values(), localHosts)
         ? undefined
         : this.clusterTable.get(each.name)?.originalHost(address);
+    const dynamicHost: HttpTools["dynamicHost"] = (each, name, onFound) => {
+      const allowed = (found: Host | NoHost): Host | NoHost =>
+        typeof found !== "string" && isOwnAddress(found.address, this.active.values(), localHosts)
+          ? "unresolved"
+          : found;
+      const now = this.clusterTable.get(each.name);
+      if (now === undefined) return "unresolved";
+      const found = now.dynamicHost(name, (later) => onFound(allowed(later)));
+      return found === undefined ? undefined : allowed(found);
+    };
     const http: HttpTools = {
       clock,
       random,
@@ -172,6 +193,7 @@ class Plane implements SteppedDataPlane {
       pools,
       cluster,
       originalHost,
+      dynamicHost,
       exchanges: new ExchangePool(),
       http2Streams: new Http2ServerStreams(),
       date: dateSource(clock),
@@ -185,9 +207,10 @@ class Plane implements SteppedDataPlane {
       setTimer,
       leavings: createLeavingTable(tools),
       logs: { clock, random, sink: tools.logSink ?? this.lines.write },
-      routeSource: (name) => this.routeSource(name),
+      routeSource: (name) => this.routes.of(name),
       checkKeyFiles: (input, at) => this.secrets.checkFiles(input, at),
-      tcp: { clock, random, wheel, pools, cluster, originalHost },
+      connectionSlots: new ConnectionSlots(tools.counts),
+      tcp: { clock, random, wheel, pools, cluster, originalHost, dynamicHost },
     };
     this.listenerRuntime = {
       log: scopedLog(log, "tls"),
@@ -295,7 +318,10 @@ class Plane implements SteppedDataPlane {
         return () => this.clusterTable.setEndpoints(name, json);
       }
       case "route":
-        return this.prepareRoute(name, change.json);
+        if (this.tools.serves !== false) return this.routes.prepare(name, change.json, this.tools);
+        // Only judged here: nothing of it is to stay.
+        if (change.json !== undefined) compileRouteTable(change.json, this.tools);
+        return nothing;
       case "listener": {
         if (change.json === undefined) return () => this.removeListener(name);
         const compiled = compileListener(change.json, this.terminals);
@@ -304,19 +330,17 @@ class Plane implements SteppedDataPlane {
       }
       case "secret": {
         const secret = change.json === undefined ? undefined : this.secrets.compile(change.json);
-        if (this.tools.serves === false) return nothing;
+        // Also where this thread serves nobody: its health checks need them.
         return () => this.secrets.set(name, secret);
       }
     }
   }
 
-  private prepareRoute(name: string, json: RouteConfigurationJson | undefined): () => void {
-    const { clock, random } = this.tools;
-    const table = json === undefined ? undefined : compileRouteTable(json, { clock, random });
-    if (this.tools.serves === false) return nothing;
-    return () => {
-      this.routeSource(name).table = table;
-    };
+  /** Where this proxy is, and who else is of its cluster. */
+  private ownCluster(): Pick<ClusterTableTools, "local" | "localCluster"> {
+    const { locality, localCluster } = this.tools.node;
+    if (locality === undefined || localCluster === undefined) return {};
+    return { localCluster, local: { locality, hosts: () => this.clusterTable.get(localCluster)?.hosts() ?? [] } };
   }
 
   private attempt({ kind, name }: ResourceChange, prepare: () => () => void): (() => void) | Rejection {
@@ -331,15 +355,6 @@ class Plane implements SteppedDataPlane {
   }
 
   /** Made at first mention, so that a listener may come before its routes. */
-  private routeSource(name: string): RouteSource {
-    let source = this.routes.get(name);
-    if (source === undefined) {
-      source = { table: undefined };
-      this.routes.set(name, source);
-    }
-    return source;
-  }
-
   private putListener(name: string, compiled: ReturnType<typeof compileListener>): void {
     const before = this.active.get(name);
     this.destinations.changed();

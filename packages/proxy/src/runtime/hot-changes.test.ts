@@ -224,7 +224,9 @@ test("draining gives up after its time", async () => {
 test("names are resolved, and followed when they move", async () => {
   await using one = await openNamed("one");
   const answers: (readonly string[])[] = [["127.0.0.1"], []];
-  await using all = openPlane({ resolve: async () => answers.shift() ?? ["127.0.0.1"] });
+  await using all = openPlane({
+    resolve: async () => (answers.shift() ?? ["127.0.0.1"]).map((address) => ({ address, ttl: 0 })),
+  });
   await all.put(routes([toCluster("dns")]), listener("in", [hcm()]), {
     kind: "cluster",
     name: "dns",

@@ -1,20 +1,29 @@
 import { ConfigError } from "@weft/core/config-error";
 import type { TcpProxyJson } from "@weft/xds/gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy";
-import { durationMs, refuseOthers, required, unsigned } from "../compile/fields.ts";
+import { durationMs, member, refuseOthers, required, unsigned } from "../compile/fields.ts";
 import { type AccessLogTools, compileAccessLog } from "../observe/access-log.ts";
 import type { Counter, Gauge, Stats } from "../observe/stats.ts";
 import type { TcpExchange } from "../observe/tcp-exchange.ts";
+import { compileTunnel, type TunnelSettings } from "./compile-tunnel.ts";
+import { type ChooseTcp, compileChoice, compileTcpHash, type HashConnection } from "./tcp-choice.ts";
 import type { TcpTools } from "./tcp-proxy.ts";
 
 /** A compiled tcp_proxy; immutable. */
 export interface TcpProxySettings {
   readonly tools: TcpTools;
-  /** `draw` is in [0, 1). */
-  readonly clusterName: (draw: number) => string;
+  readonly choose: ChooseTcp;
+  readonly hash: HashConnection | undefined;
+  /** Bytes go through another proxy. */
+  readonly tunnel: TunnelSettings | undefined;
+  /** The port of names that clients ask for by TLS, where their cluster resolves those. */
+  readonly dynamicPort: number;
   readonly idleTimeoutMs: number;
   readonly maxDurationMs: number;
   readonly connectAttempts: number;
   readonly log: ((tcp: TcpExchange) => void) | undefined;
+  /** Log lines besides the last one: as soon as the upstream's side stands, and every so often; 0 is never. */
+  readonly logsConnected: boolean;
+  readonly logEveryMs: number;
   readonly observers: readonly TcpObserver[];
   /** Of the process: connections made while it was not known yet whether the client's bytes would need one. */
   readonly earlyDials: {
@@ -44,6 +53,15 @@ export interface TcpObserver {
   readonly tcpClosed: (tcp: TcpExchange) => void;
 }
 
+/** What the filters in front of tcp_proxy made of their settings. */
+export interface TcpFiltersAhead {
+  readonly observers: readonly TcpObserver[];
+  /** sni_cluster. */
+  readonly bySni: boolean;
+  /** sni_dynamic_forward_proxy. */
+  readonly dynamicPort: number;
+}
+
 export interface TcpCompileTools {
   readonly tcp: TcpTools;
   readonly stats: Stats;
@@ -54,28 +72,37 @@ const defaultIdleMs = 3_600_000;
 
 export const compileTcpProxy = (
   json: TcpProxyJson,
-  observers: readonly TcpObserver[],
+  ahead: TcpFiltersAhead,
   { tcp, stats, logs }: TcpCompileTools,
 ): TcpProxySettings => {
   refuseOthers(json, "TcpProxy", "", [
     "statPrefix",
     "cluster",
     "weightedClusters",
+    "metadataMatch",
     "idleTimeout",
     "accessLog",
+    "accessLogFlushInterval",
+    "flushAccessLogOnConnected",
+    "accessLogOptions",
     "maxConnectAttempts",
     "maxDownstreamConnectionDuration",
     "hashPolicy",
+    "tunnelingConfig",
   ]);
   const prefix = `tcp.${required(json.statPrefix, "statPrefix")}`;
   return {
     tools: tcp,
-    clusterName: compileChoice(json),
+    choose: compileChoice(json, ahead.bySni),
+    hash: compileTcpHash(json.hashPolicy),
+    tunnel: json.tunnelingConfig && compileTunnel(json.tunnelingConfig, "tunnelingConfig", tcp.clock),
+    dynamicPort: ahead.dynamicPort,
     idleTimeoutMs: durationMs(json.idleTimeout, "idleTimeout") ?? defaultIdleMs,
     maxDurationMs: durationMs(json.maxDownstreamConnectionDuration, "maxDownstreamConnectionDuration") ?? 0,
     connectAttempts: Math.max(1, unsigned(json.maxConnectAttempts ?? undefined, "maxConnectAttempts") ?? 1),
     log: compileAccessLog(json.accessLog, "accessLog", logs)?.tcp,
-    observers,
+    ...compileLogTimes(json),
+    observers: ahead.observers,
     earlyDials: {
       made: stats.counter("tcp.early_dial.made"),
       used: stats.counter("tcp.early_dial.used"),
@@ -94,24 +121,19 @@ export const compileTcpProxy = (
   };
 };
 
-const compileChoice = (json: TcpProxyJson): TcpProxySettings["clusterName"] => {
-  if (!json.weightedClusters) {
-    const name = required(json.cluster, "cluster");
-    return () => name;
+const leastFlushMs = 1;
+
+/** The newer message wins over the older fields. */
+const compileLogTimes = (json: TcpProxyJson): Pick<TcpProxySettings, "logsConnected" | "logEveryMs"> => {
+  const at = "accessLogOptions";
+  const options = json.accessLogOptions;
+  if (options)
+    refuseOthers(options, "TcpAccessLogOptions", at, ["accessLogFlushInterval", "flushAccessLogOnConnected"]);
+  const interval = options ? options.accessLogFlushInterval : json.accessLogFlushInterval;
+  const everyMs = durationMs(interval, options ? member(at, "accessLogFlushInterval") : "accessLogFlushInterval");
+  if (everyMs !== undefined && everyMs < leastFlushMs) {
+    throw new ConfigError("accessLogFlushInterval", "must be a millisecond at least");
   }
-  const clusters = (json.weightedClusters.clusters ?? []).map((each, index) => {
-    const at = `weightedClusters.clusters[${index}]`;
-    refuseOthers(each, "TcpClusterWeight", at, ["name", "weight"]);
-    return { name: required(each.name, `${at}.name`), weight: each.weight ?? 0 };
-  });
-  const total = clusters.reduce((sum, { weight }) => sum + weight, 0);
-  if (total === 0) throw new ConfigError("weightedClusters", "the weights must not all be 0");
-  return (draw) => {
-    let left = draw * total;
-    for (const { name, weight } of clusters) {
-      left -= weight;
-      if (left < 0) return name;
-    }
-    return clusters.at(-1)?.name ?? "";
-  };
+  const onConnected = options ? options.flushAccessLogOnConnected : json.flushAccessLogOnConnected;
+  return { logsConnected: onConnected === true, logEveryMs: everyMs ?? 0 };
 };

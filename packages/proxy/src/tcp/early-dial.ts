@@ -1,8 +1,9 @@
 import type { DownstreamInfo } from "../http/exchange.ts";
 import { reserveConnection } from "../pool/upstream-slots.ts";
 import type { TcpProxySettings } from "./compile-tcp-proxy.ts";
-import { type DialOwner, TcpDial } from "./tcp-dial.ts";
-import { pickHost } from "./tcp-proxy.ts";
+import { pickHost } from "./tcp-choice.ts";
+import { TcpDial } from "./tcp-dial.ts";
+import type { LinkOwner } from "./upstream-link.ts";
 
 /**
  * Connects to where bare bytes of a connection would go before it is known whether they will: a server that speaks
@@ -11,12 +12,16 @@ import { pickHost } from "./tcp-proxy.ts";
 export const dialEarly = (
   settings: TcpProxySettings,
   downstream: DownstreamInfo,
-  owner: DialOwner,
+  owner: LinkOwner,
 ): TcpDial | undefined => {
   const { tools, earlyDials } = settings;
-  const cluster = tools.cluster(settings.clusterName(tools.random()));
+  // A tunnel is another proxy's to open: what it would be opened for is asked when it is known.
+  if (settings.tunnel !== undefined) return undefined;
+  const { cluster: name, metadataMatch } = settings.choose(tools.random(), downstream);
+  const cluster = tools.cluster(name);
   if (cluster === undefined) return undefined;
-  const host = pickHost(tools, cluster, downstream);
+  const hash = settings.hash?.(downstream);
+  const host = pickHost(tools.originalHost, cluster, downstream, { hash, metadataMatch });
   if (host === undefined || !reserveConnection(cluster)) return undefined;
   earlyDials.made.add(1);
   const dial = new TcpDial(tools, { cluster, host, downstream }, owner);

@@ -7,17 +7,7 @@ import { failureText, openUpstream } from "../pool/open-upstream.ts";
 import type { PoolTools } from "../pool/pool-tools.ts";
 import { connectionClosed, connectionFailed, connectionNotMade, connectionOpened } from "../pool/upstream-slots.ts";
 import { type TimerWheel, WheelTimer } from "../timers/timer-wheel.ts";
-
-/** Whom a dial tells. `onNotDialed` or `onServerClose` comes last, and once; after `abandon` nothing comes. */
-export interface DialOwner {
-  onDialed(dial: TcpDial): void;
-  /** The connection never stood; counted and reported already. */
-  onNotDialed(dial: TcpDial, reason: string): void;
-  onServerRead(bytes: Buffer): void;
-  onServerEnd(): void;
-  onServerDrain(): void;
-  onServerClose(error: NodeJS.ErrnoException | undefined): void;
-}
+import type { LinkOwner, UpstreamLink } from "./upstream-link.ts";
 
 export interface DialTools {
   readonly wheel: TimerWheel;
@@ -31,11 +21,10 @@ export interface DialTarget {
 }
 
 /** One connection to a host for bare bytes, counted against its cluster from its first moment. Its owner may change. */
-export class TcpDial implements ConnectionHandler {
-  owner: DialOwner;
+export class TcpDial implements ConnectionHandler, UpstreamLink {
+  owner: LinkOwner;
   readonly cluster: Cluster;
   readonly host: Host;
-  /** It stands: bytes written go out. */
   ready = false;
   identities: UpstreamIdentities | undefined = undefined;
   private readonly tools: DialTools;
@@ -44,7 +33,7 @@ export class TcpDial implements ConnectionHandler {
   private connection: Connection | undefined = undefined;
   private abandoned = false;
 
-  constructor(tools: DialTools, target: DialTarget, owner: DialOwner) {
+  constructor(tools: DialTools, target: DialTarget, owner: LinkOwner) {
     this.tools = tools;
     this.downstream = target.downstream;
     this.cluster = target.cluster;
@@ -53,7 +42,7 @@ export class TcpDial implements ConnectionHandler {
     this.timer = new WheelTimer(this, 0);
   }
 
-  /** Begins to connect over what was reserved of the cluster's connections; the reason, counted, when there is nothing to begin with. To be called once. */
+  /** Connects over what was reserved of the cluster's connections. */
   start(): string | undefined {
     const { cluster, host, tools, downstream } = this;
     const transport = cluster.transportOf(host);
@@ -104,7 +93,6 @@ export class TcpDial implements ConnectionHandler {
   destroy(): void {
     this.connection?.destroy();
   }
-  /** Closes it; its owner hears nothing more and its cluster no failure. */
   abandon(): void {
     this.abandoned = true;
     this.connection?.destroy();

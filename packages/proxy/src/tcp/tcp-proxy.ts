@@ -1,8 +1,8 @@
-import { formatAddress } from "@weft/core/address";
 import type { Clock, Random } from "@weft/core/world";
 import type { Connection, ConnectionHandler } from "@weft/net/tcp/connection";
 import type { Cluster } from "../clusters/cluster.ts";
 import type { Host } from "../clusters/host.ts";
+import type { NoHost, OnDynamicHost } from "../dns/dynamic-hosts.ts";
 import type { DownstreamInfo } from "../http/exchange.ts";
 import type { ServedConnection } from "../http/server-connection.ts";
 import type { UpstreamIdentities } from "../http/streams.ts";
@@ -12,7 +12,10 @@ import type { PoolTools } from "../pool/pool-tools.ts";
 import { reserveConnection } from "../pool/upstream-slots.ts";
 import { type TimerWheel, WheelTimer } from "../timers/timer-wheel.ts";
 import type { TcpProxySettings } from "./compile-tcp-proxy.ts";
-import { type DialOwner, TcpDial } from "./tcp-dial.ts";
+import { pickHost, serverNameOf, type TcpPick } from "./tcp-choice.ts";
+import { TcpDial } from "./tcp-dial.ts";
+import { TunnelDial } from "./tunnel-dial.ts";
+import type { LinkOwner, UpstreamLink } from "./upstream-link.ts";
 
 export interface TcpTools {
   readonly clock: Clock;
@@ -22,6 +25,8 @@ export interface TcpTools {
   readonly cluster: (name: string) => Cluster | undefined;
   /** The host of an ORIGINAL_DST cluster for that address; `undefined` for clusters of other kinds. */
   readonly originalHost: (cluster: Cluster, address: string) => Host | undefined;
+  /** The host of a cluster of such hosts for that name, or why there is none; `undefined`: `onFound` will be told. */
+  readonly dynamicHost: (cluster: Cluster, name: string, onFound: OnDynamicHost) => Host | NoHost | undefined;
 }
 
 /** Bytes read from the client before there is an upstream to send them to; then it is paused. */
@@ -29,20 +34,13 @@ const earlyBytesMax = 256 * 1024;
 const idleKind = 0;
 const durationKind = 2;
 const progressKind = 3;
+const logKind = 4;
+const noPick: TcpPick = { hash: undefined, metadataMatch: undefined };
 /** How often a long connection's bytes are added to the metrics, as Istio does. */
 const progressMs = 5_000;
-const noHash = { hash: undefined };
-
-/** The host that a connection for bare bytes goes to. */
-export const pickHost = (tools: TcpTools, cluster: Cluster, downstream: DownstreamInfo): Host | undefined => {
-  if (cluster.discovery.kind !== "originalDst") return cluster.pick(noHash);
-  // A connection that was not redirected has nowhere to go but here, which would be a loop.
-  const { originalDestination } = downstream;
-  return originalDestination && tools.originalHost(cluster, formatAddress(originalDestination));
-};
 
 /** One client connection and its upstream one, joined: bytes, ends and resets of each side go to the other. */
-export class TcpProxy implements ConnectionHandler, DialOwner, ServedConnection, TcpExchange {
+export class TcpProxy implements ConnectionHandler, LinkOwner, ServedConnection, TcpExchange {
   /** Nobody can tell whether bytes of an unknown protocol are still to come. */
   readonly idleSinceMs = -1;
   cluster: Cluster | undefined = undefined;
@@ -63,7 +61,7 @@ export class TcpProxy implements ConnectionHandler, DialOwner, ServedConnection,
   private readonly settings: TcpProxySettings;
   private readonly client: Connection;
   private readonly onGone: () => void;
-  private server: TcpDial | undefined = undefined;
+  private server: UpstreamLink | undefined = undefined;
   private early: Buffer[] = [];
   private earlyBytes = 0;
   private clientEnded = false;
@@ -73,6 +71,8 @@ export class TcpProxy implements ConnectionHandler, DialOwner, ServedConnection,
   private readonly idleTimer: WheelTimer;
   private readonly durationTimer: WheelTimer;
   private readonly progressTimer: WheelTimer;
+  private readonly logTimer: WheelTimer;
+  private pick: TcpPick | undefined = undefined;
 
   constructor(settings: TcpProxySettings, client: Connection, downstream: DownstreamInfo, onGone: () => void) {
     this.settings = settings;
@@ -84,6 +84,7 @@ export class TcpProxy implements ConnectionHandler, DialOwner, ServedConnection,
     this.idleTimer = new WheelTimer(this, idleKind);
     this.durationTimer = new WheelTimer(this, durationKind);
     this.progressTimer = new WheelTimer(this, progressKind);
+    this.logTimer = new WheelTimer(this, logKind);
   }
 
   /** Nothing tells a TCP client to leave; it stays until its peer or the process ends it. */
@@ -97,6 +98,11 @@ export class TcpProxy implements ConnectionHandler, DialOwner, ServedConnection,
     if (kind === progressKind) {
       for (const observer of this.settings.observers) observer.tcpProgress(this);
       this.settings.tools.wheel.arm(this.progressTimer, progressMs);
+      return;
+    }
+    if (kind === logKind) {
+      this.settings.log?.(this);
+      this.settings.tools.wheel.arm(this.logTimer, this.settings.logEveryMs);
       return;
     }
     const { idleTimeouts, maxDurations } = this.settings.counters;
@@ -151,6 +157,7 @@ export class TcpProxy implements ConnectionHandler, DialOwner, ServedConnection,
     settings.counters.connections.add(1);
     settings.counters.active.add(1);
     if (settings.maxDurationMs > 0) settings.tools.wheel.arm(this.durationTimer, settings.maxDurationMs);
+    if (settings.logEveryMs > 0) settings.tools.wheel.arm(this.logTimer, settings.logEveryMs);
     this.touch();
     if (dial === undefined) this.begin();
     else this.adopt(dial);
@@ -159,6 +166,7 @@ export class TcpProxy implements ConnectionHandler, DialOwner, ServedConnection,
   private adopt(dial: TcpDial): void {
     this.cluster = dial.cluster;
     this.host = dial.host;
+    this.tie(dial.cluster, dial.host);
     this.attempts = 1;
     this.server = dial;
     dial.owner = this;
@@ -168,35 +176,71 @@ export class TcpProxy implements ConnectionHandler, DialOwner, ServedConnection,
   private begin(): void {
     const { settings } = this;
     const { tools } = settings;
-    const cluster = tools.cluster(settings.clusterName(tools.random()));
+    const { cluster: name, metadataMatch } = settings.choose(tools.random(), this.downstream);
+    const cluster = tools.cluster(name);
     if (cluster === undefined) {
       settings.counters.noRoute.add(1);
       this.giveUp("NC", "cluster_not_found");
       return;
     }
     this.cluster = cluster;
-    this.connect(cluster);
+    this.pick = { hash: settings.hash?.(this.downstream), metadataMatch };
+    this.connect(cluster, this.pick);
   }
 
-  private connect(cluster: Cluster): void {
-    const { tools } = this.settings;
-    const host = pickHost(tools, cluster, this.downstream);
+  private connect(cluster: Cluster, pick: TcpPick): void {
+    if (cluster.discovery.kind === "dynamic") this.find(cluster);
+    else this.connectTo(cluster, pickHost(this.settings.tools.originalHost, cluster, this.downstream, pick));
+  }
+
+  /** The host by the name that the client asks for. */
+  private find(cluster: Cluster): void {
+    const { tools, dynamicPort } = this.settings;
+    const name = serverNameOf(this.downstream);
+    const take = (found: Host | NoHost): void => {
+      if (this.over) return;
+      if (typeof found === "string") this.giveUp("DF", "dns_resolution_failure");
+      else this.connectTo(cluster, found);
+    };
+    const found = name === "" ? "unresolved" : tools.dynamicHost(cluster, `${name}:${dynamicPort}`, take);
+    if (found !== undefined) take(found);
+  }
+
+  private connectTo(cluster: Cluster, host: Host | undefined): void {
+    const { tools, tunnel } = this.settings;
     if (host === undefined) {
       cluster.counters.upstreamCxNoneHealthy++;
       this.giveUp("UH", "no_healthy_upstream");
       return;
     }
+    this.host?.ties?.delete(this);
     this.host = host;
+    this.tie(cluster, host);
     this.attempts++;
+    const target = { cluster, host, downstream: this.downstream };
+    if (tunnel !== undefined) {
+      this.dial(new TunnelDial(tunnel, tools, target, this));
+      return;
+    }
     if (!reserveConnection(cluster)) {
       cluster.counters.upstreamCxOverflow++;
       this.giveUp("UO", "upstream_connection_overflow");
       return;
     }
-    const dial = new TcpDial(tools, { cluster, host, downstream: this.downstream }, this);
-    this.server = dial;
-    const problem = dial.start();
-    if (problem !== undefined) this.onNotDialed(dial, problem);
+    this.dial(new TcpDial(tools, target, this));
+  }
+
+  /** Where the cluster wants it, the connection ends when its host is put out. */
+  private tie({ closesOnFailure }: Cluster, host: Host): void {
+    if (!closesOnFailure) return;
+    host.ties ??= new Set();
+    host.ties.add(this);
+  }
+
+  private dial(link: UpstreamLink): void {
+    this.server = link;
+    const problem = link.start();
+    if (problem !== undefined) this.onNotDialed(link, problem);
   }
 
   /** Told only now: who is at the other end of the upstream connection is part of what is counted. */
@@ -208,10 +252,11 @@ export class TcpProxy implements ConnectionHandler, DialOwner, ServedConnection,
     tools.wheel.arm(this.progressTimer, progressMs);
   }
 
-  onDialed(dial: TcpDial): void {
+  onDialed(dial: UpstreamLink): void {
     this.upstreamTls = dial.identities;
     this.upstreamLocalAddress = dial.localAddress;
     this.tellOpened();
+    if (this.settings.logsConnected) this.settings.log?.(this);
     for (const chunk of this.early) dial.write(chunk);
     const waited = this.earlyBytes >= earlyBytesMax;
     this.early = [];
@@ -219,12 +264,12 @@ export class TcpProxy implements ConnectionHandler, DialOwner, ServedConnection,
     if (waited) this.client.resume();
     if (this.clientEnded) dial.end();
   }
-  onNotDialed(_dial: TcpDial, reason: string): void {
+  onNotDialed(_dial: UpstreamLink, reason: string): void {
     this.server = undefined;
     if (this.over) return;
     this.upstreamFailure = reason;
     if (this.cluster !== undefined && this.attempts < this.settings.connectAttempts && this.client.open) {
-      this.connect(this.cluster);
+      this.connect(this.cluster, this.pick ?? noPick);
       return;
     }
     if (this.cluster !== undefined) this.cluster.counters.upstreamCxConnectAttemptsExceeded++;
@@ -269,8 +314,10 @@ export class TcpProxy implements ConnectionHandler, DialOwner, ServedConnection,
   private finish(): void {
     if (this.over) return;
     this.over = true;
+    this.host?.ties?.delete(this);
     this.idleTimer.retire();
     this.durationTimer.retire();
+    this.logTimer.retire();
     this.early = [];
     const { settings } = this;
     settings.counters.active.add(-1);

@@ -113,3 +113,39 @@ test("a retired timer holds on to nobody, however long it stays linked", () => {
   time.advance(4_000_000);
   assert.equal(fired, 0);
 });
+
+test("timers of what comes and goes do not pile up, and those that stay fire", () => {
+  const time = virtualTime();
+  const wheel = new TimerWheel(time.clock, time.setTimer);
+  const hour = 3_600_000;
+  let fired = 0;
+  let most = 0;
+  const stay = 3000;
+  for (let i = 0; i < 100_000; i++) {
+    const timer = new WheelTimer({ onTimer: () => fired++ }, 0);
+    wheel.arm(timer, i % 7 === 0 ? 400_000 : hour);
+    if (i >= stay) timer.retire();
+    if (i % 10 === 0) time.advance(time.clock.nowMs() + 1);
+    most = Math.max(most, wheel.size);
+  }
+  assert.ok(most < 20_000, `${most} timers were held`);
+  time.advance(2 * hour);
+  assert.equal(fired, stay);
+  assert.equal(wheel.size, 0);
+});
+
+test("with more timers that stay than it begins to look at, each is looked at now and then only", () => {
+  const time = virtualTime();
+  const wheel = new TimerWheel(time.clock, time.setTimer);
+  let looked = 0;
+  const look = (): boolean => {
+    looked++;
+    return false;
+  };
+  const count = 50_000;
+  for (let i = 0; i < count; i++) {
+    wheel.arm(Object.defineProperty(new WheelTimer({ onTimer() {} }, 0), "retired", { get: look }), 3_600_000);
+  }
+  assert.equal(wheel.size, count);
+  assert.ok(looked < 3 * count, `${looked} looks at ${count} timers`);
+});

@@ -34,6 +34,9 @@ export class WheelTimer {
     this.deadlineMs = Number.POSITIVE_INFINITY;
     this.target = nobody;
   }
+  get retired(): boolean {
+    return this.target === nobody;
+  }
 }
 
 const nobody: TimerTarget = { onTimer() {} };
@@ -44,6 +47,11 @@ const farTickMs = 1024;
 const nearSpanMs = slots * nearTickMs;
 /** How far ahead of its deadline a timer of the far wheel is looked at. */
 const farMarginMs = farTickMs;
+/**
+ * From this many timers in the far wheel on, and whenever it holds twice as many as it kept the last time, those that
+ * were retired are taken out: else connections that come and go leave their timers there for minutes.
+ */
+const sweptFrom = 8_192;
 
 /**
  * Timers of many connections and requests behind one timer of the process: a near wheel of 4 ms slots for 2 s, a far
@@ -56,6 +64,7 @@ export class TimerWheel {
   private readonly far: (WheelTimer | undefined)[] = new Array(slots).fill(undefined);
   private nearCount = 0;
   private farCount = 0;
+  private sweepAt = sweptFrom;
   /** Slots up to and with this one are done. */
   private nearDone: number;
   private farDone: number;
@@ -73,6 +82,10 @@ export class TimerWheel {
 
   nowMs(): number {
     return this.clock.nowMs();
+  }
+  /** How many timers it holds on to, whether they are armed or not. */
+  get size(): number {
+    return this.nearCount + this.farCount;
   }
 
   arm(timer: WheelTimer, delayMs: number): void {
@@ -115,6 +128,28 @@ export class TimerWheel {
     timer.slotMs = at * farTickMs;
     this.push(this.far, at, timer);
     this.farCount++;
+    if (this.farCount >= this.sweepAt) this.sweep();
+  }
+
+  private sweep(): void {
+    for (let at = 0; at < slots; at++) {
+      let kept: WheelTimer | undefined;
+      let timer = this.far[at];
+      while (timer !== undefined) {
+        const { next } = timer;
+        if (timer.retired) {
+          timer.linked = false;
+          timer.next = undefined;
+          this.farCount--;
+        } else {
+          timer.next = kept;
+          kept = timer;
+        }
+        timer = next;
+      }
+      this.far[at] = kept;
+    }
+    this.sweepAt = Math.max(sweptFrom, 2 * this.farCount);
   }
 
   private push(wheel: (WheelTimer | undefined)[], at: number, timer: WheelTimer): void {

@@ -2,8 +2,8 @@
 
 import type { SocketAddress } from "@weft/core/address";
 import type { LogLevel, LogScope } from "@weft/core/world";
-import type { AddressFamily } from "@weft/net/dns";
 import type { PassedSocket } from "@weft/net/tcp/pass-sockets";
+import type { FoundAddress, NameQuestion } from "../dns/resolve-name.ts";
 import type { ProxyNode } from "../filters/http/filter.ts";
 import type { Discouraged, DrainScope } from "../http/leaving.ts";
 import type { SharedSeries } from "../observe/create-stats.ts";
@@ -55,7 +55,7 @@ export type ToWorker =
       readonly descriptors: readonly number[];
     }
   | { readonly kind: "refused"; readonly id: number; readonly error: ErrorText }
-  | { readonly kind: "resolved"; readonly id: number; readonly addresses: readonly string[] }
+  | { readonly kind: "resolved"; readonly id: number; readonly addresses: readonly FoundAddress[] }
   | { readonly kind: "unresolved"; readonly id: number; readonly reason: string }
   | { readonly kind: "level"; readonly scope: LogScope; readonly level: LogLevel }
   | { readonly kind: "reopenLogs" }
@@ -75,7 +75,7 @@ export type FromWorker =
   | { readonly kind: "listeners"; readonly states: readonly ListenerState[] }
   | { readonly kind: "claim"; readonly id: number; readonly claim: Claim }
   | { readonly kind: "release"; readonly claim: Claim }
-  | { readonly kind: "resolve"; readonly id: number; readonly host: string; readonly family: AddressFamily }
+  | { readonly kind: "resolve"; readonly id: number; readonly question: NameQuestion }
   | { readonly kind: "series"; readonly series: readonly SharedSeries[] }
   /** Duplicates, the main thread's from then on. */
   | { readonly kind: "sockets"; readonly sockets: readonly PassedSocket[] }

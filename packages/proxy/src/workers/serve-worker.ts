@@ -2,10 +2,10 @@
 import type { SocketAddress } from "@weft/core/address";
 import { WeftError } from "@weft/core/error";
 import type { Clock, Random, SetTimer } from "@weft/core/world";
-import type { AddressFamily, ResolveName } from "@weft/net/dns";
 import type { LineLogger } from "@weft/net/logger";
 import { listenTcp, type OpenListener, type TcpListener } from "@weft/net/tcp/accept";
 import { closeDescriptors, holdTcp } from "@weft/net/tcp/hold";
+import type { FoundAddress, ResolveName } from "../dns/resolve-name.ts";
 import { createStats, type SharedSeries, type StatsStore } from "../observe/create-stats.ts";
 import { createDataPlane } from "../runtime/create-data-plane.ts";
 import type { ListenerState, PreparedBatch, ResourceChange, SteppedDataPlane } from "../runtime/data-plane.ts";
@@ -115,13 +115,12 @@ export interface ServingWorker {
 export const serveWorker = (start: WorkerStart, world: WorkerWorld): ServingWorker => {
   const { post, log } = world;
   const stats = createStats(createSeriesTeller(world));
-  const names = new Questions<readonly string[]>();
+  const names = new Questions<readonly FoundAddress[]>();
   const claims = new Questions<Grant>();
   const accepting = Promise.withResolvers<void>();
   if (start.accepting) accepting.resolve();
   const open = createOpenSockets(claimedListen(world, claims, accepting.promise));
-  const resolve: ResolveName = (host: string, family: AddressFamily) =>
-    names.ask((id) => post({ kind: "resolve", id, host, family }));
+  const resolve: ResolveName = (question) => names.ask((id) => post({ kind: "resolve", id, question }));
   const onFull = (what: string): void =>
     log.warn("no room to share counts: each worker counts its own", { code: "WF5024", what });
   const plane = createDataPlane({

@@ -43,6 +43,8 @@ const clusterCells = 6;
 
 /** Shared cell of a host beside those of outlier detection. */
 const activeCell = ejectionCells;
+/** What active checks found; only the main thread writes it. */
+const checkedCell = ejectionCells + 1;
 
 // Lane cells: the thread's part of what is shared comes first, statistics follow.
 const clusterParts = Object.values(breakers).length;
@@ -89,7 +91,7 @@ export const createCountsMemory = (
   hosts: createTableMemory({
     rows: room.hosts,
     lanes: workers + 1,
-    sharedCells: activeCell + 1,
+    sharedCells: checkedCell + 1,
     laneCells: hostParts + hostStatNames.length,
   }),
 });
@@ -285,6 +287,12 @@ class SharedHostCounts implements HostCounts {
   }
   get ejected(): boolean {
     return this.record.ejected;
+  }
+  get checked(): number {
+    return Atomics.load(this.row.shared, this.row.at + checkedCell);
+  }
+  set checked(flags: number) {
+    Atomics.store(this.row.shared, this.row.at + checkedCell, flags);
   }
   get outlier(): SharedOutlierRecord {
     return this.record;

@@ -5,11 +5,11 @@
  * taken by none.
  */
 import type { Clock, Logger, LogLevel, LogScope, Random, SetTimer } from "@weft/core/world";
-import type { ResolveName } from "@weft/net/dns";
 import type { StartThread } from "@weft/net/process/thread";
 import { duplicateDescriptor } from "@weft/net/tcp/libc";
 import type { PassedSocket } from "@weft/net/tcp/pass-sockets";
 import type { Cluster } from "../clusters/cluster.ts";
+import type { ResolveName } from "../dns/resolve-name.ts";
 import type { ProxyNode } from "../filters/http/filter.ts";
 import type { Discouraged, DrainScope } from "../http/leaving.ts";
 import type { StatsStore } from "../observe/create-stats.ts";
@@ -302,7 +302,7 @@ class Plane implements WorkersPlane {
         this.claims.release(slot.lane, message.claim);
         return;
       case "resolve":
-        this.resolve(message.host, message.family).then(
+        this.resolve(message.question).then(
           (addresses) => slot.post({ kind: "resolved", id: message.id, addresses }),
           (error: unknown) => slot.post({ kind: "unresolved", id: message.id, reason: String(error) }),
         );

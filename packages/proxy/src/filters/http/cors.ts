@@ -4,11 +4,15 @@ import type { RequestHead } from "@weft/protocols/http/head";
 import type { CorsPolicyJson } from "@weft/xds/gen/envoy/extensions/filters/http/cors/v3/cors";
 import { member, refuseOthers } from "../../compile/fields.ts";
 import type { Exchange, LocalReply } from "../../http/exchange.ts";
+import { stateOf } from "../../http/request-state.ts";
 import { drawShare, runtimeShare } from "../../matching/runtime-fraction.ts";
 import { compileStringMatcher } from "../../matching/string-matcher.ts";
 import type { HttpFilterKind } from "./filter.ts";
 
 export const corsFilterName = "envoy.filters.http.cors";
+
+/** The origin of a request that this filter saw and allows; one answered before it came here has none. */
+const originState = "weft.cors.origin";
 
 interface CorsPolicy {
   readonly allows: (origin: string) => boolean;
@@ -61,20 +65,34 @@ export const legacyCors = (json: CorsPolicyJson, at: string): unknown => compile
 const isPreflight = ({ method, headers }: RequestHead): boolean =>
   method === "OPTIONS" && (headers.get("access-control-request-method") ?? "") !== "";
 
-const preflightReply = (policy: CorsPolicy, origin: string, request: RequestHead): LocalReply => {
-  const headers: [string, string][] = [["access-control-allow-origin", origin]];
+/** What is allowed; `*` stands for what the request asks about. */
+const allowed = (configured: string, request: RequestHead, asks: string): string =>
+  configured === "*" ? (request.headers.get(asks) ?? "") : configured;
+
+/** As in Envoy, an origin that is not allowed is told all but that it is. */
+const preflightReply = (policy: CorsPolicy, origin: string | undefined, request: RequestHead): LocalReply => {
+  const headers: [string, string][] = [];
+  if (origin !== undefined) headers.push(["access-control-allow-origin", origin]);
   if (policy.credentials) headers.push(["access-control-allow-credentials", "true"]);
-  if (policy.allowMethods !== "") headers.push(["access-control-allow-methods", policy.allowMethods]);
-  if (policy.allowHeaders !== "") headers.push(["access-control-allow-headers", policy.allowHeaders]);
+  if (policy.allowMethods !== "") {
+    const methods = allowed(policy.allowMethods, request, "access-control-request-method");
+    headers.push(["access-control-allow-methods", methods]);
+  }
+  if (policy.allowHeaders !== "") {
+    const names = allowed(policy.allowHeaders, request, "access-control-request-headers");
+    headers.push(["access-control-allow-headers", names]);
+  }
   if (policy.maxAge !== "") headers.push(["access-control-max-age", policy.maxAge]);
   if (request.headers.get("access-control-request-private-network") === "true" && policy.privateNetwork) {
     headers.push(["access-control-allow-private-network", "true"]);
   }
-  return { status: 200, flags: "", details: "cors_preflight", body: "", headers };
+  return { status: 200, flags: "", details: "cors_preflight", body: "", headers, untouched: true };
 };
 
+/** Only a route that forwards has one: a redirect or an answer of the route is the same for everybody. */
 const policyOf = (exchange: Exchange): CorsPolicy | undefined => {
-  const policy = exchange.route?.filterConfig.get(corsFilterName);
+  if (exchange.route?.action.kind !== "forward") return undefined;
+  const policy = exchange.route.filterConfig.get(corsFilterName);
   return typeof policy === "object" ? (policy as CorsPolicy) : undefined;
 };
 
@@ -93,18 +111,16 @@ export const cors: HttpFilterKind = {
           if (!origin) return undefined;
           const policy = policyOf(exchange);
           if (!policy || !drawShare(policy.enabledShare, random)()) return undefined;
-          const allowed = policy.allows(origin);
-          (allowed ? valid : invalid).add(1);
-          if (!isPreflight(exchange.request)) return undefined;
-          if (allowed) return preflightReply(policy, origin, exchange.request);
-          if (policy.forwardNotMatching) return undefined;
-          return { status: 200, flags: "", details: "cors_preflight", body: "" };
+          const isAllowed = policy.allows(origin);
+          (isAllowed ? valid : invalid).add(1);
+          if (isAllowed) stateOf(exchange).filterState.set(originState, origin);
+          if (!isPreflight(exchange.request) || (!isAllowed && policy.forwardNotMatching)) return undefined;
+          return preflightReply(policy, isAllowed ? origin : undefined, exchange.request);
         },
         onResponse(exchange) {
-          const origin = exchange.request.headers.get("origin");
-          if (!origin) return;
-          const policy = policyOf(exchange);
-          if (!policy || policy.enabledShare <= 0 || !policy.allows(origin)) return;
+          const origin = exchange.state?.filterState.get(originState);
+          const policy = origin === undefined ? undefined : policyOf(exchange);
+          if (origin === undefined || policy === undefined) return;
           const { headers } = exchange.response;
           headers.set("access-control-allow-origin", origin);
           if (policy.credentials) headers.set("access-control-allow-credentials", "true");

@@ -1,4 +1,6 @@
 import type { Clock, Random, SetTimer } from "@weft/core/world";
+import type { Locality } from "../../clusters/host.ts";
+import type { CompileTools } from "../../compile/tools.ts";
 import type { Exchange, LocalReply } from "../../http/exchange.ts";
 import type { Stats } from "../../observe/stats.ts";
 
@@ -20,6 +22,10 @@ export interface HttpFilter {
   readonly onResponse?: (exchange: Exchange) => void;
   /** The exchange is over, also when the client went away: counters and logs. */
   readonly onEnd?: (exchange: Exchange) => void;
+  /** Its name in the chain, by which routes switch it off or on. */
+  readonly name?: string;
+  /** It acts only where a route has settings for it. */
+  readonly offByDefault?: boolean;
 }
 
 export interface FilterTools {
@@ -32,6 +38,8 @@ export interface FilterTools {
   readonly node: ProxyNode;
   /** What stands before the filter's own counters: `http.inbound_0.0.0.0_8080`. */
   readonly statPrefix: string;
+  /** The filter's name in its chain, which routes' settings for it are filed under; its kind's name when absent. */
+  readonly name?: string | undefined;
 }
 
 /** This proxy as its bootstrap names it. */
@@ -39,6 +47,9 @@ export interface ProxyNode {
   readonly id: string;
   readonly cluster: string;
   readonly metadata: Readonly<Record<string, unknown>>;
+  readonly locality?: Locality;
+  /** The cluster that it is itself of, where it knows that. */
+  readonly localCluster?: string;
 }
 
 export interface HttpFilterKind {
@@ -51,5 +62,7 @@ export interface HttpFilterKind {
   /** Other names and messages that mean this filter. */
   readonly aliases?: readonly string[];
   /** Validates and compiles an entry of a route's `typed_per_filter_config`. Without it none is taken. */
-  readonly configureRoute?: (raw: Readonly<Record<string, unknown>>) => unknown;
+  readonly configureRoute?: (raw: Readonly<Record<string, unknown>>, tools: CompileTools) => unknown;
+  /** What its settings of a wider level and of a narrower one come to; the narrower ones alone when absent. */
+  readonly combineRoute?: (wider: unknown, narrower: unknown) => unknown;
 }

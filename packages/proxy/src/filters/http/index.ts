@@ -1,16 +1,22 @@
 import { ConfigError } from "@weft/core/config-error";
 import { openAny } from "../../compile/any.ts";
 import { within } from "../../compile/fields.ts";
+import { buffer } from "./buffer.ts";
 import { cors } from "./cors.ts";
+import { dynamicForwardProxy } from "./dynamic-forward-proxy.ts";
 import { fault } from "./fault.ts";
 import type { FilterTools, HttpFilter, HttpFilterKind } from "./filter.ts";
 import { grpcStats } from "./grpc-stats.ts";
 import { grpcWeb } from "./grpc-web.ts";
+import { headerMutation } from "./header-mutation.ts";
 import { istioAlpn } from "./istio-alpn.ts";
 import { istioStats } from "./istio-stats.ts";
+import { localRateLimit } from "./local-ratelimit.ts";
 import { peerMetadata } from "./peer-metadata.ts";
 import { rbac } from "./rbac.ts";
 import { router } from "./router.ts";
+import { setFilterState } from "./set-filter-state.ts";
+import { setMetadata } from "./set-metadata.ts";
 
 /** Every HTTP filter there is. */
 export const httpFilters: readonly HttpFilterKind[] = [
@@ -23,6 +29,12 @@ export const httpFilters: readonly HttpFilterKind[] = [
   istioAlpn,
   peerMetadata,
   istioStats,
+  localRateLimit,
+  buffer,
+  headerMutation,
+  setMetadata,
+  setFilterState,
+  dynamicForwardProxy,
 ];
 
 /** An HttpFilter of a connection manager, in resource JSON. */
@@ -44,7 +56,6 @@ export interface ConfiguredFilter {
  */
 export const configureHttpFilter = (json: HttpFilterJson, at: string): ConfiguredFilter | undefined => {
   const name = json.name ?? "";
-  if (json.disabled) throw new ConfigError(`${at}.disabled`, "is not supported");
   const opened = json.typedConfig && openAny(json.typedConfig, `${at}.typedConfig`);
   const named = (kind: HttpFilterKind) => kind.name === name || kind.aliases?.includes(name) === true;
   const kind = opened
@@ -55,5 +66,9 @@ export const configureHttpFilter = (json: HttpFilterJson, at: string): Configure
     throw new ConfigError(at, `the HTTP filter "${name}"${opened ? ` (${opened.typeName})` : ""} is not supported`);
   }
   const build = within(`${at}.typedConfig`, () => kind.configure(opened?.raw ?? {}));
-  return { kind, build };
+  const offByDefault = json.disabled === true;
+  return {
+    kind,
+    build: (tools) => ({ ...build({ ...tools, name }), name, offByDefault }),
+  };
 };

@@ -16,6 +16,8 @@ export interface ConnectionVerdict {
   readonly allowed: boolean;
   /** The log's CONNECTION_TERMINATION_DETAILS when denied. */
   readonly details: string;
+  /** When denied: how long it is kept open, unread, before it is closed; at once when absent. */
+  readonly closeAfterMs?: number;
 }
 
 /**

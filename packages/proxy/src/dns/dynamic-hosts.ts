@@ -1,0 +1,239 @@
+/** Hosts by the names that requests ask for: resolved when first asked for, kept resolved while somebody asks. */
+import { formatAddress, parseAddress, type SocketAddress } from "@weft/core/address";
+import type { Clock, Random } from "@weft/core/world";
+import type { DynamicNames } from "../clusters/cluster.ts";
+import { localHostCounts } from "../clusters/counts.ts";
+import type { Host } from "../clusters/host.ts";
+import { createHost } from "../clusters/host-set.ts";
+import type { HostTable } from "../clusters/host-table.ts";
+import { isIp } from "../matching/cidr.ts";
+import type { DnsCacheCounters } from "./dns-cache-counters.ts";
+import { nextAfterFailure, nextAfterSuccess } from "./keep-resolved.ts";
+import type { FoundAddress, ResolveName } from "./resolve-name.ts";
+
+/** Why a name gives no host. */
+export type NoHost = "unresolved" | "tooManyHosts" | "tooManyWaiting";
+
+/** Told when a name that had to be waited for has a host, or has none. */
+export type OnDynamicHost = (found: Host | NoHost) => void;
+
+export interface DynamicHosts {
+  /** The host for `host[:port]`, or why there is none; `undefined`: `onFound` will be told. */
+  readonly find: (name: string, defaultPort: number, onFound: OnDynamicHost) => Host | NoHost | undefined;
+  /** Asks again for what is due and drops hosts that nobody asked for; gives those back for draining. */
+  readonly tick: (nowMs: number) => readonly Host[];
+  readonly deadlineMs: () => number;
+  /** Nobody is told any more. */
+  readonly close: () => void;
+}
+
+export interface DynamicHostsTools {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly resolve: ResolveName;
+  readonly counters: DnsCacheCounters;
+  /** The cluster's own table; its keys are names here. */
+  readonly table: HostTable;
+  /** A host was replaced by one at another address. */
+  readonly onRemoved: (host: Host) => void;
+}
+
+interface Entry {
+  readonly key: string;
+  readonly target: SocketAddress;
+  host: Host | undefined;
+  /** Whether an answer has come, a good one or not. */
+  answered: boolean;
+  asking: boolean;
+  failures: number;
+  usedMs: number;
+  /** When to ask again; Infinity while asking. */
+  dueMs: number;
+  waiting: OnDynamicHost[];
+}
+
+const nowhere = { region: "", zone: "", subZone: "" };
+
+const newHost = ({ host, port }: SocketAddress, hostname: string): Host =>
+  createHost(
+    {
+      target: { kind: "ip", host, port },
+      unresolved: false,
+      weight: 1,
+      priority: 0,
+      locality: nowhere,
+      metadata: {},
+      health: "healthy",
+      hostname,
+    },
+    localHostCounts,
+  );
+
+/** The name's parts; an IPv6 address may stand without a port in its brackets. */
+const targetOf = (name: string, defaultPort: number): SocketAddress | undefined => {
+  const given = parseAddress(name);
+  if (given !== undefined) return { host: given.host.toLowerCase(), port: given.port };
+  const bare = /^\[([^\]]+)\]$/.exec(name)?.[1] ?? name;
+  if (bare === "" || (bare.includes(":") && !isIp(bare)) || bare.length > 255) return undefined;
+  return { host: bare.toLowerCase(), port: defaultPort };
+};
+
+class Names implements DynamicHosts {
+  private readonly settings: DynamicNames;
+  private readonly tools: DynamicHostsTools;
+  private readonly entries = new Map<string, Entry>();
+  private waitingCount = 0;
+  private closed = false;
+
+  constructor(settings: DynamicNames, tools: DynamicHostsTools) {
+    this.settings = settings;
+    this.tools = tools;
+    for (const { host, port } of settings.early) this.add({ host: host.toLowerCase(), port: port || 443 });
+  }
+
+  readonly find = (name: string, defaultPort: number, onFound: OnDynamicHost): Host | NoHost | undefined => {
+    const target = targetOf(name, defaultPort);
+    if (target === undefined) return "unresolved";
+    const { counters, clock } = this.tools;
+    let entry = this.entries.get(formatAddress(target));
+    if (entry === undefined) {
+      if (this.entries.size >= this.settings.hostsMax) {
+        counters.hostOverflow.add(1);
+        return "tooManyHosts";
+      }
+      if (this.waitingCount >= this.settings.pendingMax) return this.refuse();
+      entry = this.add(target);
+    }
+    entry.usedMs = clock.nowMs();
+    if (entry.host !== undefined) return entry.host;
+    if (entry.answered) return "unresolved";
+    if (this.waitingCount >= this.settings.pendingMax) return this.refuse();
+    this.waitingCount++;
+    entry.waiting.push(onFound);
+    return undefined;
+  };
+
+  readonly tick = (nowMs: number): readonly Host[] => {
+    const removed: Host[] = [];
+    for (const entry of this.entries.values()) {
+      if (entry.dueMs > nowMs) continue;
+      if (nowMs - entry.usedMs <= this.settings.hostTtlMs || (entry.host?.activeRequests ?? 0) > 0)
+        void this.ask(entry);
+      else {
+        this.entries.delete(entry.key);
+        this.tools.counters.hostRemoved.add(1);
+        if (entry.host !== undefined) removed.push(this.drop(entry.host, entry.key));
+      }
+    }
+    if (removed.length > 0) this.tools.table.changed();
+    this.tools.counters.hosts.set(this.entries.size);
+    return removed;
+  };
+
+  readonly deadlineMs = (): number => {
+    let next = Number.POSITIVE_INFINITY;
+    for (const { dueMs } of this.entries.values()) if (dueMs < next) next = dueMs;
+    return next;
+  };
+
+  readonly close = (): void => {
+    this.closed = true;
+    for (const entry of this.entries.values()) this.tell(entry, "unresolved");
+    this.tools.counters.hosts.set(0);
+  };
+
+  private refuse(): NoHost {
+    this.tools.counters.pendingOverflow.add(1);
+    return "tooManyWaiting";
+  }
+
+  private add(target: SocketAddress): Entry {
+    const { counters, clock } = this.tools;
+    const key = formatAddress(target);
+    const entry: Entry = {
+      ...{ key, target, host: undefined, answered: false, asking: false, failures: 0, waiting: [] },
+      ...{ usedMs: clock.nowMs(), dueMs: Number.POSITIVE_INFINITY },
+    };
+    this.entries.set(key, entry);
+    counters.hostAdded.add(1);
+    counters.hosts.set(this.entries.size);
+    void this.ask(entry);
+    return entry;
+  }
+
+  private async ask(entry: Entry): Promise<void> {
+    const { counters, clock, random, resolve } = this.tools;
+    const { refresh } = this.settings;
+    if (entry.asking) return;
+    entry.asking = true;
+    entry.dueMs = Number.POSITIVE_INFINITY;
+    // An address needs no answer, and whoever asks for it no wait.
+    if (isIp(entry.target.host)) {
+      this.take(entry, [{ address: entry.target.host, ttl: 0 }]);
+      entry.asking = false;
+      entry.dueMs = clock.nowMs() + refresh.refreshMs;
+      return;
+    }
+    counters.attempts.add(1);
+    let nextMs: number;
+    try {
+      const { family, resolver } = refresh;
+      const found = await resolve({ name: entry.target.host, family, resolver: this.bounded(resolver) });
+      entry.failures = 0;
+      counters.successes.add(1);
+      nextMs = nextAfterSuccess(refresh, found, random);
+      if (!this.closed) this.take(entry, found);
+    } catch {
+      counters.failures.add(1);
+      nextMs = nextAfterFailure(refresh, ++entry.failures, random);
+    }
+    entry.asking = false;
+    entry.answered = true;
+    if (this.closed) return;
+    entry.dueMs = clock.nowMs() + nextMs;
+    this.tell(entry, entry.host ?? "unresolved");
+  }
+
+  private bounded(resolver: DynamicNames["refresh"]["resolver"]): DynamicNames["refresh"]["resolver"] {
+    const { queryTimeoutMs } = this.settings;
+    if (queryTimeoutMs === 0) return resolver;
+    return { ...resolver, timeoutMs: resolver.timeoutMs ?? queryTimeoutMs, attempts: resolver.attempts ?? 1 };
+  }
+
+  /** The first address is the host; a name that had one keeps it where there is none now. */
+  private take(entry: Entry, found: readonly FoundAddress[]): void {
+    const { table, counters } = this.tools;
+    const [first] = found;
+    if (first === undefined || !this.entries.has(entry.key)) return;
+    const { host, port } = entry.target;
+    const address = formatAddress({ host: first.address, port });
+    if (entry.host?.address === address) return;
+    counters.addressChanged.add(1);
+    const before = entry.host;
+    entry.host = newHost({ host: first.address, port }, host);
+    // The table tells by their number whether its hosts are others.
+    if (table.byAddress().delete(entry.key)) table.changed();
+    table.byAddress().set(entry.key, entry.host);
+    table.changed();
+    if (before !== undefined) {
+      before.removed = true;
+      this.tools.onRemoved(before);
+    }
+  }
+
+  private drop(host: Host, key: string): Host {
+    host.removed = true;
+    this.tools.table.byAddress().delete(key);
+    return host;
+  }
+
+  private tell(entry: Entry, found: Host | NoHost): void {
+    const { waiting } = entry;
+    entry.waiting = [];
+    this.waitingCount -= waiting.length;
+    for (const each of waiting) each(found);
+  }
+}
+
+export const createDynamicHosts = (settings: DynamicNames, tools: DynamicHostsTools): DynamicHosts =>
+  new Names(settings, tools);

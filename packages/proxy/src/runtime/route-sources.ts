@@ -1,0 +1,30 @@
+import type { RouteConfigurationJson } from "@weft/xds/gen/envoy/config/route/v3/route";
+import type { RouteSource } from "../http/hcm-settings.ts";
+import type { RouteTable } from "../routing/route.ts";
+import { compileRouteTable, type RouteTools } from "../routing/route-table.ts";
+
+/** The route tables by name, of which some may be asked for before they are given. */
+export class RouteSources {
+  private readonly sources = new Map<string, RouteSource>();
+  /** A resource is judged before it is put in force: a large table takes a quarter of a second, and once is enough. */
+  private readonly compiled = new WeakMap<RouteConfigurationJson, RouteTable>();
+
+  /** Where the table of that name is, now and after every change. */
+  of(name: string): RouteSource {
+    let source = this.sources.get(name);
+    if (source === undefined) {
+      source = { table: undefined };
+      this.sources.set(name, source);
+    }
+    return source;
+  }
+
+  /** Compiles the table, unless this very JSON was compiled before; what it gives back puts it in force. */
+  prepare(name: string, json: RouteConfigurationJson | undefined, tools: RouteTools): () => void {
+    const table = json && (this.compiled.get(json) ?? compileRouteTable(json, tools));
+    if (json && table) this.compiled.set(json, table);
+    return () => {
+      this.of(name).table = table;
+    };
+  }
+}
