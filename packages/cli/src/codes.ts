@@ -11,10 +11,37 @@ export interface CodeMeaning {
 const table = `
 WF1530 a redirect's status code cannot be sent
   Envoy redirects with 301, 302, 303, 307 or 308 only; 301 is sent. Write one of them as redirectCode.
-WF1531 a delegate has no effect
-  The rule with the delegate is left out. Write the delegate's routes into the VirtualService itself.
-WF1540 warmup has no effect in weft's sidecar
-  New endpoints get their full share at once. A stock Envoy under the same control plane warms them up.
+WF1531 a delegate cannot be used
+  The rule that names it is left out, the others hold. A delegate is a VirtualService without hosts, exported to the namespace of the one that names it, and does not delegate again.
+WF1532 a host has its routes from an older VirtualService
+  In the mesh a host has one VirtualService: the one private to the client's namespace, else exported to it by name, else the oldest. Put the rules into one, or delegate.
+WF1533 a delegate's rule is outside of what was delegated
+  Every match of a delegate must be within one of the matches that delegate to it: the same text, or one that begins with the prefix. The rule is left out, the others hold.
+WF1534 connections cannot be told apart
+  Two services or rules take the same connections at one port: the first keeps them. Give one an address, a port or server names of its own.
+WF1536 a Sidecar is not used
+  An older one is for the same workloads. Put them together, or give them different workloadSelectors.
+WF1537 a Sidecar imports nothing
+  Write hosts as NAMESPACE/HOST with the full name of the service (./reviews.shop.svc.cluster.local), and check exportTo.
+WF1538 servers of a gateway cannot share a port
+  Plain HTTP servers join, and TLS servers with different hosts stand beside each other; nothing else does. The older Gateway's server stays. Give the other its own port or bind address.
+WF1539 a host is served on the port already
+  A server name belongs to one TLS server or rule of a port, that of the older object. Name each host once.
+WF1541 a rule's credentialName is not for these sidecars
+  Gateways read the secret, and sidecars that the rule's workloadSelector picks; others connect without TLS, as in Istio. Add a workloadSelector, or name files with clientCertificate, privateKey and caCertificates.
+WF1542 a gateway's server has nothing to carry connections to
+  Bind a VirtualService with tcp rules for the server's hosts and port to the Gateway. The port stays closed until then.
+WF1543 a part of a gateway's TLS settings is not used
+  The message says which, and what is done instead; nothing is less strict for it.
+WF1544 a Sidecar's ingress listener would dial itself
+  Write defaultEndpoint with the address of the application. The listener is left out until then.
+WF1545 a Sidecar's ingress.tls is not used
+  The mesh's own TLS is on for the port. PeerAuthentication with DISABLE for it gives the port to ingress.tls.
+
+WF1550 a patch of an EnvoyFilter changes nothing
+  No proxy that is connected has what its match names. Compare it with the listeners, clusters and routes that weft proxy-config shows.
+WF1551 a patch of an EnvoyFilter is not made
+  The message says why: its value is no message of that kind, the proxy lacks the extension, or the name is taken. Everything else is made.
 
 WF2001 the demo's control plane did not start
   Its last lines are in the message. Run \`weft cp\` alone to see all of them.
@@ -139,6 +166,8 @@ WF5030 connections were lent to requests and never given back
   They are taken back and counted (upstream_cx_lease_lost). It is a fault in weft: report it with the log line.
 WF5031 connections have been lent for an hour without carrying a byte
   They are left alone and counted (upstream_cx_lease_quiet). Set a stream idle timeout if they should end.
+WF5032 an HTTP/2 client was disconnected for too much of one thing
+  Look at who it is. Counted under http2. and in downstream_rq_too_many_premature_resets; a line at most every 10 s.
 WF5900 an error nobody caught
   The process goes on unless it happens often. It is a fault in weft: report it with the log line.
 
@@ -169,8 +198,8 @@ WF7006 a proxy rejected its certificate
   Envoy's reason is in the message. Check its version and the clock of the machine.
 WF7010 STRICT cannot be kept for a proxy without keys
   Its ports take plaintext. Run weft agent beside it and name the SDS cluster in node metadata WEFT_SDS.
-WF7011 a gateway's credentialName has no secret to read
-  The server is left out. Name files with serverCertificate and privateKey.
+WF7011 a gateway's server or a Sidecar's port has no keys
+  It is left out, the others serve. Put the Secret that credentialName names into the gateway's own namespace, with tls.crt and tls.key (and ca.crt for MUTUAL), or name files that the gateway can read.
 WF7101 a request for a certificate shows no workload
   Give a join token (--token-file), or a certificate of this mesh that names a workload.
 WF7110 the join token is not taken
@@ -287,6 +316,8 @@ WF9045 the program's port is taken
   Stop what listens there, or give --port another port.
 WF9046 a file for the first certificate cannot be read
   Give --root-cert and --join-token-file with files of the control plane's data folder.
+WF9047 a program's WorkloadGroup cannot be read
+  Apply the WorkloadGroup in the program's namespace first, or leave --group out.
 WF9050 programs for the system tests are missing
   Run as root so that they can be installed, or install them by hand.
 WF9051 Envoy could not be installed
@@ -299,6 +330,8 @@ WF9062 a load generator failed
   Its output is in the message.
 WF9063 a peer of the bench could not be built
   Install Go 1.24 or later.
+WF9070 a number of the leak run is out of range
+  Give at least 1000 requests and 3 rounds.
 `;
 
 /** Every code outside configuration, in order. */

@@ -28,6 +28,7 @@ import { createPushMetrics } from "./push/push-metrics.ts";
 import { createEmbeddedRegistry, type EmbeddedRegistry } from "./registries/embedded/registry.ts";
 import { csdsHandlers } from "./status/csds.ts";
 import { createDebugAnswers } from "./status/debug-types.ts";
+import { runningFindings } from "./status/running-findings.ts";
 import { folderChanges } from "./store/folder-changes.ts";
 import { secretInFile } from "./store/secret-file.ts";
 
@@ -79,6 +80,7 @@ export const openControlPlane = async (options: ControlPlaneOptions): Promise<Co
     pushMetrics,
     persistence: folderChanges(`${dataFolder}/config`, log),
     registry,
+    addresses: opened.use(openKeyValueStore(`${dataFolder}/addresses.sqlite`)),
   });
   opened.use(state);
   opened.use(expireInstances(registry, options));
@@ -110,7 +112,7 @@ export const openControlPlane = async (options: ControlPlaneOptions): Promise<Co
   const analyzeContext = () => ({ ...registryFacts(registry, state.model), rootNamespace: options.rootNamespace });
   const routes: Routes = [
     ...aboutRoutes({ waitingFor: () => [], trustDomain }),
-    ...configRoutes({ store: state.store, analyzeContext }),
+    ...configRoutes({ store: state.store, analyzeContext, runningFindings: () => runningFindings(state) }),
     ...registryRoutes({ registry, model: state.model, commit: state.commit }),
     ...proxyRoutes({ proxies: ads.proxies, clock }),
     ...meshRoutes(state),

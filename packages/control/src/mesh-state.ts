@@ -3,6 +3,7 @@ import { createGraph, type Graph } from "@weft/core/collection";
 import type { Clock, Logger, SetTimer } from "@weft/core/world";
 import { createGenerator } from "./generate/generator.ts";
 import type { Metrics } from "./metrics/metrics.ts";
+import type { AllocationStore } from "./model/address-allocator.ts";
 import { type ConfigItem, sameConfigItem } from "./model/config-item.ts";
 import { createMeshModel, type MeshModel } from "./model/mesh-model.ts";
 import { createPublisher, type Publisher } from "./push/publisher.ts";
@@ -30,6 +31,8 @@ export interface MeshStateOptions {
   readonly persistence: ChangePersistence;
   /** The registry beside the files' objects. */
   readonly registry: EmbeddedRegistry;
+  /** Where virtual addresses are kept over a restart. */
+  readonly addresses?: AllocationStore;
   readonly clock: Clock;
   readonly setTimer: SetTimer;
   readonly log: Logger;
@@ -50,8 +53,17 @@ export const createMeshState = (options: MeshStateOptions): MeshState => {
     soon ??= setTimer(() => commit(), 0);
   };
   const embedded = embeddedView(graph, options.registry, { domain, changed: () => commitSoon() });
-  const registries = [kubernetesRegistry(graph, config, domain), serviceEntryRegistry(graph, config), embedded];
-  const model = createMeshModel(graph, { config, registries, mesh: { trustDomain, rootNamespace, domain } });
+  const registries = [
+    kubernetesRegistry(graph, config, domain),
+    serviceEntryRegistry(graph, config, embedded.endpoints),
+    embedded,
+  ];
+  const model = createMeshModel(graph, {
+    config,
+    registries,
+    mesh: { trustDomain, rootNamespace, domain },
+    ...(options.addresses ? { addresses: options.addresses } : {}),
+  });
   const generator = createGenerator(model);
   const publisher = createPublisher({ generator, clock, setTimer, log, metrics: options.pushMetrics });
 

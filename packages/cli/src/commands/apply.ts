@@ -35,6 +35,7 @@ export const sendFiles = async (context: Context, verb: "apply" | "delete", flag
   if (flags.filename.length === 0) throw new WeftError("WF9022", "no file given", { next: `weft ${verb} -f FILE` });
   const items: ChangeItem[] = [];
   let failed = false;
+  let told = false;
   for (const { name, text } of await readConfigFiles(flags.filename)) {
     const query = new URLSearchParams({ file: name });
     if (flags.dryRun) query.set("dryRun", "true");
@@ -46,9 +47,11 @@ export const sendFiles = async (context: Context, verb: "apply" | "delete", flag
     items.push(...answer.items);
     printFindings(context, answer.findings);
     failed ||= answer.findings?.some(({ level }) => level === "error") ?? false;
+    told ||= (answer.findings?.length ?? 0) > 0;
   }
   printChanges(context, format, { items, dryRun: flags.dryRun ?? false });
-  if (items.length === 0 && !failed) {
+  // What is recognised and acts on nothing has been told of, so that whole folders can be applied.
+  if (items.length === 0 && !failed && !told) {
     const where = flags.filename.map((path) => (path === "-" ? "standard input" : path)).join(", ");
     throw new WeftError("WF9034", `there is no configuration object in ${where}`, { next: "check the path" });
   }

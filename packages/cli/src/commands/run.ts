@@ -1,6 +1,8 @@
 import { randomBytes } from "node:crypto";
+import type { ReadinessProbe } from "@weft/config/kinds/workload-group";
 import { formatError, WeftError } from "@weft/core/error";
 import { isIPv4 } from "@weft/core/ip";
+import { setRealTimer } from "@weft/net/clock";
 import { findFreePort } from "@weft/net/process/free-port";
 import { isPortOpen } from "@weft/net/process/port-open";
 import { makePrivateFolder } from "@weft/net/process/private-folder";
@@ -9,8 +11,10 @@ import type { Command, Context, ExitCode } from "../command.ts";
 import { type ApiFlags, type ApiTarget, askApi, findApi } from "../mesh/api.ts";
 import { action, withApiFlags } from "../mesh/flags.ts";
 import { keepSidecar, waitUnlessStopped } from "../workload/keep-sidecar.ts";
+import { startProbe } from "../workload/probe-loop.ts";
+import { askProgram, probeTimes } from "../workload/probe-program.ts";
 import { runProgram } from "../workload/program.ts";
-import { keepRegistered, type Registration } from "../workload/registration.ts";
+import { type KeptRegistration, keepRegistered, type Registration } from "../workload/registration.ts";
 import {
   parseAccount,
   parseLabels,
@@ -20,6 +24,7 @@ import {
   parseProtocol,
 } from "../workload/run-values.ts";
 import { type Inbound, type SidecarSettings, spawnSidecar } from "../workload/spawn-sidecar.ts";
+import { type GroupFacts, readGroup } from "../workload/workload-group.ts";
 
 interface RunFlags extends ApiFlags {
   readonly name: string;
@@ -28,6 +33,7 @@ interface RunFlags extends ApiFlags {
   readonly protocol: string;
   readonly servicePort: string;
   readonly workload?: string;
+  readonly group?: string;
   readonly namespace: string;
   readonly serviceAccount?: string;
   readonly labels?: string;
@@ -58,6 +64,7 @@ export const runCommand: Command = {
       .option("--protocol <protocol>", "http, http2, grpc or tcp", "http")
       .option("--service-port <port>", "port others dial", "80")
       .option("--workload <name>", "the workload's name (default: the service's)")
+      .option("--group <name>", "WorkloadGroup of the namespace it belongs to: its labels, identity, health probe")
       .option("-n, --namespace <namespace>", "namespace", "default")
       .option("--service-account <name>", "its identity (default: the service's name)")
       .option("--labels <k=v,…>", "labels, such as version=v2")
@@ -79,12 +86,13 @@ const run = async (context: Context, words: readonly string[], flags: RunFlags):
   await using cleanup = new AsyncDisposableStack();
   const folder = cleanup.use(makePrivateFolder("weft-run-"));
   const inbound = await inboundOf(flags);
+  const group = await readGroup(api, flags.group, flags.namespace);
   const wantedPort = parseOutbound(flags.outbound);
   const outbound = `127.0.0.1:${await findFreePort("127.0.0.1", wantedPort, isReserved)}`;
   if (wantedPort !== 0 && outbound !== `127.0.0.1:${wantedPort}`)
     context.printError(`weft: ${flags.outbound} is busy, the program's way out is ${outbound}\n`);
   const settings = {
-    ...settingsOf(context, { flags, api, inbound, outbound, folder: folder.path }),
+    ...settingsOf(context, { flags, group, api, inbound, outbound, folder: folder.path }),
     adminPort: await findFreePort("127.0.0.1", 0, isReserved),
   };
   await askApi(api, "/v1/version");
@@ -97,16 +105,39 @@ const run = async (context: Context, words: readonly string[], flags: RunFlags):
   );
   const instance = `${settings.workload}-${randomBytes(4).toString("hex")}`;
   const register = async (): Promise<void> => {
+    const health = group.probe ? "unhealthy" : "healthy";
+    const onTrouble = (error: unknown): void => context.printError(`weft: ${formatError(error)}\n`);
+    const kept: KeptRegistration[] = [];
     for (const port of inbound) {
-      const registration = registrationOf(flags, settings, { instance, port });
-      const onTrouble = (error: unknown): void => context.printError(`weft: ${formatError(error)}\n`);
-      cleanup.use(await keepRegistered(api, registration, { onTrouble, isReachable: sidecar.isUp }));
+      const registration = registrationOf(flags, settings, { instance, port, group });
+      const watch = { onTrouble, isReachable: sidecar.isUp, health } as const;
+      kept.push(cleanup.use(await keepRegistered(api, registration, watch)));
     }
-    context.printError(`weft: ${flags.name} is registered and reachable\n`);
+    if (group.probe) cleanup.use(probing(context, { name: flags.name, probe: group.probe, kept }));
+    const until = group.probe ? ", and reachable once its probe says so" : " and reachable";
+    context.printError(`weft: ${flags.name} is registered${until}\n`);
   };
   context.printError(`weft: ${flags.name} is in the mesh; way out ${outbound}, admin ${sidecar.admin}\n`);
   return await runProgram(words, { context, outbound, port: flags.port, onListening: register });
 };
+
+/** Asks the program as its group's probe says, and tells the registry. */
+const probing = (
+  context: Context,
+  {
+    name,
+    probe,
+    kept,
+  }: { readonly name: string; readonly probe: ReadinessProbe; readonly kept: readonly KeptRegistration[] },
+): Disposable =>
+  startProbe(probeTimes(probe), {
+    ask: () => askProgram(probe, context.env),
+    setTimer: setRealTimer,
+    changed: (health, why) => {
+      for (const registration of kept) registration.setHealth(health);
+      context.printError(`weft: ${name} is ${health}${why === "" ? "" : `: ${why}`}\n`);
+    },
+  });
 
 /** What is wrong with a value is said before anything is started. */
 const checkValues = (flags: RunFlags): void => {
@@ -123,7 +154,7 @@ const checkValues = (flags: RunFlags): void => {
 const registrationOf = (
   flags: RunFlags,
   settings: Pick<SidecarSettings, "serviceAccount" | "labels">,
-  { instance, port }: { readonly instance: string; readonly port: Inbound },
+  { instance, port, group }: { readonly instance: string; readonly port: Inbound; readonly group: GroupFacts },
 ): Registration => ({
   service: flags.name,
   namespace: flags.namespace,
@@ -136,6 +167,8 @@ const registrationOf = (
   },
   servicePort: Number(flags.servicePort),
   inbound: port,
+  locality: group.locality,
+  weight: group.weight,
 });
 
 const inboundOf = async (flags: RunFlags): Promise<readonly Inbound[]> => {
@@ -169,9 +202,16 @@ const requireFile = (what: string, file: string, flag: string): void => {
 
 const settingsOf = (
   context: Context,
-  parts: { flags: RunFlags; api: ApiTarget; inbound: readonly Inbound[]; outbound: string; folder: string },
+  parts: {
+    flags: RunFlags;
+    group: GroupFacts;
+    api: ApiTarget;
+    inbound: readonly Inbound[];
+    outbound: string;
+    folder: string;
+  },
 ): Omit<SidecarSettings, "adminPort"> => {
-  const { flags, api, inbound, outbound, folder } = parts;
+  const { flags, group, api, inbound, outbound, folder } = parts;
   const cp = flags.secure ?? api.mesh?.secure;
   const rootCertFile = flags.rootCert ?? api.mesh?.rootCertFile;
   const tokenFile = flags.joinTokenFile ?? api.mesh?.joinTokenFile;
@@ -186,8 +226,8 @@ const settingsOf = (
     entry: `${context.root}/packages/cli/src/bin/weft.ts`,
     workload: flags.workload ?? flags.name,
     namespace: flags.namespace,
-    serviceAccount: flags.serviceAccount ?? flags.name,
-    labels: { app: flags.name, ...parseLabels(flags.labels ?? "") },
+    serviceAccount: flags.serviceAccount ?? group.serviceAccount ?? flags.name,
+    labels: { app: flags.name, ...group.labels, ...parseLabels(flags.labels ?? "") },
     gateway: false,
     cp,
     rootCertFile,

@@ -54,7 +54,8 @@ const fetchAdmin = async (admin: string, path: string): Promise<unknown> => {
   return response.json();
 };
 
-const fetchDump = async (source: DumpSource): Promise<unknown> => {
+/** The dump itself: the proxy's own, else what the control plane sent. */
+export const readWholeDump = async (source: DumpSource): Promise<unknown> => {
   if (source.admin !== undefined) {
     try {
       return await fetchAdmin(source.admin, "/config_dump?include_eds");
@@ -68,7 +69,7 @@ const fetchDump = async (source: DumpSource): Promise<unknown> => {
 
 /** The resources of one type out of a proxy's config dump, without their `@type`. Names in snake_case or camelCase. */
 export const readDump = async (source: DumpSource, type: string): Promise<readonly Resource[]> =>
-  resourcesIn(await fetchDump(source), type);
+  resourcesIn(await readWholeDump(source), type);
 
 export const resourcesIn = (dump: unknown, type: string): readonly Resource[] => {
   const place = places.get(type);

@@ -11,6 +11,16 @@ export interface Registration {
   readonly metadata: Readonly<Record<string, string>>;
   readonly servicePort: number;
   readonly inbound: Inbound;
+  readonly locality?: string | undefined;
+  readonly weight?: number | undefined;
+}
+
+export type RegisteredHealth = "healthy" | "unhealthy";
+
+/** A registration that is kept up. */
+export interface KeptRegistration extends AsyncDisposable {
+  /** Tells the registry, now and whenever it has to be told again. */
+  setHealth(health: RegisteredHealth): void;
 }
 
 /** Seconds an instance stays after its last heartbeat; it renews at a third of that. */
@@ -19,8 +29,8 @@ const ttlSeconds = 30;
 const pathOf = ({ service, instance, namespace }: Registration, verb = ""): string =>
   `/v1/registry/${encodeURIComponent(service)}/instances/${encodeURIComponent(instance)}${verb}?namespace=${encodeURIComponent(namespace)}`;
 
-const put = (api: ApiTarget, registration: Registration): Promise<unknown> => {
-  const { namespace, serviceAccount, labels, metadata, servicePort, inbound } = registration;
+const put = (api: ApiTarget, registration: Registration, health: RegisteredHealth): Promise<unknown> => {
+  const { namespace, serviceAccount, labels, metadata, servicePort, inbound, locality, weight } = registration;
   return askApi(api, pathOf(registration), {
     method: "PUT",
     body: JSON.stringify({
@@ -35,6 +45,9 @@ const put = (api: ApiTarget, registration: Registration): Promise<unknown> => {
       metadata,
       serviceAccount,
       ttlSeconds,
+      health,
+      ...(locality === undefined ? {} : { locality }),
+      ...(weight === undefined ? {} : { weight }),
     }),
   });
 };
@@ -43,6 +56,8 @@ export interface RegistrationWatch {
   readonly onTrouble: (error: unknown) => void;
   /** While false there are no heartbeats, and the registration runs out by itself. */
   readonly isReachable?: () => boolean;
+  /** What it begins with; healthy if absent. */
+  readonly health?: RegisteredHealth;
 }
 
 /**
@@ -52,20 +67,28 @@ export interface RegistrationWatch {
 export const keepRegistered = async (
   api: ApiTarget,
   registration: Registration,
-  { onTrouble, isReachable = () => true }: RegistrationWatch,
-): Promise<AsyncDisposable> => {
-  await put(api, registration);
+  { onTrouble, isReachable = () => true, health: first = "healthy" }: RegistrationWatch,
+): Promise<KeptRegistration> => {
+  let health = first;
+  let ended = false;
+  await put(api, registration, health);
   const beat = async (): Promise<void> => {
     if (!isReachable()) return;
     try {
       await askApi(api, pathOf(registration, "/heartbeat"), { method: "POST" });
     } catch {
-      await put(api, registration).catch(onTrouble);
+      await put(api, registration, health).catch(onTrouble);
     }
   };
   const timer = setInterval(() => void beat(), (ttlSeconds * 1000) / 3);
   return {
+    setHealth(now) {
+      if (now === health || ended) return;
+      health = now;
+      void put(api, registration, health).catch(onTrouble);
+    },
     [Symbol.asyncDispose]: async () => {
+      ended = true;
       clearInterval(timer);
       await askApi(api, pathOf(registration), { method: "DELETE", signal: AbortSignal.timeout(2000) }).catch(onTrouble);
     },

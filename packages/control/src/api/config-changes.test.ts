@@ -82,7 +82,11 @@ test("what fails behind the store keeps its own status, and is not said to be fo
       throw error;
     };
     const store = { apply: fails, delete: fails } as unknown as ConfigStore;
-    const routes = configRoutes({ store, analyzeContext: () => assert.fail("nothing is analyzed") });
+    const routes = configRoutes({
+      store,
+      runningFindings: () => [],
+      analyzeContext: () => assert.fail("nothing is analyzed"),
+    });
     const found = findRoute(routes, "POST", "/v1/config/apply");
     assert.ok(found.kind === "found");
     try {

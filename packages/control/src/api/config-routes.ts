@@ -2,6 +2,7 @@
 import { analyze, compareFindings } from "@weft/config/analyze/analyze";
 import type { AnalyzeContext } from "@weft/config/analyze/facts";
 import type { ConfigObject } from "@weft/config/config-object";
+import type { Finding } from "@weft/config/finding";
 import { kinds } from "@weft/config/kinds/index";
 import { WeftError } from "@weft/core/error";
 import { type Route, route } from "@weft/net/http/routes";
@@ -14,9 +15,11 @@ export interface ConfigRoutesOptions {
   readonly store: ConfigStore;
   /** What the registries know, for findings that depend on it. */
   readonly analyzeContext: () => AnalyzeContext;
+  /** What was found where resources were generated for the proxies connected. */
+  readonly runningFindings: () => readonly Finding[];
 }
 
-export const configRoutes = ({ store, analyzeContext }: ConfigRoutesOptions): readonly Route[] => {
+export const configRoutes = ({ store, analyzeContext, runningFindings }: ConfigRoutesOptions): readonly Route[] => {
   const change = (verb: "apply" | "delete") => (request: HttpRequest) => {
     const options = { file: request.query.get("file") ?? "<body>", dryRun: request.query.get("dryRun") === "true" };
     const answer = stored(() => store[verb](request.body.toString("utf8"), options));
@@ -62,7 +65,8 @@ export const configRoutes = ({ store, analyzeContext }: ConfigRoutesOptions): re
     route("POST", "/v1/config/apply", change("apply")),
     route("POST", "/v1/config/delete", change("delete")),
     route("GET", "/v1/analyze", () => {
-      const findings = [...store.findings(), ...analyze(store.list(), analyzeContext())].sort(compareFindings);
+      const written = [...store.findings(), ...analyze(store.list(), analyzeContext())];
+      const findings = [...written, ...runningFindings()].sort(compareFindings);
       const count = (level: string): number => findings.filter((finding) => finding.level === level).length;
       const summary = { errors: count("error"), warnings: count("warning"), infos: count("info") };
       return listAnswer("Finding", findings, summary);

@@ -36,7 +36,7 @@ test("serves until SIGTERM: one ready line with real ports, answers /ready, ends
   child.kill("SIGTERM");
   assert.equal((await ended).code, 0);
   assert.deepEqual(readdirSync(join(folder.path, "data")).sort(), [
-    ...["admin-token", "ca", "config", "join-token", "registry.sqlite", "root-cert.pem"],
+    ...["addresses.sqlite", "admin-token", "ca", "config", "join-token", "registry.sqlite", "root-cert.pem"],
   ]);
 });
 

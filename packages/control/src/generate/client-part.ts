@@ -2,72 +2,114 @@
 import type { Finding } from "@weft/config/finding";
 import { blackHole, passthrough, serviceClusters } from "./clusters.ts";
 import { endpointsOfCluster } from "./endpoints.ts";
-import { blackHoleCluster, httpProxyRoute, passthroughCluster } from "./names.ts";
-import { planOutbound } from "./outbound-listeners.ts";
-import { httpProxyTable, portTable } from "./outbound-routes.ts";
-import { emptyDraft, type Generated, note, type ResourceDraft } from "./resource-set.ts";
-import { isRouted } from "./rule-routes.ts";
+import { blackHoleCluster, httpProxyRoute, parseClusterName, passthroughCluster } from "./names.ts";
+import { plannedListener, virtualOutbound } from "./outbound-listeners.ts";
+import { planOutbound } from "./outbound-plan.ts";
+import { httpProxyTable, portTable, serviceTable } from "./outbound-routes.ts";
+import { emptyDraft, type Generated, note, noteAt, type ResourceDraft } from "./resource-set.ts";
 import type { Scope } from "./scope.ts";
+import { clientSecrets } from "./secrets.ts";
+import { losesCredential, originates } from "./upstream-transport.ts";
+
+interface ClientDraft {
+  readonly scope: Scope;
+  readonly draft: ResourceDraft;
+  readonly notes: Finding[];
+}
 
 export const clientPart = (scope: Scope): Generated => {
   const draft = emptyDraft();
   const notes: Finding[] = [];
   addServices(scope, draft);
-  noteLosses(scope, notes);
+  addCredentials({ scope, draft, notes });
   const { kind, mode, native } = scope.proxy;
   const fixed = `${kind} ${mode === "NONE"} ${native}`;
   const { memo } = scope;
   draft.cluster.set(
     passthroughCluster,
-    memo.of(`cluster ${passthroughCluster} ${fixed}`, [], () => passthrough(scope)),
+    memo.of(`cluster ${passthroughCluster} ${fixed}`, [scope.model.mesh], () => passthrough(scope)),
   );
   draft.cluster.set(
     blackHoleCluster,
-    memo.of(`cluster ${blackHoleCluster}`, [], () => blackHole(scope)),
+    memo.of(`cluster ${blackHoleCluster}`, [scope.model.mesh], () => blackHole(scope)),
   );
   if (scope.proxy.kind === "gateway") return { resources: draft, notes };
-  if (scope.proxy.mode === "NONE") {
-    draft.route.set(httpProxyRoute, httpProxyTable({ scope, notes }));
-    return { resources: draft, notes };
+  noteSidecars(scope, notes);
+  if (scope.proxy.mode === "NONE") draft.route.set(httpProxyRoute, httpProxyTable({ scope, notes }));
+  else {
+    const catchAll = virtualOutbound(scope);
+    draft.listener.set(catchAll.name ?? "", catchAll);
   }
-  const plan = planOutbound(scope);
-  for (const listener of plan.listeners) draft.listener.set(listener.name ?? "", listener);
-  for (const [port, members] of plan.shared) {
-    const name = String(port);
-    const routed = members.filter((member) => isRouted(member.port));
-    draft.route.set(name, portTable({ scope, notes }, name, routed));
+  const plan = planOutbound(scope, notes);
+  for (const planned of plan.listeners) {
+    const listener = plannedListener(scope, planned);
+    draft.listener.set(listener.name ?? "", listener);
   }
-  for (const member of plan.single) {
-    const name = `${member.service.hostname}:${member.port.number}`;
-    draft.route.set(name, portTable({ scope, notes }, name, [member]));
+  for (const { name, view, port, members, single } of plan.tables) {
+    const [only] = members;
+    const context = { scope, notes };
+    const made = single && only ? serviceTable(context, view, only) : portTable(context, view, { port, members });
+    draft.route.set(name, { ...made, name });
   }
   return { resources: draft, notes };
 };
 
+/** A Sidecar that is not the oldest has no effect, and an egress listener that imports nothing reaches nothing. */
+const noteSidecars = ({ sidecar: choice, egress }: Scope, notes: Finding[]): void => {
+  if (!choice) return;
+  const { sidecar, others } = choice;
+  for (const other of others) {
+    const text = `Sidecar ${sidecar.namespace}/${sidecar.name} is older and for the same workloads: this one is not used`;
+    notes.push(noteAt("WF1536", text, { object: other, path: ["spec", "workloadSelector"] }));
+  }
+  for (const [index, { listener, services, rules }] of egress.views.entries()) {
+    if (!listener || services.size + rules.length > 0 || listener.hosts.some((host) => host.startsWith("~"))) continue;
+    const path = ["spec", "egress", index, "hosts"];
+    const where = listener.port?.number === undefined ? "" : ` with port ${listener.port.number}`;
+    const text = `egress.hosts names no service${where} that is exported here: nothing can be called there`;
+    notes.push(noteAt("WF1537", text, { object: sidecar, path }));
+  }
+};
+
 /** Clusters of every visible service, and the endpoints of those that have them from us. */
 export const addServices = (scope: Scope, draft: ResourceDraft): void => {
-  for (const service of scope.model.visibleServices(scope.proxy.namespace).values()) {
+  const { services, ports } = scope.egress;
+  for (const service of services.values()) {
+    const some = ports.get(service.hostname);
     for (const cluster of serviceClusters(scope, service)) {
       const name = cluster.name ?? "";
+      if (some && !some.has(parseClusterName(name)?.port ?? 0)) continue;
       draft.cluster.set(name, cluster);
       if (cluster.type === "EDS") draft.endpoints.set(name, endpointsOfCluster(scope, name));
     }
   }
 };
 
-/** What rules ask of our sidecar that it does not do yet, once per rule. */
-const noteLosses = ({ model, proxy }: Scope, notes: Finding[]): void => {
-  if (!proxy.native) return;
+/** Secrets that rules name: given to proxies that may read them, reported for others, whose connections have no TLS. */
+const addCredentials = ({ scope, draft, notes }: ClientDraft): void => {
+  const { model, proxy, egress } = scope;
   const seen = new Set<string>();
-  for (const service of model.visibleServices(proxy.namespace).values()) {
+  for (const service of egress.services.values()) {
     const policy = model.rules().destinationPolicy(service, proxy);
-    const warms = [policy?.trafficPolicy, ...(policy?.subsets ?? []).map(({ trafficPolicy }) => trafficPolicy)].some(
-      (one) => one?.loadBalancer?.warmup || one?.loadBalancer?.warmupDurationSecs,
-    );
-    if (!policy || !warms || seen.has(policy.id)) continue;
+    if (!policy || seen.has(policy.id)) continue;
     seen.add(policy.id);
-    notes.push(
-      note("WF1540", "warmup has no effect in weft's sidecar: new endpoints get their share at once", policy.rules[0]),
-    );
+    const all = [policy.trafficPolicy, ...policy.subsets.map(({ trafficPolicy }) => trafficPolicy)].flatMap((one) => [
+      one?.tls,
+      ...(one?.portLevelSettings ?? []).map(({ tls }) => tls),
+    ]);
+    if (all.some((tls) => losesCredential(tls, proxy.kind, policy))) {
+      notes.push(note("WF1541", credentialText, policy.rules[0], "error"));
+      continue;
+    }
+    for (const tls of all) {
+      if (!originates(tls) || !tls?.credentialName) continue;
+      const { secrets, missing } = clientSecrets(scope, tls.credentialName, tls);
+      for (const secret of secrets) draft.secret.set(secret.name ?? "", secret);
+      for (const text of missing) notes.push(note("WF7011", text, policy.rules[0], "error"));
+    }
   }
 };
+
+const credentialText =
+  "tls.credentialName is read by gateways, and by sidecars a workloadSelector picks: the sidecars of this rule connect " +
+  "without TLS, as in Istio. Add a workloadSelector, or name files";

@@ -48,6 +48,7 @@ test("a cluster has Istio's name, defaults, metadata and automatic mTLS", () => 
       serviceName: name,
     },
     lbPolicy: "LEAST_REQUEST",
+    commonLbConfig: { healthyPanicThreshold: { value: 0 } },
     connectTimeout: "10s",
     circuitBreakers: {
       thresholds: [
@@ -264,7 +265,7 @@ spec: { ports: [{ name: dns, port: 53, protocol: UDP }] }
   assert.equal(endpoints.size, 0);
 });
 
-test("endpoints carry weight, locality, mTLS capability, draining and the workload's name; the unhealthy are left out", () => {
+test("endpoints carry weight, locality, mTLS capability, draining, ill health and the workload's name", () => {
   const mesh = testMesh({
     instances: [
       {
@@ -290,8 +291,19 @@ test("endpoints carry weight, locality, mTLS capability, draining and the worklo
             metadata: { filterMetadata: { istio: { workload: "b;default;b;;" } } },
             loadBalancingWeight: 1,
           },
+          {
+            endpoint: { address: { socketAddress: { address: "10.0.0.3", portValue: 9001 } } },
+            healthStatus: "UNHEALTHY",
+            metadata: {
+              filterMetadata: {
+                "envoy.transport_socket_match": { tlsMode: "istio" },
+                istio: { workload: "c;default;c;;" },
+              },
+            },
+            loadBalancingWeight: 1,
+          },
         ],
-        loadBalancingWeight: 1,
+        loadBalancingWeight: 2,
       },
       {
         locality: { region: "eu", zone: "a", subZone: "1" },

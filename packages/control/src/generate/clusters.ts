@@ -1,25 +1,28 @@
 /** Clusters for every port and subset of every service a client sees, and the special ones. */
 import { toProtoDuration } from "@weft/core/duration";
-import type { Cluster_TransportSocketMatchJson, ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
+import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
 import { any } from "@weft/xds/resource";
-import { isHttp2 } from "../model/protocol.ts";
+import type { DestinationPolicy } from "../model/destination-rules.ts";
 import type { Service, ServicePort } from "../model/service.ts";
-import type { DestinationPolicy } from "../model/traffic-rules.ts";
+import { dynamicDns } from "./dynamic-dns.ts";
 import { staticAssignment } from "./endpoints.ts";
-import { blackHoleCluster, meshServerName, outboundCluster, passthroughCluster } from "./names.ts";
+import { localityRules, placeOf } from "./localities.ts";
+import { blackHoleCluster, outboundCluster, passthroughCluster } from "./names.ts";
 import type { Scope } from "./scope.ts";
-import { fromAds, meshClientSocket, originatedTlsSocket, plaintextSocket } from "./tls-contexts.ts";
+import { fromAds } from "./tls-contexts.ts";
 import {
   circuitBreakers,
   commonLb,
   duration,
-  httpOptions,
   loadBalancing,
   outlierDetectionJson,
   type PolicyBlocks,
   policyFor,
   tcpKeepalive,
+  withMeshDefaults,
 } from "./traffic-policy.ts";
+import { httpOptionsName, isHttp2Upstream, type UpstreamHttpInput, upstreamHttp } from "./upstream-http.ts";
+import { type AutoNames, autoNames, losesCredential, originates, transport } from "./upstream-transport.ts";
 
 interface Target {
   readonly service: Service;
@@ -37,13 +40,19 @@ export const serviceClusters = (scope: Scope, service: Service): readonly Cluste
     if (port.protocol === "udp") continue;
     for (const subset of ["", ...(policy?.subsets ?? []).map(({ name }) => name)]) {
       const name = outboundCluster(service.hostname, port.number, subset);
+      const target: Target = { service, port, subset, policy };
+      const blocks = blocksOf(scope, target);
+      // Endpoints that DNS finds are in the cluster, in the order of the client's place.
       const dns = service.resolution === "strictDns" || service.resolution === "logicalDns";
       const endpoints = dns ? scope.model.endpoints.get(service.key) : undefined;
+      const rules = dns ? localityRules(blocks, scope.model.mesh) : undefined;
+      const place = rules ? placeOf(scope.proxy, rules) : "";
+      const { kind, mode } = scope.proxy;
       clusters.push(
         scope.memo.of(
-          `cluster ${name} ${service.key} ${policy?.id} ${sdsCluster} ${native}`,
-          [service, endpoints, ...(policy?.rules ?? [])],
-          () => outbound(scope, { service, port, subset, policy }),
+          `cluster ${name} ${service.key} ${policy?.id} ${sdsCluster} ${native} ${kind} ${mode === "NONE"} ${place}`,
+          [service, endpoints, scope.model.mesh, ...(policy?.rules ?? [])],
+          () => outbound(scope, target, blocks),
         ),
       );
     }
@@ -51,27 +60,40 @@ export const serviceClusters = (scope: Scope, service: Service): readonly Cluste
   return clusters;
 };
 
-const outbound = (scope: Scope, target: Target): ClusterJson => {
+const blocksOf = ({ model }: Scope, { port, subset, policy }: Target): PolicyBlocks =>
+  withMeshDefaults(policyFor(policy, port.number, subset), model.mesh);
+
+const outbound = (scope: Scope, target: Target, blocks: PolicyBlocks): ClusterJson => {
   const { service, port, subset, policy } = target;
-  const blocks = policyFor(policy, port.number, subset);
+  const { mesh } = scope.model;
   const name = outboundCluster(service.hostname, port.number, subset);
   const connectTimeout = blocks.connectionPool?.tcp?.connectTimeout;
+  const { protocol } = port;
+  const input = { service, port: port.number, protocol, subset, policy, blocks };
+  const names = autoNames(scope, input);
+  const http: UpstreamHttpInput = {
+    protocol,
+    connectionPool: blocks.connectionPool,
+    mesh,
+    direction: "outbound",
+    autoName: names,
+  };
   return {
     name,
     altStatName: `${name};`,
-    ...discovery(scope, target, blocks),
-    connectTimeout: connectTimeout ? duration(connectTimeout) : toProtoDuration(scope.model.mesh.connectTimeoutMs),
+    ...discovery(scope, target, { blocks, names }),
+    connectTimeout: connectTimeout ? duration(connectTimeout) : toProtoDuration(mesh.connectTimeoutMs),
     circuitBreakers: circuitBreakers(blocks),
     ...(blocks.outlierDetection ? { outlierDetection: outlierDetectionJson(blocks.outlierDetection) } : {}),
-    ...commonLb(blocks),
-    ...httpOptions(port.protocol, blocks),
-    ...tcpKeepalive(blocks),
-    ...transport(scope, target, blocks),
-    metadata: { filterMetadata: { istio: metadata(target) } },
+    ...commonLb(blocks, mesh),
+    ...upstreamHttp(http),
+    ...tcpKeepalive(blocks, mesh),
+    ...transport(scope, { ...input, http2: isHttp2Upstream(http) }),
+    metadata: { filterMetadata: { istio: metadata(scope, target, blocks) } },
   };
 };
 
-const metadata = ({ service, subset, policy }: Target) => {
+const metadata = ({ proxy }: Scope, { service, subset, policy }: Target, { tls }: PolicyBlocks) => {
   const [rule] = policy?.rules ?? [];
   return {
     ...(rule
@@ -79,68 +101,46 @@ const metadata = ({ service, subset, policy }: Target) => {
       : {}),
     ...(subset === "" ? {} : { subset }),
     services: [{ host: service.hostname, name: service.name, namespace: service.namespace }],
+    ...(service.location === "external" ? { external: true } : {}),
+    // The server is not the mesh's: it is offered the protocols of the TLS context, not the mesh's own.
+    ...(originates(tls) && !losesCredential(tls, proxy.kind, policy) ? { alpn_override: "false" } : {}),
   };
 };
 
-const discovery = (scope: Scope, target: Target, blocks: PolicyBlocks): Partial<ClusterJson> => {
+const discovery = (
+  scope: Scope,
+  target: Target,
+  { blocks, names }: { readonly blocks: PolicyBlocks; readonly names: AutoNames | undefined },
+): Partial<ClusterJson> => {
   const { service, port, subset } = target;
+  const { mesh } = scope.model;
   const name = outboundCluster(service.hostname, port.number, subset);
-  if (service.resolution === "passthrough" || blocks.loadBalancer?.simple === "PASSTHROUGH") {
-    return { type: "ORIGINAL_DST", lbPolicy: "CLUSTER_PROVIDED" };
-  }
-  if (service.resolution === "eds") {
+  const { resolution } = service;
+  if (blocks.loadBalancer?.simple === "PASSTHROUGH" && !blocks.loadBalancer.consistentHash) return asDialled;
+  if (resolution === "dynamicDns") return dynamicDns(scope, names);
+  // A gateway has no address that the client dialled.
+  if (resolution === "passthrough" && scope.proxy.kind !== "gateway") return asDialled;
+  if (resolution === "eds" || resolution === "passthrough") {
     return {
       type: "EDS",
       edsClusterConfig: { edsConfig: fromAds, serviceName: name },
-      ...loadBalancing(blocks.loadBalancer, scope.proxy.native),
+      ...loadBalancing(blocks.loadBalancer),
     };
   }
+  const refresh = toProtoDuration(mesh.dnsRefreshMs);
   return {
-    type: service.resolution === "strictDns" ? "STRICT_DNS" : "LOGICAL_DNS",
+    type: resolution === "strictDns" ? "STRICT_DNS" : "LOGICAL_DNS",
     respectDnsTtl: true,
-    dnsRefreshRate: toProtoDuration(scope.model.mesh.dnsRefreshMs),
-    dnsFailureRefreshRate: {
-      baseInterval: toProtoDuration(scope.model.mesh.dnsRefreshMs),
-      maxInterval: toProtoDuration(scope.model.mesh.dnsRefreshMs),
-    },
+    dnsRefreshRate: refresh,
+    dnsFailureRefreshRate: { baseInterval: refresh, maxInterval: refresh },
     dnsLookupFamily: "V4_PREFERRED",
     loadAssignment: staticAssignment(scope, name),
-    ...loadBalancing(blocks.loadBalancer, scope.proxy.native),
+    ...loadBalancing(blocks.loadBalancer),
   };
 };
 
-/** TLS as the rule says; without one, mTLS to endpoints that have it and plaintext to those that do not. */
-const transport = (scope: Scope, target: Target, { tls }: PolicyBlocks): Partial<ClusterJson> => {
-  const { service, port, subset } = target;
-  const { sdsCluster, native } = scope.proxy;
-  const mesh = sdsCluster
-    ? meshClientSocket({
-        sdsCluster,
-        native,
-        identities: tls?.subjectAltNames?.length ? tls.subjectAltNames : service.identities,
-        protocol: port.protocol,
-        sni: tls?.sni ?? meshServerName(service.hostname, port.number, subset),
-      })
-    : undefined;
-  if (tls) {
-    if (tls.mode === "ISTIO_MUTUAL") return mesh ? { transportSocket: mesh } : {};
-    if (tls.mode === "SIMPLE" || tls.mode === "MUTUAL") {
-      const options = { sni: service.hostname, http2: isHttp2(port.protocol), identities: service.identities };
-      return { transportSocket: originatedTlsSocket(tls, options) };
-    }
-    return {};
-  }
-  if (!mesh || service.location === "external" || !scope.model.mesh.enableAutoMtls) return {};
-  if (service.resolution === "passthrough") return {};
-  return { transportSocketMatches: autoMtls(mesh) };
-};
+const asDialled: Partial<ClusterJson> = { type: "ORIGINAL_DST", lbPolicy: "CLUSTER_PROVIDED" };
 
-const autoMtls = (mesh: NonNullable<ClusterJson["transportSocket"]>): Cluster_TransportSocketMatchJson[] => [
-  { name: "tlsMode-istio", match: { tlsMode: "istio" }, transportSocket: mesh },
-  { name: "tlsMode-disabled", match: {}, transportSocket: plaintextSocket },
-];
-
-const httpOptionsName = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 const asDownstream = {
   typedExtensionProtocolOptions: {
     [httpOptionsName]: any(httpOptionsName, {
@@ -160,7 +160,8 @@ export const passthrough = (scope: Scope): ClusterJson => ({
     ? { originalDstLbConfig: { useHttpHeader: true, ...(scope.proxy.native ? {} : { httpHeaderName: ":authority" }) } }
     : {}),
   connectTimeout: toProtoDuration(scope.model.mesh.connectTimeoutMs),
-  circuitBreakers: circuitBreakers({}),
+  circuitBreakers: circuitBreakers(withMeshDefaults({}, scope.model.mesh)),
+  ...tcpKeepalive({}, scope.model.mesh),
   ...asDownstream,
 });
 

@@ -1,35 +1,14 @@
 /** Network filters that end a chain: the HTTP connection manager and the TCP proxy, with Istio's settings. */
-import type { AccessLogJson } from "@weft/xds/gen/envoy/config/accesslog/v3/accesslog";
 import type { FilterJson } from "@weft/xds/gen/envoy/config/listener/v3/listener_components";
 import type { RouteConfigurationJson } from "@weft/xds/gen/envoy/config/route/v3/route";
 import type { HttpConnectionManagerJson } from "@weft/xds/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager";
 import type { TcpProxyJson } from "@weft/xds/gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy";
 import { any } from "@weft/xds/resource";
-import type { MeshSettings } from "../model/mesh-settings.ts";
+import type { MeshSettings, PathNormalization } from "../model/mesh-settings.ts";
+import { accessLog } from "./access-logs.ts";
 import { type FilterOptions, httpFilters, tcpStats } from "./http-filters.ts";
+import type { TcpOptions } from "./tcp-options.ts";
 import { fromAds } from "./tls-contexts.ts";
-
-const textFormat =
-  '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% ' +
-  "%RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% " +
-  '"%UPSTREAM_TRANSPORT_FAILURE_REASON%" %BYTES_RECEIVED% %BYTES_SENT% %DURATION% ' +
-  '%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" "%REQ(X-REQUEST-ID)%" ' +
-  '"%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%" %UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% ' +
-  "%DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%\n";
-
-/** None unless the mesh names a file. */
-export const accessLog = ({ accessLogFile }: Pick<MeshSettings, "accessLogFile">): AccessLogJson[] =>
-  accessLogFile === ""
-    ? []
-    : [
-        {
-          name: "envoy.access_loggers.file",
-          typedConfig: any("envoy.extensions.access_loggers.file.v3.FileAccessLog", {
-            path: accessLogFile,
-            logFormat: { textFormatSource: { inlineString: textFormat } },
-          }),
-        },
-      ];
 
 export interface HttpChain extends FilterOptions {
   readonly mesh: MeshSettings;
@@ -62,6 +41,16 @@ const directionSettings = ({ direction, mesh }: HttpChain): HttpConnectionManage
   };
 };
 
+/** Each level does what those before it do. */
+const pathOptions = (level: PathNormalization): HttpConnectionManagerJson => {
+  if (level === "NONE") return { normalizePath: false };
+  return {
+    normalizePath: true,
+    ...(level === "BASE" ? {} : { mergeSlashes: true }),
+    ...(level === "DECODE_AND_MERGE_SLASHES" ? { pathWithEscapedSlashesAction: "UNESCAPE_AND_FORWARD" as const } : {}),
+  };
+};
+
 export const httpConnectionManager = (chain: HttpChain): FilterJson => {
   const log = accessLog(chain.mesh);
   const config: HttpConnectionManagerJson = {
@@ -72,7 +61,7 @@ export const httpConnectionManager = (chain: HttpChain): FilterJson => {
     ...directionSettings(chain),
     ...(log.length > 0 ? { accessLog: log } : {}),
     streamIdleTimeout: "0s",
-    normalizePath: true,
+    ...pathOptions(chain.mesh.pathNormalization),
     proxy100Continue: true,
     upgradeConfigs: [{ upgradeType: "websocket" }, ...(chain.connect ? [{ upgradeType: "CONNECT" }] : [])],
     ...(chain.connect ? { http2ProtocolOptions: { allowConnect: true } } : {}),
@@ -89,9 +78,20 @@ export interface TcpChain {
   readonly clusters: readonly { readonly name: string; readonly weight: number }[];
   readonly direction: FilterOptions["direction"];
   readonly native: boolean;
-  readonly idleTimeout?: string | undefined;
+  /** The port of a service whose hosts are looked up by the server name asked for. */
+  readonly byServerName?: { readonly port: number; readonly cache: object } | undefined;
+  /** What DestinationRules of the clusters say. */
+  readonly options?: TcpOptions;
   readonly rbac?: readonly FilterJson[];
 }
+
+const serverNameFilter = ({ port, cache }: NonNullable<TcpChain["byServerName"]>): FilterJson => ({
+  name: "envoy.filters.network.sni_dynamic_forward_proxy",
+  typedConfig: any("envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig", {
+    portValue: port,
+    dnsCacheConfig: cache,
+  }),
+});
 
 /** The filters of a chain that carries bytes. */
 export const tcpFilters = (chain: TcpChain): FilterJson[] => {
@@ -104,12 +104,13 @@ export const tcpFilters = (chain: TcpChain): FilterJson[] => {
   return [
     ...(chain.rbac ?? []),
     ...(chain.native ? [tcpStats(chain.direction)] : []),
+    ...(chain.byServerName ? [serverNameFilter(chain.byServerName)] : []),
     {
       name: "envoy.filters.network.tcp_proxy",
       typedConfig: any("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", {
         statPrefix: chain.statPrefix,
         ...target,
-        ...(chain.idleTimeout ? { idleTimeout: chain.idleTimeout } : {}),
+        ...chain.options,
         ...(log.length > 0 ? { accessLog: log } : {}),
       }),
     },

@@ -9,28 +9,31 @@ import type {
 import type { EndpointRecord, Service } from "../model/service.ts";
 import { labelsMatch } from "../model/workload-policies.ts";
 import { type LocalityRules, localityRules, placeLocalities, placeOf } from "./localities.ts";
-import { type ClusterNameParts, parseClusterName } from "./names.ts";
+import { type ClusterNameParts, isMeshServerName, parseClusterName } from "./names.ts";
 import type { Scope } from "./scope.ts";
-import { policyFor } from "./traffic-policy.ts";
+import { type PolicyBlocks, policyFor, withMeshDefaults } from "./traffic-policy.ts";
 
 /** The endpoints of an outbound cluster as they are now. A cluster of a service that is gone has none. */
 export const endpointsOfCluster = (scope: Scope, clusterName: string): ClusterLoadAssignmentJson => {
   const parts = parseClusterName(clusterName);
-  const service = parts && scope.model.visibleServices(scope.proxy.namespace).get(parts.hostname);
+  const service = parts && scope.egress.services.get(parts.hostname);
   if (!parts || !service) return { clusterName };
   const policy = scope.model.rules().destinationPolicy(service, scope.proxy);
   const known = scope.model.endpoints.get(service.key);
-  const rules = localityRules(policyFor(policy, parts.port, parts.subset));
+  const { mesh } = scope.model;
+  const blocks = withMeshDefaults(policyFor(policy, parts.port, parts.subset), mesh);
+  const rules = localityRules(blocks, mesh);
   const place = rules ? placeOf(scope.proxy, rules) : "";
   return scope.memo.of(
     `endpoints ${clusterName} ${service.key} ${policy?.id} ${place}`,
-    [known, ...(policy?.rules ?? [])],
+    [known, mesh, ...(policy?.rules ?? [])],
     () => {
       const subset = policy?.subsets.find(({ name }) => name === parts.subset);
       const records = (known?.endpoints ?? []).filter(
         (endpoint) =>
           endpoint.servicePort === parts.port &&
-          endpoint.health !== "unhealthy" &&
+          (endpoint.health !== "unhealthy" || sendsUnhealthy(blocks)) &&
+          (endpoint.meshTls || !isMeshServerName(clusterName)) &&
           (parts.subset === "" || (subset !== undefined && labelsMatch(subset.labels, endpoint.labels))),
       );
       return assignment(clusterName, records, { scope, rules });
@@ -38,12 +41,15 @@ export const endpointsOfCluster = (scope: Scope, clusterName: string): ClusterLo
   );
 };
 
+/** The proxy knows of endpoints that are not ready, unless a panic threshold could have it use them. */
+const sendsUnhealthy = ({ outlierDetection }: PolicyBlocks): boolean => !outlierDetection?.minHealthPercent;
+
 /** The same for clusters that resolve names themselves; without endpoints of its own the service's name is resolved. */
 export const staticAssignment = (scope: Scope, clusterName: string): ClusterLoadAssignmentJson => {
   const made = endpointsOfCluster(scope, clusterName);
   if (made.endpoints?.length) return made;
   const parts = parseClusterName(clusterName) as ClusterNameParts;
-  const service = scope.model.visibleServices(scope.proxy.namespace).get(parts.hostname) as Service;
+  const service = scope.egress.services.get(parts.hostname) as Service;
   const portValue = service.ports.find(({ number }) => number === parts.port)?.targetPort ?? parts.port;
   if (parts.hostname.startsWith("*")) return { clusterName };
   const address = { socketAddress: { address: parts.hostname, portValue } };
@@ -75,7 +81,9 @@ const assignment = (
 
 const lbEndpoint = (record: EndpointRecord): LbEndpointJson => ({
   endpoint: { address: addressJson(record.address, record.port) },
-  ...(record.health === "draining" ? { healthStatus: "DRAINING" } : {}),
+  ...(record.health === "healthy"
+    ? {}
+    : { healthStatus: record.health === "draining" ? ("DRAINING" as const) : ("UNHEALTHY" as const) }),
   metadata: {
     filterMetadata: {
       ...(record.meshTls ? { "envoy.transport_socket_match": { tlsMode: "istio" } } : {}),

@@ -1,307 +1,157 @@
 /** What is an edge proxy's own: listeners of the Gateways that select it, routes of the VirtualServices bound to them. */
-import type { ConfigOf } from "@weft/config/config-object";
 import type { Finding } from "@weft/config/finding";
-import type { GatewayServer, ServerTlsSettings } from "@weft/config/kinds/gateway";
-import type { TransportSocketJson } from "@weft/xds/gen/envoy/config/core/v3/base";
 import type { ListenerJson } from "@weft/xds/gen/envoy/config/listener/v3/listener";
 import type { FilterChainJson, FilterJson } from "@weft/xds/gen/envoy/config/listener/v3/listener_components";
-import type { RouteConfigurationJson } from "@weft/xds/gen/envoy/config/route/v3/route";
-import type { RouteJson, VirtualHostJson } from "@weft/xds/gen/envoy/config/route/v3/route_components";
-import { any } from "@weft/xds/resource";
-import { compareSpecificity, intersectHosts } from "../model/hostname.ts";
-import { isHttp, isTls, parseProtocol } from "../model/protocol.ts";
+import { isHttp } from "../model/protocol.ts";
 import { authorizationOf } from "../model/workload-policies.ts";
-import { httpConnectionManager, tcpFilters, tlsInspector } from "./connection-managers.ts";
+import { type ChainConditions, chainMatch, takesAll, withoutOverlap } from "./chain-match.ts";
+import { httpConnectionManager, tlsInspector } from "./connection-managers.ts";
+import { endpointsOfCluster } from "./endpoints.ts";
+import { autoPassthrough, type NamedChain, passthroughServer, tcpServer } from "./gateway-connections.ts";
+import {
+  type BoundServer,
+  endsTls,
+  isTlsServer,
+  type ListenerServers,
+  mergedServers,
+  serverNames,
+  takesRequests,
+} from "./gateway-servers.ts";
+import { gatewayTable } from "./gateway-tables.ts";
+import { serverSocket } from "./gateway-tls.ts";
 import { socketAddress } from "./outbound-listeners.ts";
 import { httpRbac } from "./rbac.ts";
-import { emptyDraft, type Generated, note } from "./resource-set.ts";
-import { weighted } from "./route-action.ts";
-import { destinationCluster, rulesRoutes } from "./rule-routes.ts";
+import { emptyDraft, type Generated, noteAt, type ResourceDraft } from "./resource-set.ts";
 import type { Scope } from "./scope.ts";
-import { meshServerSocket } from "./tls-contexts.ts";
 
-type Gateway = ConfigOf<"Gateway">;
-
-interface BoundServer {
-  readonly gateway: Gateway;
-  readonly server: GatewayServer;
+interface Draft {
+  readonly scope: Scope;
+  readonly draft: ResourceDraft;
+  readonly notes: Finding[];
+  /** Servers that could not be opened. */
+  readonly closed: Set<BoundServer>;
 }
 
-/** Servers with the same address and port share a listener. */
 export const gatewayPart = (scope: Scope): Generated => {
-  const draft = emptyDraft();
-  const notes: Finding[] = [];
-  const servers = scope.model
-    .rules()
-    .gatewaysFor(scope.proxy.labels)
-    .flatMap((gateway) => (gateway.spec.servers ?? []).map((server): BoundServer => ({ gateway, server })));
-  for (const [place, bound] of Map.groupBy(servers, ({ server }) => `${server.bind ?? ""} ${server.port.number}`)) {
-    const number = Number(place.split(" ")[1]);
-    const listener = listenerFor(scope, bound, notes);
-    if (listener) draft.listener.set(listener.name ?? "", listener);
-    const plain = bound.filter(({ server }) => isHttp(parseProtocol(server.port.protocol)));
-    if (plain.length > 0) addTable(draft.route, gatewayTable(scope, `http.${number}`, plain, notes));
-    for (const one of bound) {
-      if (!endsTls(one.server)) continue;
-      addTable(draft.route, gatewayTable(scope, secureTableName(one), [one], notes));
-    }
+  const part: Draft = { scope, draft: emptyDraft(), notes: [], closed: new Set() };
+  const merged = mergedServers(scope, part.notes);
+  for (const group of merged) {
+    const listener = listenerFor(part, group);
+    if (listener) part.draft.listener.set(listener.name ?? "", listener);
   }
-  return { resources: draft, notes };
+  const requests = merged.flatMap(({ servers }) => {
+    const open = servers.filter((bound) => !part.closed.has(bound));
+    return open.filter(takesRequests).map((bound) => ({ bound, beside: open }));
+  });
+  for (const [name, members] of Map.groupBy(requests, ({ bound }) => bound.table)) {
+    const servers = members.map(({ bound }) => bound);
+    const context = {
+      port: servers[0]?.server.port.number ?? 80,
+      beside: members.flatMap(({ beside }) => beside),
+      notes: part.notes,
+    };
+    part.draft.route.set(name, gatewayTable(scope, name, servers, context));
+  }
+  return { resources: part.draft, notes: part.notes };
 };
 
-const addTable = (tables: Map<string, RouteConfigurationJson>, table: RouteConfigurationJson): void =>
-  void tables.set(table.name ?? "", table);
+type Chain = ChainConditions & { readonly chain: FilterChainJson; readonly owner: BoundServer };
 
-const endsTls = ({ port, tls }: GatewayServer): boolean =>
-  parseProtocol(port.protocol) === "https" &&
-  tls?.mode !== undefined &&
-  tls.mode !== "PASSTHROUGH" &&
-  tls.mode !== "AUTO_PASSTHROUGH";
+/** Slow handshakes end after this time, as at Istio's gateways. */
+const transportSocketConnectTimeout = "15s";
 
-const secureTableName = ({ gateway, server }: BoundServer): string =>
-  `https.${server.port.number}.${server.port.name}.${gateway.name}.${gateway.namespace}`;
-
-/** Where the port really is: the node may map it, since a gateway on a laptop cannot have port 80. */
-const place = (scope: Scope, { bind, port }: GatewayServer) => {
-  const mapped = scope.proxy.inbound.find(({ appPort }) => appPort === port.number);
-  if (mapped) return { address: bind ?? mapped.address, port: mapped.port };
-  return { address: bind ?? (scope.proxy.mode === "NONE" ? "127.0.0.1" : "0.0.0.0"), port: port.number };
-};
-
-const listenerFor = (scope: Scope, bound: readonly BoundServer[], notes: Finding[]): ListenerJson | undefined => {
-  const [first] = bound;
-  if (!first) return undefined;
-  const { address, port } = place(scope, first.server);
-  const plain = bound.some(({ server }) => isHttp(parseProtocol(server.port.protocol)));
-  const secure = bound.filter(({ server }) => isTls(parseProtocol(server.port.protocol)));
-  const chains: FilterChainJson[] = [
-    ...secure.flatMap((one) => secureChains(scope, one, notes)),
-    ...(plain ? [{ filters: [http(scope, { rds: `http.${first.server.port.number}`, secure: false }, notes)] }] : []),
-    ...(plain ? [] : bound.flatMap((one) => tcpChains(scope, one))),
-  ];
+const listenerFor = (part: Draft, { address, port, servers }: ListenerServers): ListenerJson | undefined => {
+  const name = `${address}_${port}`;
+  const chains = withoutOverlap(chainsOf(part, name, servers), ({ owner }, what) => {
+    const names = what.filter((one) => one !== "").join(", ") || "all names";
+    const message = `${names} on port ${port} belong to another server or rule already: they are left out here`;
+    part.notes.push(noteAt("WF1539", message, { object: owner.gateway, path: ["spec", "servers", owner.index] }));
+  });
   if (chains.length === 0) return undefined;
+  const inspects = chains.some((one) => one.serverNames.length > 0 || one.chain.transportSocket);
   return {
-    name: `${address}_${port}`,
-    address: socketAddress(address, port),
+    name,
+    address: address.startsWith("unix://") ? { pipe: { path: address.slice(7) } } : socketAddress(address, port),
     trafficDirection: "OUTBOUND",
-    ...(secure.length > 0 ? { listenerFilters: [tlsInspector] } : {}),
-    filterChains: withoutTwins(chains),
+    ...(inspects ? { listenerFilters: [tlsInspector] } : {}),
+    filterChains: chains.map((one) => ({
+      ...(takesAll(one) ? {} : { filterChainMatch: chainMatch(one) }),
+      ...one.chain,
+    })),
   };
 };
 
-/** Envoy refuses two chains with the same match: the first holds. */
-const withoutTwins = (chains: readonly FilterChainJson[]): FilterChainJson[] => {
-  const seen = new Set<string>();
-  return chains.filter(({ filterChainMatch }) => {
-    const key = JSON.stringify(filterChainMatch ?? {});
-    const fresh = !seen.has(key);
-    seen.add(key);
-    return fresh;
-  });
+/** One chain for all plain HTTP, then the others in the order of their servers. */
+const chainsOf = (part: Draft, listener: string, servers: readonly BoundServer[]): readonly Chain[] => {
+  const plain = servers.find(({ protocol }) => isHttp(protocol));
+  const own: readonly Chain[] = plain
+    ? [{ ...anyone, owner: plain, chain: { filters: [http(part, plain, { listener, secure: false })] } }]
+    : [];
+  return [
+    ...servers.filter(({ protocol }) => !isHttp(protocol)).flatMap((bound) => connectionChains(part, listener, bound)),
+    ...own,
+  ];
+};
+
+const anyone: ChainConditions = { serverNames: [], cidrs: [], alpn: [], transport: "" };
+
+const connectionChains = (part: Draft, listener: string, bound: BoundServer): readonly Chain[] => {
+  const { scope, notes, draft } = part;
+  if (!isTlsServer(bound)) {
+    const filters = tcpServer(scope, bound, notes);
+    return filters ? [{ ...anyone, owner: bound, chain: { filters, transportSocketConnectTimeout } }] : [];
+  }
+  if (endsTls(bound.server)) return endedTls(part, listener, bound);
+  if (bound.server.tls?.mode !== "AUTO_PASSTHROUGH") return named(bound, passthroughServer(scope, bound));
+  const { chains, clusters } = autoPassthrough(scope, bound);
+  for (const cluster of clusters) {
+    const name = cluster.name ?? "";
+    draft.cluster.set(name, cluster);
+    draft.endpoints.set(name, endpointsOfCluster(scope, name));
+  }
+  return named(bound, chains);
+};
+
+const named = (owner: BoundServer, chains: readonly NamedChain[]): readonly Chain[] =>
+  chains.map(({ filters, ...conditions }) => ({
+    ...anyone,
+    ...conditions,
+    owner,
+    chain: { filters, transportSocketConnectTimeout },
+  }));
+
+const endedTls = (part: Draft, listener: string, bound: BoundServer): readonly Chain[] => {
+  const { scope, notes, draft } = part;
+  const place = { object: bound.gateway, path: ["spec", "servers", bound.index, "tls"] };
+  const made = serverSocket(scope, { tls: bound.server.tls ?? {}, requests: takesRequests(bound) });
+  if (made.kind === "none") {
+    notes.push(noteAt("WF7011", made.why, place, "error"));
+    part.closed.add(bound);
+    return [];
+  }
+  for (const warning of made.warnings) notes.push(noteAt("WF1543", warning, place));
+  for (const secret of made.secrets) draft.secret.set(secret.name ?? "", secret);
+  const filters = takesRequests(bound)
+    ? [http(part, bound, { listener, secure: true })]
+    : tcpServer(scope, bound, notes);
+  if (!filters) return [];
+  const chain = { transportSocket: made.socket, transportSocketConnectTimeout, filters };
+  return [{ ...anyone, serverNames: serverNames(bound), owner: bound, chain }];
 };
 
 const http = (
-  scope: Scope,
-  options: { readonly rds: string; readonly secure: boolean },
-  notes: Finding[],
+  { scope: { model, proxy }, notes }: Draft,
+  { server, table, protocol }: BoundServer,
+  { listener, secure }: { readonly listener: string; readonly secure: boolean },
 ): FilterJson => {
-  const { model, proxy } = scope;
   const authorization = authorizationOf(model.authorizationPolicies(), proxy, model.mesh.rootNamespace);
   return httpConnectionManager({
     mesh: model.mesh,
-    statPrefix: `outbound_${options.rds};`,
-    routes: { rds: options.rds },
+    statPrefix: secure && server.name ? server.name : `outbound_${listener};`,
+    routes: { rds: table },
     direction: "gateway",
     native: proxy.native,
+    grpcWeb: protocol === "grpc-web",
     rbac: httpRbac(authorization, { tcp: false, isPort: undefined, notes }),
   });
-};
-
-const hostOf = (host: string): string => host.slice(host.indexOf("/") + 1);
-
-/** `*` and the like match every name, so they are no condition. */
-const serverNames = (hosts: readonly string[]): string[] => hosts.map(hostOf).filter((host) => host !== "*");
-
-const secureChains = (scope: Scope, bound: BoundServer, notes: Finding[]): FilterChainJson[] => {
-  const { server, gateway } = bound;
-  if (!endsTls(server)) return passthroughChains(scope, bound);
-  const socket = serverSocket(scope, server.tls ?? {}, gateway, notes);
-  if (!socket) return [];
-  const names = serverNames(server.hosts);
-  return [
-    {
-      filterChainMatch: { transportProtocol: "tls", ...(names.length > 0 ? { serverNames: names } : {}) },
-      transportSocket: socket,
-      filters: [http(scope, { rds: secureTableName(bound), secure: true }, notes)],
-    },
-  ];
-};
-
-const serverSocket = (
-  scope: Scope,
-  tls: ServerTlsSettings,
-  gateway: Gateway,
-  notes: Finding[],
-): TransportSocketJson | undefined => {
-  if (tls.mode === "ISTIO_MUTUAL") {
-    const { sdsCluster } = scope.proxy;
-    return sdsCluster
-      ? meshServerSocket({ sdsCluster, trustDomain: scope.model.mesh.trustDomain, http: true })
-      : undefined;
-  }
-  if (!tls.serverCertificate || !tls.privateKey) {
-    notes.push(note("WF7011", "credentialName has no secret to read here: the server is left out", gateway, "error"));
-    return undefined;
-  }
-  const client = tls.mode === "MUTUAL" || tls.mode === "OPTIONAL_MUTUAL";
-  return {
-    name: "envoy.transport_sockets.tls",
-    typedConfig: any("envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext", {
-      commonTlsContext: {
-        alpnProtocols: ["h2", "http/1.1"],
-        tlsParams: {
-          tlsMinimumProtocolVersion: tlsVersion(tls.minProtocolVersion) ?? "TLSv1_2",
-          ...(tlsVersion(tls.maxProtocolVersion)
-            ? { tlsMaximumProtocolVersion: tlsVersion(tls.maxProtocolVersion) }
-            : {}),
-          ...(tls.cipherSuites?.length ? { cipherSuites: tls.cipherSuites } : {}),
-        },
-        tlsCertificates: [
-          { certificateChain: { filename: tls.serverCertificate }, privateKey: { filename: tls.privateKey } },
-        ],
-        ...(client && tls.caCertificates ? { validationContext: clientValidation(tls) } : {}),
-      },
-      requireClientCertificate: tls.mode === "MUTUAL",
-    }),
-  };
-};
-
-const tlsVersion = (version: string | undefined): string | undefined =>
-  version && version !== "TLS_AUTO" ? version.replace("TLSV", "TLSv") : undefined;
-
-const clientValidation = (tls: ServerTlsSettings): object => ({
-  trustedCa: { filename: tls.caCertificates },
-  ...(tls.subjectAltNames?.length
-    ? {
-        matchTypedSubjectAltNames: tls.subjectAltNames.map((exact) => ({
-          sanType: exact.includes("://") ? "URI" : "DNS",
-          matcher: { exact },
-        })),
-      }
-    : {}),
-});
-
-const gatewayId = ({ namespace, name }: Gateway): string => `${namespace}/${name}`;
-
-/** TLS that passes on: by server name, as the VirtualServices' `tls` rules say. */
-const passthroughChains = (scope: Scope, { gateway, server }: BoundServer): FilterChainJson[] => {
-  const chains: FilterChainJson[] = [];
-  for (const { object } of scope.model.rules().gatewayRules(gatewayId(gateway))) {
-    for (const rule of object.spec.tls ?? []) {
-      for (const match of rule.match) {
-        if (match.port !== undefined && match.port !== server.port.number) continue;
-        const names = match.sniHosts.filter((name) => server.hosts.some((host) => intersectHosts(hostOf(host), name)));
-        if (names.length === 0 || !rule.route?.length) continue;
-        chains.push({
-          filterChainMatch: { transportProtocol: "tls", serverNames: names },
-          filters: carried(scope, rule.route, { port: server.port.number, namespace: object.namespace }),
-        });
-      }
-    }
-  }
-  return chains;
-};
-
-const tcpChains = (scope: Scope, { gateway, server }: BoundServer): FilterChainJson[] => {
-  if (isTls(parseProtocol(server.port.protocol))) return [];
-  for (const { object } of scope.model.rules().gatewayRules(gatewayId(gateway))) {
-    for (const { match, route } of object.spec.tcp ?? []) {
-      const holds = !match?.length || match.some(({ port }) => port === undefined || port === server.port.number);
-      if (!holds || !route?.length) continue;
-      return [{ filters: carried(scope, route, { port: server.port.number, namespace: object.namespace }) }];
-    }
-  }
-  return [];
-};
-
-type TcpDestinations = Parameters<
-  typeof weighted<{ destination: Parameters<typeof destinationCluster>[1]; weight?: number }>
->[0];
-
-const carried = (
-  scope: Scope,
-  destinations: TcpDestinations,
-  { port, namespace }: { readonly port: number; readonly namespace: string },
-): FilterJson[] => {
-  const clusters = weighted(destinations).map(({ destination, weight }) => ({
-    name: destinationCluster({ scope, port }, destination, namespace),
-    weight: weight || 1,
-  }));
-  return tcpFilters({
-    mesh: scope.model.mesh,
-    statPrefix: `${clusters[0]?.name ?? ""};`,
-    clusters,
-    direction: "gateway",
-    native: scope.proxy.native,
-  });
-};
-
-/** Hosts a server and a rule have in common, where the server takes hosts of the rule's namespace. */
-const sharedHosts = (
-  { gateway, server }: BoundServer,
-  rule: { readonly hosts: readonly string[]; readonly object: { readonly namespace: string } },
-): readonly string[] =>
-  server.hosts.flatMap((entry) => {
-    const [scope, host] = entry.includes("/") ? entry.split("/", 2) : ["*", entry];
-    const open =
-      scope === "*" ||
-      scope === rule.object.namespace ||
-      (scope === "." && gateway.namespace === rule.object.namespace);
-    return open ? rule.hosts.flatMap((wanted) => intersectHosts(host ?? "", wanted) ?? []) : [];
-  });
-
-/** One virtual host per host; rules of several VirtualServices for the same host follow each other, the oldest first. */
-const gatewayTable = (
-  scope: Scope,
-  name: string,
-  servers: readonly BoundServer[],
-  notes: Finding[],
-): RouteConfigurationJson => {
-  const hosts = new Map<string, { routes: RouteJson[]; redirect: boolean }>();
-  for (const bound of servers) {
-    const { gateway, server } = bound;
-    const secure = endsTls(server);
-    const redirect = server.tls?.httpsRedirect === true && !secure;
-    for (const rule of scope.model.rules().gatewayRules(gatewayId(gateway))) {
-      const shared = sharedHosts(bound, rule);
-      if (shared.length === 0 || !rule.object.spec.http?.length) continue;
-      const context = { scope, notes, gateway: gatewayId(gateway), port: server.port.number, secure };
-      const routes = rulesRoutes(context, rule);
-      for (const host of new Set(shared)) {
-        const known = hosts.get(host) ?? { routes: [], redirect: false };
-        hosts.set(host, { routes: [...known.routes, ...routes], redirect: known.redirect || redirect });
-      }
-    }
-    if (redirect)
-      for (const host of server.hosts.map(hostOf)) if (!hosts.has(host)) hosts.set(host, { routes: [], redirect });
-  }
-  const port = servers[0]?.server.port.number ?? 80;
-  const virtualHosts = [...hosts]
-    .sort(([a], [b]) => compareSpecificity(a, b) || (a < b ? -1 : 1))
-    .map(
-      ([host, { routes, redirect }]): VirtualHostJson => ({
-        name: `${host}:${port}`,
-        domains: [host],
-        ...(routes.length > 0 ? { routes } : {}),
-        includeRequestAttemptCount: true,
-        ...(redirect ? { requireTls: "ALL" } : {}),
-      }),
-    );
-  return {
-    name,
-    virtualHosts: virtualHosts.length > 0 ? virtualHosts : [{ name: `blackhole:${port}`, domains: ["*"] }],
-    validateClusters: false,
-    ignorePortInHostMatching: true,
-    maxDirectResponseBodySizeBytes: 1_048_576,
-  };
 };

@@ -2,10 +2,14 @@
 import { createHash } from "node:crypto";
 import type { Finding } from "@weft/config/finding";
 import { type ResourceKind, resourceTypes } from "@weft/xds/resource";
+import { byKind, ofKind } from "../model/config-item.ts";
 import type { MeshModel, ModelChange } from "../model/mesh-model.ts";
+import type { Sidecar } from "../model/sidecars.ts";
 import type { TrafficRules } from "../model/traffic-rules.ts";
 import { clientPart } from "./client-part.ts";
 import { endpointsOfCluster } from "./endpoints.ts";
+import { type PatchSite, patchGenerated } from "./envoy-filter/envoy-filters.ts";
+import { createPatchReader, type PatchPlan } from "./envoy-filter/patch.ts";
 import { gatewayPart } from "./gateway-part.ts";
 import { grpcPart } from "./grpc-part.ts";
 import { layeredMap } from "./layered-map.ts";
@@ -13,7 +17,7 @@ import { createMemo, type Memo } from "./memo.ts";
 import { parseClusterName } from "./names.ts";
 import { hasIPv6, type ProxyFacts } from "./proxy-facts.ts";
 import type { Generated, ResourceMap, ResourceSet } from "./resource-set.ts";
-import type { Scope } from "./scope.ts";
+import { createScope, type Scope, sidecarChoice } from "./scope.ts";
 import { serverPart } from "./server-part.ts";
 
 export interface Generator {
@@ -53,8 +57,9 @@ export const createGenerator = (model: MeshModel): Generator => {
   const part = (key: string, proxy: ProxyFacts, make: (scope: Scope) => Generated): Generated => {
     const known = parts.get(key);
     if (known) return known.generated;
-    const scope: Scope = { model, memo, proxy };
-    const generated = settled(memo, key, make(scope));
+    const scope = createScope(model, memo, proxy);
+    const site: PatchSite = { kind: proxy.kind, part: key.startsWith("own ") ? "own" : "client", key, memo };
+    const generated = settled(memo, key, patchGenerated(make(scope), keys.of(proxy).patches, site));
     parts.set(key, { generated, scope, byHost: namesByHost(generated.resources.endpoints) });
     return generated;
   };
@@ -111,6 +116,7 @@ export const createGenerator = (model: MeshModel): Generator => {
 
 interface Keys {
   readonly rules: TrafficRules;
+  readonly patches: PatchPlan;
   readonly client: string;
   readonly own: string;
   readonly audience: string;
@@ -119,15 +125,25 @@ interface Keys {
 /** The keys of each proxy, made again only when the rules they depend on are others: each push asks for those of all. */
 const createKeys = (model: MeshModel) => {
   const known = new WeakMap<ProxyFacts, Keys>();
+  const reader = createPatchReader();
+  const kinds = byKind(model.config);
   return {
     of(proxy: ProxyFacts): Keys {
       const rules = model.rules();
       const before = known.get(proxy);
       if (before?.rules === rules) return before;
-      const client = clientKey(rules, proxy);
-      const own = before?.own ?? ownKey(proxy);
+      const envoyFilters = ofKind(kinds.lookup("EnvoyFilter"), "EnvoyFilter");
+      const patches = reader.planFor(envoyFilters, proxy, model.mesh.rootNamespace);
+      const client = `${clientKey(rules, proxy, sidecarChoice(model, proxy)?.sidecar)} ${patches.key}`;
+      const own = `${ownKey(proxy)} ${patches.key}`;
       const audience = proxy.kind === "grpc" ? client : `${client} ${own}`;
-      const keys = { rules, client, own, audience: audience === before?.audience ? before.audience : audience };
+      const keys = {
+        rules,
+        patches,
+        client,
+        own,
+        audience: audience === before?.audience ? before.audience : audience,
+      };
       known.set(proxy, keys);
       return keys;
     },
@@ -135,7 +151,7 @@ const createKeys = (model: MeshModel) => {
 };
 
 /** Everything that calls out of the workload depend on. */
-const clientKey = (rules: TrafficRules, proxy: ProxyFacts): string => {
+const clientKey = (rules: TrafficRules, proxy: ProxyFacts, sidecar: Sidecar | undefined): string => {
   const labels = [...rules.clientLabels].sort().map((name) => proxy.labels[name] ?? null);
   const intercepted = proxy.mode === "NONE" ? null : [proxy.outbound.port, hasIPv6(proxy)];
   return `client ${JSON.stringify([
@@ -145,7 +161,9 @@ const clientKey = (rules: TrafficRules, proxy: ProxyFacts): string => {
     proxy.native,
     proxy.sdsCluster ?? null,
     rules.readsLocality ? proxy.locality : "",
+    proxy.dnsCapture && [hasIPv6(proxy)],
     labels,
+    sidecar ? `${sidecar.namespace}/${sidecar.name}` : null,
   ])}`;
 };
 
@@ -180,7 +198,7 @@ const namesByHost = (endpoints: ResourceMap<"endpoints">): ReadonlyMap<string, r
  * The part with every resource that came out as it was before replaced by the object of before. What is one workload's
  * own is known by its content, so that workloads which have the same share it.
  */
-const settled = (memo: Memo, key: string, { resources, notes }: Generated): Generated => {
+const settled = (memo: Memo, key: string, { resources, notes, matched }: Generated): Generated => {
   const own = key.startsWith("own ");
   const idOf = (kind: ResourceKind, name: string, json: unknown): string =>
     own
@@ -202,6 +220,7 @@ const settled = (memo: Memo, key: string, { resources, notes }: Generated): Gene
       secret: same("secret"),
     },
     notes: distinct(notes),
+    ...(matched ? { matched } : {}),
   };
 };
 
@@ -213,12 +232,13 @@ const distinct = (notes: readonly Finding[]): readonly Finding[] => [
 const createJoin = () => {
   type Layer = ReadonlyMap<string, unknown>;
   const known = new WeakMap<Layer, WeakMap<Layer, Layer>>();
-  const joined = (a: Layer, b: Layer): Layer => {
+  // The same secret may be read on both sides; everything else has names of its own there.
+  const joined = (a: Layer, b: Layer, kind: ResourceKind): Layer => {
     if (b.size === 0) return a;
     if (a.size === 0) return b;
     const over = known.get(a) ?? new WeakMap<Layer, Layer>();
     known.set(a, over);
-    const made = over.get(b) ?? layeredMap(a, b);
+    const made = over.get(b) ?? (kind === "secret" ? new Map([...a, ...b]) : layeredMap(a, b));
     over.set(b, made);
     return made;
   };
@@ -229,10 +249,11 @@ const createJoin = () => {
     for (const { kind } of resourceTypes) {
       const layer = a.resources[kind];
       const same = before?.a.resources[kind] === layer;
-      layered[kind] = before && same ? before.made.resources[kind] : joined(layer, b.resources[kind]);
+      layered[kind] = before && same ? before.made.resources[kind] : joined(layer, b.resources[kind], kind);
     }
-    const notes = before?.a.notes === a.notes ? before.made.notes : [...a.notes, ...b.notes];
-    const made = { resources: layered as unknown as ResourceSet, notes };
+    const notes = before?.a.notes === a.notes ? before.made.notes : distinct([...a.notes, ...b.notes]);
+    const matched = new Set([...(a.matched ?? []), ...(b.matched ?? [])]);
+    const made = { resources: layered as unknown as ResourceSet, notes, ...(matched.size > 0 ? { matched } : {}) };
     last.set(b, { a, made });
     return made;
   };

@@ -10,15 +10,16 @@ import type { ListenerJson } from "@weft/xds/gen/envoy/config/listener/v3/listen
 import type { RouteConfigurationJson } from "@weft/xds/gen/envoy/config/route/v3/route";
 import type { RetryPolicyJson, RouteActionJson, RouteJson } from "@weft/xds/gen/envoy/config/route/v3/route_components";
 import { any } from "@weft/xds/resource";
+import type { DestinationPolicy } from "../model/destination-rules.ts";
 import { namesOf } from "../model/hostname.ts";
 import { isHttp } from "../model/protocol.ts";
 import type { Service, ServicePort } from "../model/service.ts";
-import type { DestinationPolicy } from "../model/traffic-rules.ts";
 import { endpointsOfCluster } from "./endpoints.ts";
 import { router } from "./http-filters.ts";
+import { serviceRoutes } from "./mesh-routes.ts";
 import { outboundCluster } from "./names.ts";
 import { emptyDraft, type Generated, note } from "./resource-set.ts";
-import { isRouted, serviceRoutes } from "./rule-routes.ts";
+import { isRouted } from "./rule-routes.ts";
 import type { Scope } from "./scope.ts";
 import { type PolicyBlocks, policyFor } from "./traffic-policy.ts";
 
@@ -26,7 +27,7 @@ export const grpcPart = (scope: Scope): Generated => {
   const draft = emptyDraft();
   const notes: Finding[] = [];
   const client = { namespace: scope.proxy.namespace, domain: scope.model.mesh.domain };
-  for (const service of scope.model.visibleServices(scope.proxy.namespace).values()) {
+  for (const service of scope.egress.services.values()) {
     if (service.resolution !== "eds") continue;
     const policy = scope.model.rules().destinationPolicy(service, scope.proxy);
     for (const port of service.ports) {
@@ -96,6 +97,8 @@ const routeTable = (scope: Scope, input: TableInput, notes: Finding[]): RouteCon
 /** gRPC only forwards; it keeps a timeout as the longest duration of a stream. */
 const grpcRoute = (route: RouteJson, service: Service, notes: Finding[]): readonly RouteJson[] => {
   const { match, route: action, typedPerFilterConfig } = route;
+  // Claims are read by a filter that gRPC does not have: without the condition the route would take everything.
+  if (match?.dynamicMetadata) return [];
   if (!action) {
     notes.push(
       note(

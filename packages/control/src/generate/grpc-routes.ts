@@ -5,7 +5,8 @@
 import type { RouteJson, VirtualHostJson } from "@weft/xds/gen/envoy/config/route/v3/route_components";
 import { isHttp, isHttp2 } from "../model/protocol.ts";
 import type { Service, ServicePort } from "../model/service.ts";
-import { type RouteContext, serviceRoutes } from "./rule-routes.ts";
+import { serviceRoutes } from "./mesh-routes.ts";
+import type { RouteContext } from "./rule-routes.ts";
 
 interface Candidate {
   readonly service: Service;
@@ -32,12 +33,11 @@ const candidates = ({ scope }: RouteContext): ReadonlyMap<string, readonly Candi
     known.set(service.key, { service, port });
     found.set(name, known);
   };
-  const services = scope.model.visibleServices(scope.proxy.namespace);
+  const { views } = scope.egress;
+  const services = new Map(views.flatMap((view) => [...view.services]));
   for (const service of services.values()) for (const name of service.grpcServices) add(name, service);
-  for (const { hosts, object } of scope.model.rules().meshRules(scope.proxy.namespace)) {
-    const paths = (object.spec.http ?? []).flatMap(({ match }) =>
-      (match ?? []).map(({ uri }) => uri?.prefix ?? uri?.exact),
-    );
+  for (const { hosts, http } of views.flatMap(({ rules }) => rules)) {
+    const paths = http.flatMap(({ rule }) => (rule.match ?? []).map(({ uri }) => uri?.prefix ?? uri?.exact));
     for (const path of paths) {
       const name = servicePath.exec(path ?? "")?.[1];
       if (!name?.includes(".")) continue;

@@ -1,34 +1,53 @@
 /** Which localities a client's traffic goes to, by DestinationRule: shares, or priorities by nearness and by labels. */
 import type { LoadBalancerSettings } from "@weft/config/kinds/destination-rule";
+import type { MeshSettings } from "../model/mesh-settings.ts";
 import type { EndpointRecord } from "../model/service.ts";
 import type { ProxyFacts } from "./proxy-facts.ts";
-import type { PolicyBlocks } from "./traffic-policy.ts";
+import { localitySetting, type PolicyBlocks, zoneSetting } from "./traffic-policy.ts";
 
 type LocalityLb = NonNullable<LoadBalancerSettings["localityLbSetting"]>;
+type Place = Pick<ProxyFacts, "locality" | "labels">;
 
 export interface LocalityRules {
   readonly setting: LocalityLb;
   /** Nearness makes priorities; only with outlier detection, without which failover could not be noticed. */
   readonly failover: boolean;
   readonly byLabels: boolean;
+  /** Zones of one region are equally near: the proxy keeps to its own by itself. */
+  readonly byRegion: boolean;
 }
 
 /** `undefined` when the client's place does not matter. */
-export const localityRules = ({ loadBalancer, outlierDetection }: PolicyBlocks): LocalityRules | undefined => {
-  const setting = loadBalancer?.localityLbSetting ?? {};
-  if (setting.enabled === false) return undefined;
+export const localityRules = (blocks: PolicyBlocks, mesh: MeshSettings): LocalityRules | undefined => {
+  const setting = localitySetting(blocks, mesh);
+  if (!setting) return undefined;
   const byLabels = (setting.failoverPriority?.length ?? 0) > 0;
-  const failover = outlierDetection !== undefined;
+  const failover = blocks.outlierDetection !== undefined;
   if (!failover && !setting.distribute?.length) return undefined;
-  return { setting, failover, byLabels };
+  const zones = zoneSetting(blocks, mesh);
+  const byRegion = zones !== undefined && zones.enabled !== false;
+  return { setting, failover, byLabels, byRegion };
 };
 
 /** What of the client those rules read. */
-export const placeOf = (
-  { locality, labels }: Pick<ProxyFacts, "locality" | "labels">,
-  { setting }: LocalityRules,
-): string =>
-  [locality, ...(setting.failoverPriority ?? []).map((entry) => labels[entry.split("=")[0] ?? ""] ?? "")].join(" ");
+export const placeOf = (proxy: Place, { setting }: LocalityRules): string =>
+  [proxy.locality, ...(setting.failoverPriority ?? []).map((entry) => labelOf(proxy, entry.split("=")[0] ?? ""))].join(
+    " ",
+  );
+
+const topology: ReadonlyMap<string, number> = new Map([
+  ["topology.kubernetes.io/region", 0],
+  ["topology.kubernetes.io/zone", 1],
+  ["topology.istio.io/subzone", 2],
+]);
+
+/** A label of a client or an endpoint; those of topology come from the locality where nobody wrote them. */
+const labelOf = ({ labels, locality }: Place, name: string): string => {
+  const written = labels[name];
+  if (written !== undefined) return written;
+  const part = topology.get(name);
+  return part === undefined ? "" : (locality.split("/")[part] ?? "");
+};
 
 export interface PlacedLocality {
   readonly locality: string;
@@ -40,7 +59,7 @@ export interface PlacedLocality {
 /** Endpoints by locality and priority, in canonical order; priorities have no gaps. */
 export const placeLocalities = (
   records: readonly EndpointRecord[],
-  proxy: Pick<ProxyFacts, "locality" | "labels">,
+  proxy: Place,
   rules: LocalityRules | undefined,
 ): readonly PlacedLocality[] => {
   const shares = rules?.setting.distribute?.length ? sharesFrom(rules.setting, proxy.locality) : undefined;
@@ -98,25 +117,22 @@ const distributed = (
     const pattern = patterns[i];
     const share = pattern === undefined ? 0 : (shares[pattern] ?? 0);
     if (pattern === undefined || share === 0) return [];
-    return [{ ...place, weight: Math.max(1, Math.round((share * place.weight) / (totals.get(pattern) ?? 1))) }];
+    return [{ ...place, weight: Math.ceil((share * place.weight) / (totals.get(pattern) ?? 1)) }];
   });
 };
 
-const priorityOf = (
-  record: EndpointRecord,
-  proxy: Pick<ProxyFacts, "locality" | "labels">,
-  rules: LocalityRules,
-): number => {
-  const near = proxy.locality === "" ? 0 : nearness(record.locality, proxy.locality, rules.setting);
-  const wanted = rules.setting.failoverPriority ?? [];
-  let matched = 0;
-  for (const entry of wanted) {
-    const [key, value] = entry.split("=", 2) as [string, string?];
-    const own = value ?? proxy.labels[key];
-    if (own === undefined || record.labels[key] !== own) break;
-    matched++;
-  }
-  return (wanted.length - matched) * 5 + near;
+const priorityOf = (record: EndpointRecord, proxy: Place, rules: LocalityRules): number => {
+  const { setting } = rules;
+  const wanted = setting.failoverPriority ?? [];
+  // With an order of labels, regions count only where failover between them is written too.
+  const places = proxy.locality !== "" && (!rules.byLabels || (setting.failover?.length ?? 0) > 0);
+  const sameRegion = rules.byRegion && record.locality.split("/")[0] === proxy.locality.split("/")[0];
+  const near = places && !sameRegion ? nearness(record.locality, proxy.locality, setting) : 0;
+  const differs = wanted.findIndex((entry) => {
+    const [key = "", value] = entry.split("=", 2);
+    return labelOf(record, key) !== (value ?? labelOf(proxy, key));
+  });
+  return (differs < 0 ? 0 : wanted.length - differs) * 5 + near;
 };
 
 /** 0 same subzone, 1 same zone, 2 same region, 3 another region, 4 a region that is not the failover target. */

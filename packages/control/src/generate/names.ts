@@ -16,8 +16,16 @@ export const inboundCluster = (port: number): string => `inbound|${port}||`;
 export const meshServerName = (hostname: string, port: number, subset = ""): string =>
   `outbound_.${port}_.${subset}_.${hostname}`;
 
-/** `undefined` when the name is not of that form. */
+const serverNameForm = /^outbound_\.(\d+)_\.([^_]*)_\.(.+)$/;
+
+/** Whether the name is one of `meshServerName`: a cluster that passes mesh TLS on. */
+export const isMeshServerName = (name: string): boolean => serverNameForm.test(name);
+
+/** `undefined` when the name is not of that form, nor of that of `meshServerName`. */
 export const parseClusterName = (name: string): ClusterNameParts | undefined => {
+  const [, passedPort, passedSubset = "", passedHost] = serverNameForm.exec(name) ?? [];
+  if (passedHost)
+    return { direction: "outbound", port: Number(passedPort), subset: passedSubset, hostname: passedHost };
   const [direction, port, subset, hostname, more] = name.split("|");
   if ((direction !== "outbound" && direction !== "inbound") || more !== undefined) return undefined;
   if (subset === undefined || hostname === undefined || !/^\d+$/.test(port ?? "")) return undefined;

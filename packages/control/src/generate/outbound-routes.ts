@@ -1,12 +1,19 @@
 /** Route tables for calls out of a workload: by port when intercepted, one for all in explicit mode. */
+import { isIPv4 } from "@weft/core/ip";
 import type { RouteConfigurationJson } from "@weft/xds/gen/envoy/config/route/v3/route";
 import type { RouteJson, VirtualHostJson } from "@weft/xds/gen/envoy/config/route/v3/route_components";
 import { namesOf } from "../model/hostname.ts";
-import type { Service, ServicePort } from "../model/service.ts";
+import type { Service } from "../model/service.ts";
+import type { VirtualServiceRule } from "../model/virtual-services.ts";
+import type { EgressView } from "./egress.ts";
 import { selfHost } from "./grpc-routes.ts";
-import { blackHoleCluster, httpProxyRoute, outboundCluster, passthroughCluster } from "./names.ts";
-import { isRouted, type RouteContext, rulesRoutes, serviceRoutes } from "./rule-routes.ts";
+import { noteShadowed, type RuleTable, ruleTable } from "./mesh-routes.ts";
+import { httpProxyRoute, passthroughCluster } from "./names.ts";
+import type { PortMember } from "./outbound-plan.ts";
+import { isRouted, type RouteContext, rulesRoutes } from "./rule-routes.ts";
 import type { Scope } from "./scope.ts";
+import { serviceAddresses } from "./service-addresses.ts";
+import { connectionTargets, rulesForConnections, type WeightedTarget } from "./tcp-routes.ts";
 
 const virtualHost = (name: string, domains: readonly string[], routes: readonly RouteJson[]): VirtualHostJson => ({
   name,
@@ -19,7 +26,7 @@ const blockAll: RouteJson = { name: "block_all", match: { prefix: "/" }, directR
 
 /** What happens to requests for hosts the mesh does not know. */
 const catchAll = (scope: Scope): VirtualHostJson => {
-  const allowed = scope.model.mesh.outboundTrafficPolicy === "ALLOW_ANY";
+  const { allowed } = scope.unknown;
   return virtualHost(allowed ? "allow_any" : "block_all", ["*"], allowed ? allowAny(scope) : [blockAll]);
 };
 
@@ -36,13 +43,13 @@ const unknownPort =
  * As dialled where connections are intercepted. In explicit mode the Host is all there is: an address is dialled (our
  * sidecar reads it from the header added here, Envoy from the Host itself), a name cannot be.
  */
-const allowAny = ({ proxy }: Scope): readonly RouteJson[] => {
+const allowAny = ({ proxy, unknown }: Scope): readonly RouteJson[] => {
   const route: RouteJson = {
     name: "allow_any",
     match: { prefix: "/" },
-    route: { cluster: passthroughCluster, timeout: "0s", maxGrpcTimeout: "0s" },
+    route: { cluster: unknown.cluster, timeout: "0s", maxGrpcTimeout: "0s" },
   };
-  if (proxy.mode !== "NONE") return [route];
+  if (proxy.mode !== "NONE" || unknown.cluster !== passthroughCluster) return [route];
   const toAddress: RouteJson = {
     ...route,
     match: { prefix: "/", headers: [{ name: ":authority", stringMatch: { safeRegex: { regex: addressWithPort } } }] },
@@ -81,53 +88,81 @@ const withoutDuplicates = (hosts: readonly VirtualHostJson[]): VirtualHostJson[]
 
 const client = ({ model, proxy }: Scope) => ({ namespace: proxy.namespace, domain: model.mesh.domain });
 
-/** Hosts of mesh rules that are no service, such as names that exist only to be routed; wildcards route services only. */
-const bareHosts = (
-  scope: Scope,
-): readonly { readonly host: string; readonly rule: ReturnType<typeof meshRules>[number] }[] => {
-  const services = scope.model.visibleServices(scope.proxy.namespace);
-  return meshRules(scope).flatMap((rule) =>
-    rule.object.spec.http?.length
-      ? rule.hosts.filter((host) => !host.startsWith("*") && !services.has(host)).map((host) => ({ host, rule }))
-      : [],
-  );
-};
-const meshRules = (scope: Scope) => scope.model.rules().meshRules(scope.proxy.namespace);
+/** By their names, in the order of which Envoy's hosts are. */
+const sortedHosts = (hosts: readonly VirtualHostJson[]): readonly VirtualHostJson[] =>
+  hosts.toSorted((a, b) => ((a.name ?? "") < (b.name ?? "") ? -1 : 1));
 
-/** The table of an intercepted port: Hosts are matched without their port, and virtual addresses are hosts too. */
+/** Every name of a service, the absolute one with its dot among them. */
+const serviceNames = (scope: Scope, { hostname }: Service): readonly string[] => {
+  const [full = hostname, ...shorter] = namesOf(hostname, client(scope));
+  return hostname.startsWith("*") || isIPv4(hostname) ? [full, ...shorter] : [full, `${full}.`, ...shorter];
+};
+
+/** Virtual addresses are hosts too; a headless service's endpoints have names below its own. */
+const domainsOf = (scope: Scope, service: Service): readonly string[] => {
+  const names = serviceNames(scope, service);
+  return [
+    ...names,
+    ...(service.headless ? names.map((name) => `*.${name}`) : []),
+    ...hostAddresses(serviceAddresses(scope, service)),
+  ];
+};
+
+/** The table of an intercepted port: Hosts are matched without their port. */
 export const portTable = (
   context: RouteContext,
-  name: string,
-  members: readonly { service: Service; port: ServicePort }[],
-) => {
+  view: EgressView,
+  { port, members }: { readonly port: number; readonly members: readonly PortMember[] },
+): RouteConfigurationJson => {
   const { scope } = context;
-  const [first] = members;
-  const hosts = members.map(({ service, port }) =>
+  const rules = ruleTable(view);
+  const hosts = members.map((member) =>
     virtualHost(
-      `${service.hostname}:${port.number}`,
-      [...namesOf(service.hostname, client(scope)), ...service.addresses.filter((address) => !address.includes("/"))],
-      serviceRoutes(context, service, port.number),
+      `${member.service.hostname}:${member.port.number}`,
+      domainsOf(scope, member.service),
+      rules.routes(context, member.service, member.port.number),
     ),
   );
-  const bare = bareHosts(scope).map(({ host, rule }) =>
-    virtualHost(
-      `${host}:${first?.port.number ?? 80}`,
-      namesOf(host, client(scope)),
-      rulesRoutes(
-        { scope, notes: context.notes, port: first?.port.number ?? 80, gateway: "mesh", secure: false },
-        rule,
-      ),
-    ),
-  );
-  return { ...table(name, [...hosts, ...bare, catchAll(scope)]), ignorePortInHostMatching: true };
+  const bare = bareHosts(context, rules, port);
+  return {
+    ...table(String(port), [...sortedHosts([...hosts, ...bare]), catchAll(scope)]),
+    ignorePortInHostMatching: true,
+  };
+};
+
+/** Hosts of rules that are no service: on the ports of services the same rule is for, else on port 80. */
+const bareHosts = (context: RouteContext, rules: RuleTable, port: number): readonly VirtualHostJson[] => {
+  const holders = new Map<string, VirtualServiceRule>();
+  return rules.bare.flatMap(({ host, rule, ports }): readonly VirtualHostJson[] => {
+    if (ports.size > 0 ? !ports.has(port) : port !== 80) return [];
+    const routes = rulesRoutes({ ...context, port, gateway: "mesh", secure: false }, rule);
+    if (routes.length === 0) return [];
+    const holder = holders.get(host);
+    if (holder) {
+      noteShadowed(context, holder, { rule, host });
+      return [];
+    }
+    holders.set(host, rule);
+    return [virtualHost(`${host}:${port}`, namesOf(host, client(context.scope)), routes)];
+  });
+};
+
+/** The table of a sniffed port at one service's own address: whatever the Host says, the service is meant. */
+export const serviceTable = (context: RouteContext, view: EgressView, member: PortMember): RouteConfigurationJson => {
+  const { service, port } = member;
+  const name = `${service.hostname}:${port.number}`;
+  const routes = ruleTable(view).routes(context, service, port.number);
+  return { ...table(name, [virtualHost(name, ["*"], routes)]), ignorePortInHostMatching: true };
 };
 
 /** A TCP tunnel to the service, by CONNECT: what clients of TLS and of gRPC behind HTTP_PROXY ask for. */
-const connectRoute = (service: Service, port: number): RouteJson => ({
+const connectRoute = (clusters: readonly WeightedTarget[]): RouteJson => ({
   name: "connect",
   match: { connectMatcher: {} },
   route: {
-    cluster: outboundCluster(service.hostname, port),
+    ...(clusters.length === 1
+      ? { cluster: clusters[0]?.name ?? "" }
+      : { weightedClusters: { clusters: clusters.map(({ name, weight }) => ({ name, weight })) } }),
     timeout: "0s",
     upgradeConfigs: [{ upgradeType: "CONNECT", connectConfig: {} }],
   },
@@ -143,35 +178,43 @@ const defaultPort = (service: Service): number | undefined => {
 export const httpProxyTable = (context: RouteContext): RouteConfigurationJson => {
   const { scope } = context;
   const hosts: VirtualHostJson[] = [selfHost(context)];
-  for (const service of scope.model.visibleServices(scope.proxy.namespace).values()) {
-    const portless = defaultPort(service);
-    for (const port of service.ports) {
-      if (port.protocol === "udp") continue;
-      const names = [...namesOf(service.hostname, client(scope)), ...hostAddresses(service)];
-      const domains = names.flatMap((name) => {
-        const withPort = `${name}:${port.number}`;
-        return port.number === portless ? [name, withPort] : [withPort];
-      });
-      const routes = isRouted(port) ? serviceRoutes(context, service, port.number) : [];
-      hosts.push(
-        virtualHost(`${service.hostname}:${port.number}`, domains, [connectRoute(service, port.number), ...routes]),
-      );
+  const seen = new Set<string>();
+  for (const view of scope.egress.views) {
+    const rules = ruleTable(view);
+    for (const service of view.services.values()) {
+      if (!seen.has(service.hostname)) hosts.push(...serviceHosts(context, view, service));
+      seen.add(service.hostname);
     }
-  }
-  for (const { host, rule } of bareHosts(scope)) {
-    const routes = rulesRoutes({ scope, notes: context.notes, port: 80, gateway: "mesh", secure: false }, rule);
-    const domains = namesOf(host, client(scope)).flatMap((name) => [name, `${name}:80`]);
-    hosts.push(virtualHost(`${host}:80`, domains, routes));
+    for (const host of bareHosts(context, rules, 80)) {
+      hosts.push({ ...host, domains: (host.domains ?? []).flatMap((name) => [name, `${name}:80`]) });
+    }
   }
   return table(httpProxyRoute, [...hosts, ...wrongPorts(scope), catchAll(scope)]);
 };
 
+const serviceHosts = (context: RouteContext, view: EgressView, service: Service): readonly VirtualHostJson[] => {
+  const rules = ruleTable(view);
+  const { scope } = context;
+  const portless = defaultPort(service);
+  const names = [...serviceNames(scope, service), ...hostAddresses(service.addresses)];
+  return service.ports.flatMap((port) => {
+    if (port.protocol === "udp") return [];
+    const domains = names.flatMap((name) => {
+      const withPort = `${name}:${port.number}`;
+      return port.number === portless ? [name, withPort] : [withPort];
+    });
+    const routes = isRouted(port) ? rules.routes(context, service, port.number) : [];
+    const targets = connectionTargets(scope, { service, port, rules: rulesForConnections(view) });
+    return [virtualHost(`${service.hostname}:${port.number}`, domains, [connectRoute(targets), ...routes])];
+  });
+};
+
 /** Names of services with any port that is none of theirs. */
 const wrongPorts = (scope: Scope): readonly VirtualHostJson[] => {
-  const services = [...scope.model.visibleServices(scope.proxy.namespace).values()];
-  const domains = services
-    .filter(({ hostname }) => !hostname.startsWith("*"))
-    .flatMap(({ hostname }) => namesOf(hostname, client(scope)).map((name) => `${name}:*`));
+  const hostnames = new Set(scope.egress.views.flatMap(({ services }) => [...services.keys()]));
+  const domains = [...hostnames]
+    .filter((hostname) => !hostname.startsWith("*"))
+    .flatMap((hostname) => namesOf(hostname, client(scope)).map((name) => `${name}:*`));
   const route: RouteJson = {
     name: "wrong_port",
     match: { prefix: "/" },
@@ -180,10 +223,7 @@ const wrongPorts = (scope: Scope): readonly VirtualHostJson[] => {
   return domains.length === 0 ? [] : [virtualHost("wrong_port", domains, [route])];
 };
 
-const hostAddresses = ({ addresses }: Service): readonly string[] =>
+const hostAddresses = (addresses: readonly string[]): readonly string[] =>
   addresses
     .filter((address) => !address.includes("/") && address !== "0.0.0.0")
     .map((address) => (address.includes(":") ? `[${address}]` : address));
-
-export const unknownTraffic = (scope: Scope): string =>
-  scope.model.mesh.outboundTrafficPolicy === "ALLOW_ANY" ? passthroughCluster : blackHoleCluster;

@@ -21,8 +21,10 @@ test("a node's id and metadata give the facts, with Istio's defaults", () => {
     agent: "",
     native: false,
     sdsCluster: undefined,
+    dnsCapture: false,
     outbound: { host: "127.0.0.1", port: 15001 },
     inbound: [],
+    envoyFacts: { istioVersion: "1.31.0", metadata: new Map() },
   });
 });
 

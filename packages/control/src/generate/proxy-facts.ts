@@ -36,8 +36,19 @@ export interface ProxyFacts {
   readonly native: boolean;
   /** The SDS cluster that gives it keys; `undefined`: it has none, so no TLS is configured. */
   readonly sdsCluster: string | undefined;
+  /** Its application looks names up through it. */
+  readonly dnsCapture: boolean;
   readonly outbound: SocketAddress;
   readonly inbound: readonly InboundPort[];
+  /** What patches of EnvoyFilters ask of a proxy. */
+  readonly envoyFacts: EnvoyFacts;
+}
+
+export interface EnvoyFacts {
+  /** The version of Istio its configuration is for. */
+  readonly istioVersion: string;
+  /** Node metadata that is text. */
+  readonly metadata: ReadonlyMap<string, string>;
 }
 
 /** The node message in proto JSON, in lowerCamelCase. */
@@ -92,10 +103,20 @@ export const parseProxyFacts = (node: NodeJson): ProxyFacts => {
     agent: node.userAgentName ?? "",
     native,
     sdsCluster: native ? nativeSdsCluster : text(metadata.WEFT_SDS),
+    dnsCapture: metadata.DNS_CAPTURE === true || metadata.DNS_CAPTURE === "true",
     outbound: parseAddress(text(metadata.WEFT_OUTBOUND) ?? "") ?? { host: "127.0.0.1", port: 15001 },
     inbound: parseInbound(metadata.WEFT_INBOUND),
+    envoyFacts: {
+      istioVersion: text(metadata.ISTIO_VERSION) ?? likeIstio,
+      metadata: new Map(
+        Object.entries(metadata).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
+      ),
+    },
   };
 };
+
+/** The release whose configuration we generate, for proxies that name none. */
+const likeIstio = "1.31.0";
 
 const record = (value: unknown): Readonly<Record<string, unknown>> | undefined =>
   typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined;

@@ -1,5 +1,6 @@
 /** What generation gives: resources by type and name, with notes for people. */
 import type { Finding } from "@weft/config/finding";
+import type { FieldPath } from "@weft/config/schema/problem";
 import type { SourcePosition } from "@weft/core/error";
 import type { ResourceJson, ResourceKind } from "@weft/xds/resource";
 
@@ -17,6 +18,8 @@ export interface Generated {
   readonly resources: ResourceSet;
   /** What could not be given as written, and what was given instead. */
   readonly notes: readonly Finding[];
+  /** Patches of EnvoyFilters that something here matched, by id. */
+  readonly matched?: ReadonlySet<string>;
 }
 
 /** A set under construction. */
@@ -56,3 +59,17 @@ export const note = (
   column: object?.source.column ?? 0,
   also: [],
 });
+
+/** As `note`, at the field of the object that it is about. */
+export const noteAt = (
+  code: string,
+  message: string,
+  place: {
+    readonly object: Parameters<typeof note>[2] & { readonly positionOf: (path: FieldPath) => SourcePosition };
+    readonly path: FieldPath;
+  },
+  level: Finding["level"] = "warning",
+): Finding => {
+  const { object, path } = place;
+  return note(code, message, { ...object, source: object.positionOf(path) }, level);
+};

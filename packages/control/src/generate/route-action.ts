@@ -9,7 +9,7 @@ import type {
   HttpRetry,
   HttpRoute,
 } from "@weft/config/kinds/virtual-service";
-import { parseGoDuration, toProtoDuration } from "@weft/core/duration";
+import { parseGoDuration } from "@weft/core/duration";
 import { grpcStatusNames } from "@weft/core/grpc-status";
 import type { HeaderValueOptionJson } from "@weft/xds/gen/envoy/config/core/v3/base";
 import type {
@@ -33,6 +33,8 @@ export interface RouteTools {
   /** The port the listener of these routes is for. */
   readonly port: number;
   readonly secure: boolean;
+  /** Retries of rules that say nothing of them; `undefined` are Istio's. */
+  readonly retries: HttpRetry | undefined;
   /** Told what cannot be given as written. */
   readonly report: (code: string, message: string) => void;
 }
@@ -44,28 +46,20 @@ const previousHosts = {
   typedConfig: any("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate", {}),
 };
 
-const defaultRetryOn = "connect-failure,refused-stream,unavailable,cancelled";
+const defaultRetryOn = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes";
 
-/** Istio's retries where none are configured: twice, not on the same host unless a hash chooses it. */
+/** Istio's retries where none are configured: twice, not on the same host unless a hash chooses the only cluster. */
 export const retryPolicy = (retries: HttpRetry | undefined, hashed: boolean): RetryPolicyJson | undefined => {
-  if (!retries) return withHosts({ retryOn: `${defaultRetryOn},retriable-status-codes`, numRetries: 2 }, !hashed);
-  if (!retries.attempts) return undefined;
-  const words = (retries.retryOn || defaultRetryOn).split(",").map((word) => word.trim());
-  const codes = words.filter((word) => /^\d+$/.test(word)).map(Number);
-  const conditions = words.filter((word) => !/^\d+$/.test(word) && word !== "");
-  if ((codes.length > 0 || !retries.retryOn) && !conditions.includes("retriable-status-codes")) {
-    conditions.push("retriable-status-codes");
-  }
-  const base = retries.backoff ? (parseGoDuration(retries.backoff) ?? 0) : undefined;
+  if (!retries) return withHosts({ retryOn: defaultRetryOn, numRetries: 2 }, !hashed);
+  if (!retries.attempts || retries.attempts < 0) return undefined;
+  const { conditions, codes } = parseRetryOn(retries.retryOn || defaultRetryOn);
   return withHosts(
     {
-      retryOn: conditions.join(","),
+      retryOn: conditions,
       numRetries: retries.attempts,
       ...(codes.length > 0 ? { retriableStatusCodes: codes } : {}),
       ...(retries.perTryTimeout ? { perTryTimeout: duration(retries.perTryTimeout) } : {}),
-      ...(base === undefined
-        ? {}
-        : { retryBackOff: { baseInterval: toProtoDuration(base), maxInterval: toProtoDuration(base * 10) } }),
+      ...(retries.backoff ? { retryBackOff: { baseInterval: duration(retries.backoff) } } : {}),
       ...(retries.retryRemoteLocalities
         ? {
             retryPriority: {
@@ -77,8 +71,20 @@ export const retryPolicy = (retries: HttpRetry | undefined, hashed: boolean): Re
           }
         : {}),
     },
-    !hashed && retries.retryIgnorePreviousHosts !== false,
+    retries.retryIgnorePreviousHosts ?? !hashed,
   );
+};
+
+/** Numbers among the conditions are status codes, for which the condition that reads them is added. */
+const parseRetryOn = (text: string): { readonly conditions: string; readonly codes: number[] } => {
+  const words = text
+    .split(",")
+    .map((word) => word.trim())
+    .filter((word) => word !== "");
+  const codes = words.filter((word) => /^\d+$/.test(word)).map(Number);
+  const conditions = words.filter((word) => !/^\d+$/.test(word));
+  if (codes.length > 0 && !conditions.includes("retriable-status-codes")) conditions.push("retriable-status-codes");
+  return { conditions: conditions.join(","), codes };
 };
 
 const withHosts = (policy: RetryPolicyJson, avoid: boolean): RetryPolicyJson => ({
@@ -108,7 +114,7 @@ const faultConfig = ({ delay, abort }: HttpFaultInjection) =>
           abort: {
             ...(abort.httpStatus
               ? { httpStatus: abort.httpStatus }
-              : { grpcStatus: Math.max(2, grpcStatusNames.indexOf(abort.grpcStatus ?? "")) }),
+              : { grpcStatus: grpcStatusNames.indexOf(abort.grpcStatus?.toUpperCase() ?? "") }),
             percentage: millionths(abort.percentage, 0),
           },
         }
@@ -119,15 +125,14 @@ const corsConfig = (cors: CorsPolicy) =>
   any("envoy.extensions.filters.http.cors.v3.CorsPolicy", {
     filterEnabled: { defaultValue: { numerator: 100, denominator: "HUNDRED" } },
     allowOriginStringMatch: [
-      ...(cors.allowOrigins ?? []).map(stringMatcher),
-      ...(cors.allowOrigin ?? []).map((origin) =>
-        origin === "*" ? { safeRegex: { regex: ".*" } } : { exact: origin },
-      ),
+      ...(cors.allowOrigins?.length
+        ? cors.allowOrigins.map(stringMatcher)
+        : (cors.allowOrigin ?? []).map((origin) => ({ exact: origin }))),
     ],
     ...(cors.allowMethods?.length ? { allowMethods: cors.allowMethods.join(",") } : {}),
     ...(cors.allowHeaders?.length ? { allowHeaders: cors.allowHeaders.join(",") } : {}),
     ...(cors.exposeHeaders?.length ? { exposeHeaders: cors.exposeHeaders.join(",") } : {}),
-    ...(cors.maxAge ? { maxAge: String(Math.round((parseGoDuration(cors.maxAge) ?? 0) / 1000)) } : {}),
+    ...(cors.maxAge ? { maxAge: String(Math.floor((parseGoDuration(cors.maxAge) ?? 0) / 1000)) } : {}),
     ...(cors.allowCredentials === undefined ? {} : { allowCredentials: cors.allowCredentials }),
     forwardNotMatchingPreflights: cors.unmatchedPreflights !== "IGNORE",
   });
@@ -168,8 +173,11 @@ export const headerEdits = (headers: Headers | undefined): HeaderEdits => {
   };
 };
 
+/** A host that is set or, where none is, added. */
 const newHost = (headers: Headers | undefined): string | undefined =>
-  Object.entries(headers?.request?.set ?? {}).find(([name]) => isHost(name))?.[1];
+  [headers?.request?.set, headers?.request?.add]
+    .flatMap((table) => Object.entries(table ?? {}))
+    .find(([name]) => isHost(name))?.[1];
 
 const redirectCodes = new Map<number, NonNullable<RedirectActionJson["responseCode"]>>([
   [301, "MOVED_PERMANENTLY"],
@@ -179,25 +187,24 @@ const redirectCodes = new Map<number, NonNullable<RedirectActionJson["responseCo
   [308, "PERMANENT_REDIRECT"],
 ]);
 
+/** 0 where the scheme says it: Envoy then leaves the port out. */
+const redirectPort = (redirect: HttpRedirect, tools: RouteTools): number => {
+  const port = redirect.port ?? (redirect.derivePort === "FROM_REQUEST_PORT" ? tools.port : 0);
+  const scheme = redirect.scheme || (tools.secure ? "https" : "http");
+  return port === (scheme === "https" ? 443 : 80) ? 0 : port;
+};
+
 const redirectAction = (redirect: HttpRedirect, tools: RouteTools): RedirectActionJson => {
   const responseCode = redirectCodes.get(redirect.redirectCode ?? 301);
   if (!responseCode) {
     tools.report("WF1530", `redirectCode ${redirect.redirectCode} is not one that Envoy can send; 301 is sent`);
   }
-  const port =
-    redirect.port ??
-    (redirect.derivePort === "FROM_REQUEST_PORT"
-      ? tools.port
-      : redirect.derivePort === "FROM_PROTOCOL_DEFAULT" && !redirect.scheme
-        ? tools.secure
-          ? 443
-          : 80
-        : undefined);
+  const port = redirectPort(redirect, tools);
   return {
     ...(redirect.authority ? { hostRedirect: redirect.authority } : {}),
     ...(redirect.scheme ? { schemeRedirect: redirect.scheme } : {}),
-    ...(port === undefined ? {} : { portRedirect: port }),
-    ...(redirect.prefixRewrite !== undefined
+    ...(port === 0 ? {} : { portRedirect: port }),
+    ...(redirect.prefixRewrite
       ? { prefixRewrite: redirect.prefixRewrite }
       : redirect.uri
         ? { pathRedirect: redirect.uri }
@@ -250,22 +257,20 @@ const forwardTo = (destinations: Destinations, tools: RouteTools): RouteActionJs
 
 const forwardAction = (rule: HttpRoute, tools: RouteTools): RouteActionJson => {
   const destinations = weighted(rule.route ?? []);
-  const hashPolicy = destinations
-    .map(({ destination }) => tools.hashPolicyOf(destination))
-    .find((list) => list.length > 0);
+  const hashPolicy = destinations.flatMap(({ destination }) => tools.hashPolicyOf(destination));
   const timeout = rule.timeout ? duration(rule.timeout) : "0s";
-  const retry = retryPolicy(rule.retries, hashPolicy !== undefined);
+  const retry = retryPolicy(rule.retries ?? tools.retries, hashPolicy.length > 0 && rule.route?.length === 1);
   const mirrored = mirrors(rule, tools);
   const host =
-    rule.rewrite?.authority ??
-    newHost(rule.headers) ??
+    rule.rewrite?.authority ||
+    newHost(rule.headers) ||
     (destinations.length === 1 ? newHost(destinations[0]?.headers) : undefined);
   return {
     ...forwardTo(rule.route ?? [], tools),
     timeout,
     maxGrpcTimeout: timeout,
     ...(retry ? { retryPolicy: retry } : {}),
-    ...(rule.rewrite?.uri ? { prefixRewrite: rule.rewrite.uri } : {}),
+    ...(rule.rewrite?.uri && !rule.rewrite.uriRegexRewrite ? { prefixRewrite: rule.rewrite.uri } : {}),
     ...(rule.rewrite?.uriRegexRewrite
       ? {
           regexRewrite: {
@@ -275,7 +280,7 @@ const forwardAction = (rule: HttpRoute, tools: RouteTools): RouteActionJson => {
         }
       : {}),
     ...(host ? { hostRewriteLiteral: host } : {}),
-    ...(hashPolicy ? { hashPolicy: [...hashPolicy] } : {}),
+    ...(hashPolicy.length > 0 ? { hashPolicy } : {}),
     ...(mirrored.length > 0 ? { requestMirrorPolicies: mirrored } : {}),
   };
 };
@@ -286,9 +291,11 @@ export const routeAction = (rule: HttpRoute, tools: RouteTools): RouteJson | und
     ...(rule.fault ? { "envoy.filters.http.fault": faultConfig(rule.fault) } : {}),
     ...(rule.corsPolicy ? { "envoy.filters.http.cors": corsConfig(rule.corsPolicy) } : {}),
   };
-  const single = rule.route?.length === 1 ? rule.route[0]?.headers : undefined;
+  const forwards = !rule.redirect && !rule.directResponse;
+  const destinations = forwards ? weighted(rule.route ?? []) : [];
+  const single = destinations.length === 1 ? destinations[0]?.headers : undefined;
   const common: RouteJson = {
-    ...joinEdits(headerEdits(single), headerEdits(rule.headers)),
+    ...joinEdits(headerEdits(rule.headers), headerEdits(single)),
     ...(Object.keys(filters).length > 0 ? { typedPerFilterConfig: filters } : {}),
   };
   if (rule.redirect) return { redirect: redirectAction(rule.redirect, tools), ...common };

@@ -50,7 +50,8 @@ const to = (host: string, more = "") => `{ destination: { host: ${host} }${more}
 test("a service without rules has Istio's default route, by all its names", () => {
   const { host, table } = tableOf("");
   const catalog = host("catalog.default.svc.cluster.local:80");
-  const names = ["catalog.default.svc.cluster.local", "catalog", "catalog.default", "catalog.default.svc"];
+  const full = "catalog.default.svc.cluster.local";
+  const names = [full, `${full}.`, "catalog", "catalog.default", "catalog.default.svc"];
   assert.deepEqual(
     catalog?.domains,
     names.flatMap((name) => [name, `${name}:80`]),
@@ -141,9 +142,9 @@ test("conditions become Envoy's, one route for each alternative, and a catch-all
         {
           safeRegex: { regex: "/b.*" },
           headers: [
+            { name: "gone", presentMatch: true, invertMatch: true },
             { name: "here", presentMatch: true },
             { name: "x", stringMatch: { prefix: "p" } },
-            { name: "gone", presentMatch: true, invertMatch: true },
             {
               name: "y",
               stringMatch: { safeRegex: { regex: "z.*" } },
@@ -195,7 +196,7 @@ test("timeouts, retries, faults, mirrors, CORS, rewrites and header edits become
     numRetries: 3,
     retriableStatusCodes: [503],
     perTryTimeout: "0.500s",
-    retryBackOff: { baseInterval: "0.010s", maxInterval: "0.100s" },
+    retryBackOff: { baseInterval: "0.010s" },
     hostSelectionRetryMaxAttempts: "5",
   });
   assert.deepEqual(action?.requestMirrorPolicies, [
@@ -216,8 +217,8 @@ test("timeouts, retries, faults, mirrors, CORS, rewrites and header edits become
   assert.deepEqual(
     route?.requestHeadersToAdd?.map(({ header, appendAction }) => [header?.key, appendAction]),
     [
-      ["x-one", "OVERWRITE_IF_EXISTS_OR_ADD"],
       ["b", "APPEND_IF_EXISTS_OR_ADD"],
+      ["x-one", "OVERWRITE_IF_EXISTS_OR_ADD"],
     ],
   );
   assert.deepEqual(
@@ -230,21 +231,28 @@ test("timeouts, retries, faults, mirrors, CORS, rewrites and header edits become
   );
 });
 
-test("retries are off with attempts 0 or an empty block, and do not avoid hosts where a hash chooses", () => {
+test("retries are off with attempts 0 or an empty block; only a rule with one hashed destination goes to the same host again", () => {
   assert.equal(catalogRoutes(`{ route: [${to("catalog")}], retries: {} }`)[0]?.route?.retryPolicy, undefined);
   assert.equal(
     catalogRoutes(`{ route: [${to("catalog")}], retries: { attempts: 0 } }`)[0]?.route?.retryPolicy,
     undefined,
   );
-  const { host } = tableOf(`
+  const hashed = `
+---
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: { name: c }
 spec: { host: catalog, trafficPolicy: { loadBalancer: { consistentHash: { httpCookie: { name: user, ttl: 0s, path: / } } } } }
-`);
-  const action = host("catalog.default.svc.cluster.local:80")?.routes?.[1]?.route;
-  assert.deepEqual(action?.hashPolicy, [{ cookie: { name: "user", ttl: "0s", path: "/" } }]);
-  assert.equal(action?.retryPolicy?.retryHostPredicate, undefined);
+`;
+  const action = (rules: string) =>
+    tableOf(rules + hashed).host("catalog.default.svc.cluster.local:80")?.routes?.[1]?.route;
+  const hashPolicy = [{ cookie: { name: "user", ttl: "0s", path: "/" } }];
+  const one = action(virtualService(`{ route: [${to("catalog")}] }`));
+  assert.deepEqual([one?.hashPolicy, one?.retryPolicy?.retryHostPredicate], [hashPolicy, undefined]);
+  const two = action(virtualService(`{ route: [${to("catalog", ", weight: 1")}, ${to("web", ", weight: 1")}] }`));
+  assert.deepEqual([two?.hashPolicy, two?.retryPolicy?.retryHostPredicate?.length], [hashPolicy, 1]);
+  const none = action("");
+  assert.deepEqual([none?.hashPolicy, none?.retryPolicy?.retryHostPredicate?.length], [hashPolicy, 1]);
 });
 
 test("redirects and direct answers", () => {
@@ -256,7 +264,7 @@ test("redirects and direct answers", () => {
     routes.map(({ redirect, directResponse }) => redirect ?? directResponse),
     [
       { hostRedirect: "h", schemeRedirect: "https", portRedirect: 8443, pathRedirect: "/new", responseCode: "FOUND" },
-      { portRedirect: 80 },
+      {},
       { status: 418, body: { inlineString: "teapot" } },
     ],
   );
@@ -323,6 +331,28 @@ test("TCP services are reached by CONNECT", () => {
       },
     },
   ]);
+});
+
+test("CONNECT follows the rules for connections, by weight; rules for addresses are for those who dial them", () => {
+  const db = kubernetesService("db", { ip: "10.96.0.9", port: 5432, portName: "tcp" });
+  const old = kubernetesService("old", { ip: "10.96.0.8", port: 5432, portName: "tcp" });
+  const action = (tcp: string) =>
+    tableOf(`${db}${old}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: v }
+spec: { hosts: [db], tcp: [${tcp}] }
+`).host("db.default.svc.cluster.local:5432")?.routes?.[0]?.route;
+  const split = `route: [${to("old", ", weight: 1")}, ${to("db", ", weight: 2")}]`;
+  assert.deepEqual(
+    action(`{ ${split} }`)?.weightedClusters?.clusters?.map(({ weight }) => weight),
+    [1, 2],
+  );
+  assert.equal(
+    action(`{ match: [{ destinationSubnets: [10.0.0.0/8] }], ${split} }`)?.cluster,
+    "outbound|5432||db.default.svc.cluster.local",
+  );
 });
 
 test("a service's name with a port that it does not have is told apart from a name nobody knows", () => {

@@ -1,20 +1,18 @@
 /** Routes of one virtual host: a VirtualService's rules in order, or the service's default. */
-import type { ConfigOf } from "@weft/config/config-object";
 import type { Finding } from "@weft/config/finding";
-import type { Destination, HttpMatchRequest, HttpRoute } from "@weft/config/kinds/virtual-service";
+import type { LoadBalancerSettings } from "@weft/config/kinds/destination-rule";
+import type { Destination, HttpMatchRequest } from "@weft/config/kinds/virtual-service";
 import { parseGoDuration, toProtoDuration } from "@weft/core/duration";
 import type { RouteAction_HashPolicyJson, RouteJson } from "@weft/xds/gen/envoy/config/route/v3/route_components";
-import { resolveHost } from "../model/hostname.ts";
 import { isHttp } from "../model/protocol.ts";
 import type { Service, ServicePort } from "../model/service.ts";
-import type { VirtualServiceRule } from "../model/traffic-rules.ts";
+import type { HttpRule, VirtualServiceRule } from "../model/virtual-services.ts";
 import { labelsMatch } from "../model/workload-policies.ts";
-import { outboundCluster } from "./names.ts";
-import { note } from "./resource-set.ts";
+import { outboundCluster, parseClusterName } from "./names.ts";
+import { noteAt } from "./resource-set.ts";
 import { type RouteTools, retryPolicy, routeAction } from "./route-action.ts";
 import { isCatchAll, routeMatch } from "./route-match.ts";
 import type { Scope } from "./scope.ts";
-import { policyFor } from "./traffic-policy.ts";
 
 export interface RuleContext {
   readonly scope: Scope;
@@ -26,36 +24,31 @@ export interface RuleContext {
   readonly notes: Finding[];
 }
 
-/** The service a destination names, as its rule's namespace reads it. */
-export const destinationService = (scope: Scope, host: string, namespace: string): Service | undefined => {
-  const hostname = resolveHost(host, namespace, scope.model.mesh.domain);
-  return (
-    scope.model.visibleServices(scope.proxy.namespace).get(hostname) ??
-    scope.model.visibleServices(namespace).get(hostname)
-  );
-};
+/** The service of a destination: as the client sees it, else as the rule's namespace does. */
+export const destinationService = ({ model, proxy, egress }: Scope, host: string, namespace: string) =>
+  egress.services.get(host) ??
+  model.visibleServices(proxy.namespace).get(host) ??
+  model.visibleServices(namespace).get(host);
 
 /** Port given, else the service's only one, else the one the request came for. */
+const destinationPort = (
+  { scope, port }: Pick<RuleContext, "scope" | "port">,
+  destination: Destination,
+  namespace: string,
+): number => {
+  const ports = destinationService(scope, destination.host, namespace)?.ports ?? [];
+  return destination.port?.number ?? (ports.length === 1 ? ports[0]?.number : undefined) ?? port;
+};
+
 export const destinationCluster = (
   context: Pick<RuleContext, "scope" | "port">,
   destination: Destination,
   namespace: string,
-): string => {
-  const service = destinationService(context.scope, destination.host, namespace);
-  const only = service?.ports.length === 1 ? service.ports[0]?.number : undefined;
-  const hostname = service?.hostname ?? resolveHost(destination.host, namespace, context.scope.model.mesh.domain);
-  return outboundCluster(hostname, destination.port?.number ?? only ?? context.port, destination.subset);
-};
+): string => outboundCluster(destination.host, destinationPort(context, destination, namespace), destination.subset);
 
-/** What consistent hashing hashes, from the policy of the destination. */
-export const hashPolicies = (
-  scope: Scope,
-  service: Service,
-  port: number,
-  subset = "",
-): readonly RouteAction_HashPolicyJson[] => {
-  const policy = scope.model.rules().destinationPolicy(service, scope.proxy);
-  const hash = policyFor(policy, port, subset).loadBalancer?.consistentHash;
+type ConsistentHashLb = NonNullable<LoadBalancerSettings["consistentHash"]>;
+
+const hashPolicyJson = (hash: ConsistentHashLb | undefined): RouteAction_HashPolicyJson[] => {
   if (!hash) return [];
   if (hash.httpHeaderName) return [{ header: { headerName: hash.httpHeaderName } }];
   if (hash.httpQueryParameterName) return [{ queryParameter: { name: hash.httpQueryParameterName } }];
@@ -76,10 +69,41 @@ export const hashPolicies = (
   ];
 };
 
+interface HashSettings {
+  readonly loadBalancer?: LoadBalancerSettings;
+  readonly portLevelSettings?: readonly {
+    readonly port?: { readonly number?: number };
+    readonly loadBalancer?: LoadBalancerSettings;
+  }[];
+}
+
+const hashAt = (policy: HashSettings | undefined, port: number | undefined): ConsistentHashLb | undefined =>
+  port === undefined
+    ? undefined
+    : policy?.portLevelSettings?.find((one) => one.port?.number === port)?.loadBalancer?.consistentHash;
+
+/**
+ * What consistent hashing hashes. Istio reads port-level settings only for a destination that names its port; the
+ * subset's settings come first.
+ */
+const destinationHash = (scope: Scope, destination: Destination, namespace: string): RouteAction_HashPolicyJson[] => {
+  const service = destinationService(scope, destination.host, namespace);
+  const policy = service && scope.model.rules().destinationPolicy(service, scope.proxy);
+  const own = policy?.subsets.find(({ name }) => name === destination.subset)?.trafficPolicy;
+  const port = destination.port?.number;
+  return hashPolicyJson(
+    hashAt(own, port) ??
+      own?.loadBalancer?.consistentHash ??
+      hashAt(policy?.trafficPolicy, port) ??
+      policy?.trafficPolicy?.loadBalancer?.consistentHash,
+  );
+};
+
 /** The route to a service no rule speaks of. */
 export const defaultRoute = (scope: Scope, service: Service, port: number): RouteJson => {
-  const hashPolicy = hashPolicies(scope, service, port);
-  const retry = retryPolicy(undefined, hashPolicy.length > 0);
+  const policy = scope.model.rules().destinationPolicy(service, scope.proxy)?.trafficPolicy;
+  const hashPolicy = hashPolicyJson(hashAt(policy, port) ?? policy?.loadBalancer?.consistentHash);
+  const retry = retryPolicy(scope.model.mesh.defaultHttpRetryPolicy, false);
   return {
     name: "default",
     match: { prefix: "/" },
@@ -88,40 +112,42 @@ export const defaultRoute = (scope: Scope, service: Service, port: number): Rout
       timeout: "0s",
       maxGrpcTimeout: "0s",
       ...(retry ? { retryPolicy: retry } : {}),
-      ...(hashPolicy.length > 0 ? { hashPolicy: [...hashPolicy] } : {}),
+      ...(hashPolicy.length > 0 ? { hashPolicy } : {}),
     },
     decorator: { operation: `${service.hostname}:${port}/*` },
   };
 };
 
-/** Conditions that are decided now, not per request: the client's labels and namespace, the gateway, the port. */
-const applies = (match: HttpMatchRequest, { scope, gateway, port }: RuleContext, namespace: string): boolean =>
-  (match.port === undefined || match.port === port) &&
-  (match.sourceNamespace === undefined || match.sourceNamespace === scope.proxy.namespace) &&
-  labelsMatch(match.sourceLabels, scope.proxy.labels) &&
-  (!match.gateways?.length ||
-    match.gateways.some((name) => gateway === (name === "mesh" || name.includes("/") ? name : `${namespace}/${name}`)));
+/**
+ * Conditions that are decided now, not per request. Where a match names gateways, the client's labels and namespace do
+ * not count, as in Istio.
+ */
+const applies = (match: HttpMatchRequest, { scope, gateway, port }: RuleContext): boolean => {
+  if (match.port !== undefined && match.port !== port) return false;
+  if (match.gateways?.length) return match.gateways.includes(gateway);
+  return (
+    labelsMatch(match.sourceLabels, scope.proxy.labels) &&
+    (!match.sourceNamespace || match.sourceNamespace === scope.proxy.namespace)
+  );
+};
 
 /**
  * A VirtualService's routes, one for each alternative of each rule. A rule that takes every request ends the list: Envoy
  * would never reach the ones after it.
  */
-export const rulesRoutes = (context: RuleContext, { object, hosts }: VirtualServiceRule): readonly RouteJson[] => {
+export const rulesRoutes = (context: RuleContext, rule: VirtualServiceRule): readonly RouteJson[] => {
   const routes: RouteJson[] = [];
-  const tools = toolsFor(context, object);
-  for (const rule of object.spec.http ?? []) {
-    if (rule.delegate) {
-      context.notes.push(
-        note("WF1531", `delegate "${rule.delegate.name ?? ""}" has no effect: its routes are left out`, object),
-      );
-      continue;
-    }
-    const action = routeAction(rule, tools);
+  for (const { code, message, object, path } of rule.problems)
+    context.notes.push(noteAt(code, message, { object, path }));
+  for (const one of rule.http) {
+    const action = routeAction(one.rule, toolsFor(context, one));
     if (!action) continue;
-    const alternatives: readonly (HttpMatchRequest | undefined)[] = rule.match?.length ? rule.match : [undefined];
+    const alternatives: readonly (HttpMatchRequest | undefined)[] = one.rule.match?.length
+      ? one.rule.match
+      : [undefined];
     for (const match of alternatives) {
-      if (match && !applies(match, context, object.namespace)) continue;
-      const route = finish(rule, match, action, { object, port: context.port, host: hosts[0] ?? "" });
+      if (match && !applies(match, context)) continue;
+      const route = finish(one, match, action, { root: rule, port: context.port });
       routes.push(route);
       if (route.match && isCatchAll(route.match)) return routes;
     }
@@ -130,42 +156,41 @@ export const rulesRoutes = (context: RuleContext, { object, hosts }: VirtualServ
 };
 
 const finish = (
-  rule: HttpRoute,
+  { rule }: HttpRule,
   match: HttpMatchRequest | undefined,
   action: RouteJson,
-  { object, port, host }: { readonly object: ConfigOf<"VirtualService">; readonly port: number; readonly host: string },
+  { root, port }: { readonly root: VirtualServiceRule; readonly port: number },
 ): RouteJson => {
-  const name = [rule.name, match?.name].filter((part) => part).join(".");
+  const { namespace, name: rootName } = root.object;
+  const name = match?.name ? `${rule.name ?? ""}.${match.name}` : (rule.name ?? "");
+  const routed = parseClusterName(action.route?.cluster ?? "");
+  const place = routed ? `${routed.hostname}:${routed.port}` : `${rootName}:${port}`;
   return {
     ...(name === "" ? {} : { name }),
     match: routeMatch(match),
     ...action,
+    ...(match?.statPrefix ? { statPrefix: match.statPrefix } : {}),
     metadata: {
       filterMetadata: {
-        istio: { config: `/apis/networking.istio.io/v1/namespaces/${object.namespace}/virtual-service/${object.name}` },
+        istio: { config: `/apis/networking.istio.io/v1/namespaces/${namespace}/virtual-service/${rootName}` },
       },
     },
-    decorator: { operation: `${rule.route?.[0]?.destination.host ?? host}:${port}${operationPath(match)}` },
-    ...(match?.statPrefix ? { statPrefix: match.statPrefix } : {}),
+    decorator: { operation: `${place}${operationPath(match)}` },
   };
 };
 
 const operationPath = (match: HttpMatchRequest | undefined): string => {
   const { exact, prefix, regex } = match?.uri ?? {};
-  return exact ?? (prefix === undefined ? (regex ?? "/*") : `${prefix}*`);
+  return exact ?? regex ?? `${prefix ?? "/"}*`;
 };
 
-const toolsFor = (context: RuleContext, object: ConfigOf<"VirtualService">): RouteTools => ({
+const toolsFor = (context: RuleContext, { object, path }: HttpRule): RouteTools => ({
   port: context.port,
   secure: context.secure,
+  retries: context.scope.model.mesh.defaultHttpRetryPolicy,
   clusterOf: (destination) => destinationCluster(context, destination, object.namespace),
-  hashPolicyOf: (destination) => {
-    const service = destinationService(context.scope, destination.host, object.namespace);
-    const port =
-      destination.port?.number ?? (service?.ports.length === 1 ? service.ports[0]?.number : undefined) ?? context.port;
-    return service ? hashPolicies(context.scope, service, port, destination.subset) : [];
-  },
-  report: (code, message) => void context.notes.push(note(code, message, object)),
+  hashPolicyOf: (destination) => destinationHash(context.scope, destination, object.namespace),
+  report: (code, message) => void context.notes.push(noteAt(code, message, { object, path })),
 });
 
 /** Ports whose requests are routed: declared HTTP, and those that are looked at. */
@@ -175,11 +200,3 @@ export interface RouteContext {
   readonly scope: Scope;
   readonly notes: Finding[];
 }
-
-/** Routes to one port of a service, by the rule that holds for its host. */
-export const serviceRoutes = ({ scope, notes }: RouteContext, service: Service, port: number): readonly RouteJson[] => {
-  const rules = scope.model.rules();
-  const rule = rules.ruleFor(rules.meshRules(scope.proxy.namespace), service.hostname);
-  if (!rule?.object.spec.http?.length) return [defaultRoute(scope, service, port)];
-  return rulesRoutes({ scope, notes, port, gateway: "mesh", secure: false }, rule);
-};

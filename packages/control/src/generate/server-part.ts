@@ -2,7 +2,7 @@
 
 import type { Finding } from "@weft/config/finding";
 import { toProtoDuration } from "@weft/core/duration";
-import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
+import type { TransportSocketJson } from "@weft/xds/gen/envoy/config/core/v3/base";
 import type { ListenerJson } from "@weft/xds/gen/envoy/config/listener/v3/listener";
 import type { FilterChainJson } from "@weft/xds/gen/envoy/config/listener/v3/listener_components";
 import type { RouteConfigurationJson } from "@weft/xds/gen/envoy/config/route/v3/route";
@@ -12,14 +12,14 @@ import type { Service } from "../model/service.ts";
 import { authorizationOf, peerAuthenticationModes, type TlsMode } from "../model/workload-policies.ts";
 import { httpConnectionManager, httpInspector, originalDst, tcpFilters, tlsInspector } from "./connection-managers.ts";
 import { type InboundProtocol, inboundChains, needs } from "./inbound-chains.ts";
+import { applicationCluster, inboundPassthrough } from "./inbound-clusters.ts";
 import { blackHoleCluster, inboundCluster, inboundPassthroughCluster } from "./names.ts";
 import { anyAddress, explicitListener, socketAddress } from "./outbound-listeners.ts";
-import { hasIPv6 } from "./proxy-facts.ts";
 import { httpRbac, networkRbac } from "./rbac.ts";
 import { emptyDraft, type Generated, note } from "./resource-set.ts";
 import type { Scope } from "./scope.ts";
+import { type IngressPort, inboundPool, sidecarIngress } from "./sidecar-ingress.ts";
 import { meshServerSocket } from "./tls-contexts.ts";
-import { circuitBreakers, policyFor } from "./traffic-policy.ts";
 
 /** One port of the workload, however it was learnt. */
 interface InboundTarget {
@@ -31,24 +31,54 @@ interface InboundTarget {
   readonly protocol: Protocol;
   readonly service: Service | undefined;
   readonly servicePort: number;
+  /** What a Sidecar says of the port. */
+  readonly ingress?: IngressPort;
 }
 
 export const serverPart = (scope: Scope): Generated => {
   const { proxy } = scope;
   const draft = emptyDraft();
   const notes: Finding[] = [];
-  const targets = inboundTargets(scope);
+  const targets = withSidecar(scope, inboundTargets(scope), notes);
   for (const target of targets) {
-    const cluster = applicationCluster(scope, target);
+    const address = target.ingress?.endpoint ?? socketAddress(target.appAddress, target.appPort);
+    const connectionPool = inboundPool(scope, target.appPort);
+    const cluster = applicationCluster(scope, { ...target, address, connectionPool });
     draft.cluster.set(cluster.name ?? "", cluster);
+    for (const secret of target.ingress?.secrets ?? []) draft.secret.set(secret.name ?? "", secret);
   }
-  const listeners =
-    proxy.mode === "NONE"
-      ? [explicitListener(scope), ...targets.map((target) => portListener(scope, target, notes))]
-      : [virtualInbound(scope, targets, notes)];
+  const explicit = proxy.mode === "NONE";
+  const bound = targets.filter(({ ingress }) => explicit || ingress?.binds);
+  const listeners = [
+    explicit
+      ? explicitListener(scope)
+      : virtualInbound(
+          scope,
+          targets.filter((one) => !bound.includes(one)),
+          notes,
+        ),
+    ...bound.map((target) => portListener(scope, target, notes)),
+  ];
   if (proxy.mode !== "NONE") draft.cluster.set(inboundPassthroughCluster, inboundPassthrough(scope));
   for (const listener of listeners) draft.listener.set(listener.name ?? "", listener);
   return { resources: draft, notes };
+};
+
+/** A Sidecar with `ingress` says all ports there are; what services say of the same port is kept for its limits. */
+const withSidecar = (scope: Scope, known: readonly InboundTarget[], notes: Finding[]): readonly InboundTarget[] => {
+  const listed = sidecarIngress(scope, {
+    notes,
+    listensAt: (port) => known.find(({ appPort, port: taken }) => appPort === port || taken === port)?.address,
+    tlsMode: (port) => tlsMode(scope, port),
+  });
+  return (
+    listed?.map((ingress): InboundTarget => {
+      const { address, port, protocol } = ingress;
+      const same = known.find(({ appPort }) => appPort === port);
+      const place = { address, port, appAddress: address, appPort: port, protocol, ingress };
+      return { ...place, service: same?.service, servicePort: same?.servicePort ?? port };
+    }) ?? known
+  );
 };
 
 /** Ports the node declares, then those of endpoints at the workload's addresses; each application port once. */
@@ -93,61 +123,6 @@ const inboundTargets = (scope: Scope): readonly InboundTarget[] => {
   }
   return [...found.values()].sort((a, b) => a.appPort - b.appPort);
 };
-
-/** To the application: at its own address, or where the connection was going. Its service's pool limits hold here too. */
-const applicationCluster = (scope: Scope, target: InboundTarget): ClusterJson => {
-  const { service, servicePort } = target;
-  const policy = service ? scope.model.rules().destinationPolicy(service, scope.proxy) : undefined;
-  const name = inboundCluster(target.appPort);
-  const { connectionPool } = policyFor(policy, servicePort);
-  return {
-    name,
-    altStatName: `${name};`,
-    type: "STATIC",
-    connectTimeout: toProtoDuration(scope.model.mesh.connectTimeoutMs),
-    circuitBreakers: circuitBreakers(connectionPool ? { connectionPool } : {}),
-    loadAssignment: {
-      clusterName: name,
-      endpoints: [{ lbEndpoints: [{ endpoint: { address: socketAddress(target.appAddress, target.appPort) } }] }],
-    },
-    typedExtensionProtocolOptions: asClient(target.protocol),
-    metadata: {
-      filterMetadata: {
-        istio: {
-          services: service ? [{ host: service.hostname, name: service.name, namespace: service.namespace }] : [],
-        },
-      },
-    },
-  };
-};
-
-const optionsName = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-
-/** The application gets the HTTP version the client used, except where its port says HTTP/2. */
-const asClient = (protocol: Protocol): NonNullable<ClusterJson["typedExtensionProtocolOptions"]> => ({
-  [optionsName]: {
-    "@type": `type.googleapis.com/${optionsName}`,
-    ...(protocol === "grpc" || protocol === "http2"
-      ? { explicitHttpConfig: { http2ProtocolOptions: {} } }
-      : protocol === "http"
-        ? { explicitHttpConfig: { httpProtocolOptions: {} } }
-        : { useDownstreamProtocolConfig: { httpProtocolOptions: {}, http2ProtocolOptions: {} } }),
-  },
-});
-
-const inboundPassthrough = (scope: Scope): ClusterJson => ({
-  name: inboundPassthroughCluster,
-  altStatName: `${inboundPassthroughCluster};`,
-  type: "ORIGINAL_DST",
-  lbPolicy: "CLUSTER_PROVIDED",
-  connectTimeout: toProtoDuration(scope.model.mesh.connectTimeoutMs),
-  circuitBreakers: circuitBreakers({}),
-  upstreamBindConfig: {
-    sourceAddress: { address: "127.0.0.6", portValue: 0 },
-    ...(hasIPv6(scope.proxy) ? { extraSourceAddresses: [{ address: { address: "::6", portValue: 0 } }] } : {}),
-  },
-  typedExtensionProtocolOptions: asClient("auto"),
-});
 
 const chainProtocol = (protocol: Protocol): InboundProtocol =>
   isHttp(protocol) ? "http" : protocol === "auto" ? "auto" : "tcp";
@@ -199,6 +174,8 @@ interface ChainPlan {
   readonly protocol: Protocol;
   readonly match: NonNullable<FilterChainJson["filterChainMatch"]>;
   readonly isPort: ((port: number) => boolean) | undefined;
+  /** TLS instead of the mesh's. */
+  readonly tls?: TransportSocketJson | undefined;
 }
 
 const chains = (scope: Scope, plan: ChainPlan, notes: Finding[]): FilterChainJson[] => {
@@ -207,10 +184,15 @@ const chains = (scope: Scope, plan: ChainPlan, notes: Finding[]): FilterChainJso
   const authorization = authorizationOf(model.authorizationPolicies(), proxy, model.mesh.rootNamespace);
   const context = { tcp: false, isPort: plan.isPort, notes };
   const { mesh } = model;
-  return inboundChains(plan.mode, chainProtocol(plan.protocol), {
+  const own = plan.tls;
+  return inboundChains(own ? "STRICT" : plan.mode, chainProtocol(plan.protocol), {
     name: plan.name,
     match: plan.match,
-    tls: sdsCluster ? (http) => meshServerSocket({ sdsCluster, trustDomain: mesh.trustDomain, http }) : undefined,
+    tls: own
+      ? () => own
+      : sdsCluster
+        ? (http) => meshServerSocket({ sdsCluster, trustDomain: mesh.trustDomain, http })
+        : undefined,
     http: () => [
       httpConnectionManager({
         mesh,
@@ -268,15 +250,23 @@ const portListener = (scope: Scope, target: InboundTarget, notes: Finding[]): Li
     protocol: target.protocol,
     match: {},
     isPort: (port) => port === target.appPort || port === target.port,
+    tls: target.ingress?.tls,
   };
   return {
     name,
     address: socketAddress(target.address, target.port),
     trafficDirection: "INBOUND",
-    ...inspectors(scope.model.mesh, needs(mode, chainProtocol(target.protocol), scope.proxy.sdsCluster !== undefined)),
+    ...inspectors(scope.model.mesh, inspectorsFor(scope, target, mode)),
     filterChains: chains(scope, plan, notes),
   };
 };
+
+const inspectorsFor = ({ proxy }: Scope, { protocol, ingress }: InboundTarget, mode: TlsMode) =>
+  needs(
+    ingress?.tls ? "STRICT" : mode,
+    chainProtocol(protocol),
+    ingress?.tls !== undefined || proxy.sdsCluster !== undefined,
+  );
 
 const inboundPort = 15006;
 
@@ -306,6 +296,7 @@ const virtualInbound = (scope: Scope, targets: readonly InboundTarget[], notes: 
       protocol: target.protocol,
       match: { destinationPort: target.appPort },
       isPort: (port) => port === target.appPort,
+      tls: target.ingress?.tls,
     }),
   );
   const blackhole = tcpFilters({

@@ -44,10 +44,11 @@ export const testMesh = (
     void registry.put({ namespace, service, id }, { address: "10.0.0.1", ...body });
   apply(input.yaml ?? "");
   for (const instance of input.instances ?? []) register(instance);
+  const embedded = embeddedView(graph, registry, { domain: "cluster.local", changed: () => {} });
   const registries = [
     kubernetesRegistry(graph, config, "cluster.local"),
-    serviceEntryRegistry(graph, config),
-    embeddedView(graph, registry, { domain: "cluster.local", changed: () => {} }),
+    serviceEntryRegistry(graph, config, embedded.endpoints),
+    embedded,
   ];
   const model = createMeshModel(graph, { config, registries, ...(input.mesh ? { mesh: input.mesh } : {}) });
   const generator = createGenerator(model);

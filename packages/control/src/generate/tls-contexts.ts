@@ -6,7 +6,7 @@ import type { ConfigSourceJson } from "@weft/xds/gen/envoy/config/core/v3/config
 import type { SubjectAltNameMatcherJson } from "@weft/xds/gen/envoy/extensions/transport_sockets/tls/v3/common";
 import type { CommonTlsContextJson } from "@weft/xds/gen/envoy/extensions/transport_sockets/tls/v3/tls";
 import { any } from "@weft/xds/resource";
-import { isHttp, isHttp2, type Protocol } from "../model/protocol.ts";
+import { isHttp, type Protocol } from "../model/protocol.ts";
 
 const tlsPackage = "envoy.extensions.transport_sockets.tls.v3";
 
@@ -29,7 +29,7 @@ export const plaintextSocket: TransportSocketJson = {
   typedConfig: any("envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer", {}),
 };
 
-const exactName = (exact: string): SubjectAltNameMatcherJson => ({
+export const exactName = (exact: string): SubjectAltNameMatcherJson => ({
   sanType: exact.includes("://") ? "URI" : isIPv4(exact) || isIPv6(exact) ? "IP_ADDRESS" : "DNS",
   matcher: { exact },
 });
@@ -46,9 +46,9 @@ const meshTlsContext = (sdsCluster: string, sans: readonly SubjectAltNameMatcher
  * ALPN towards mesh peers. Our sidecar sets it per request by the HTTP version (`istio.alpn`); stock Envoy cannot, so
  * there the declared protocol decides, and the server's HTTP filter chain matches.
  */
-const clientAlpn = (protocol: Protocol, native: boolean): string[] => {
-  if (native) return ["istio-peer-exchange", "istio", ...(isHttp2(protocol) ? ["h2"] : [])];
-  if (isHttp2(protocol)) return ["istio-h2", "istio", "h2"];
+const clientAlpn = ({ protocol, native, http2 }: MeshClientTls): string[] => {
+  if (native) return ["istio-peer-exchange", "istio", ...(http2 ? ["h2"] : [])];
+  if (http2) return ["istio-h2", "istio", "h2"];
   return isHttp(protocol) ? ["istio-http/1.1", "istio", "http/1.1"] : ["istio"];
 };
 
@@ -57,6 +57,8 @@ export interface MeshClientTls {
   readonly native: boolean;
   readonly identities: readonly string[];
   readonly protocol: Protocol;
+  /** Requests go out over HTTP/2 whatever the client speaks. */
+  readonly http2: boolean;
   readonly sni: string;
 }
 
@@ -65,7 +67,7 @@ export const meshClientSocket = (tls: MeshClientTls): TransportSocketJson => ({
   typedConfig: any(`${tlsPackage}.UpstreamTlsContext`, {
     commonTlsContext: {
       tlsParams: { tlsMinimumProtocolVersion: "TLSv1_2", tlsMaximumProtocolVersion: "TLSv1_3" },
-      alpnProtocols: clientAlpn(tls.protocol, tls.native),
+      alpnProtocols: clientAlpn(tls),
       ...meshTlsContext(tls.sdsCluster, tls.identities.map(exactName)),
     } satisfies CommonTlsContextJson,
     sni: tls.sni,
@@ -84,6 +86,8 @@ export const meshServerSocket = (options: {
   readonly sdsCluster: string;
   readonly trustDomain: string;
   readonly http: boolean;
+  /** Names of which a client must have one, instead of any of the trust domain. */
+  readonly names?: readonly string[];
 }): TransportSocketJson => ({
   name: "envoy.transport_sockets.tls",
   typedConfig: any(`${tlsPackage}.DownstreamTlsContext`, {
@@ -94,9 +98,12 @@ export const meshServerSocket = (options: {
         cipherSuites: serverCiphers,
       },
       alpnProtocols: options.http ? ["h2", "http/1.1", "istio"] : ["istio-peer-exchange", "istio", "h2", "http/1.1"],
-      ...meshTlsContext(options.sdsCluster, [
-        { sanType: "URI", matcher: { prefix: `spiffe://${options.trustDomain}/` } },
-      ]),
+      ...meshTlsContext(
+        options.sdsCluster,
+        options.names?.length
+          ? options.names.map(exactName)
+          : [{ sanType: "URI", matcher: { prefix: `spiffe://${options.trustDomain}/` } }],
+      ),
     } satisfies CommonTlsContextJson,
     requireClientCertificate: true,
   }),
@@ -104,44 +111,75 @@ export const meshServerSocket = (options: {
 
 const systemRoots = "/etc/ssl/certs/ca-certificates.crt";
 
-/** TLS a DestinationRule asks for towards a server outside the mesh: SIMPLE or MUTUAL with files. */
-export const originatedTlsSocket = (
-  tls: ClientTlsSettings,
-  options: { readonly sni: string; readonly http2: boolean; readonly identities: readonly string[] },
-): TransportSocketJson => {
-  const sni = tls.sni ?? options.sni;
+export interface OriginatedTls {
+  /** The service's, asked for where the rule names no other. */
+  readonly hostname: string;
+  readonly http2: boolean;
+  /** Names the service's own definition gives its servers. */
+  readonly identities: readonly string[];
+  /** Each request's host is verified, so no fixed name is. */
+  readonly verifiesHost: boolean;
+}
+
+/** Files of authorities as rules name them: none, and Istio's word for it, are the system's. */
+const authorities = (file: string | undefined): string => (file && file !== "system" ? file : systemRoots);
+
+/** TLS a DestinationRule asks for towards a server outside the mesh: SIMPLE or MUTUAL, with files or a secret. */
+export const originatedTlsSocket = (tls: ClientTlsSettings, options: OriginatedTls): TransportSocketJson => {
+  const wild = options.hostname.includes("*");
+  const sni = tls.sni ? tls.sni : wild ? "" : options.hostname;
   // Authorities of the system sign for anybody: with no name asked for, whoever has any certificate would be the server.
-  const asked = sni === "" || sni.includes("*") ? [] : [sni];
+  const asked = sni === "" || sni.includes("*") || options.verifiesHost ? [] : [sni];
   const names = [tls.subjectAltNames ?? [], options.identities, asked].find(({ length }) => length > 0) ?? [];
-  const matchers = names.map(exactName);
   const context: CommonTlsContextJson = {
     tlsParams: { tlsMinimumProtocolVersion: "TLSv1_2", tlsMaximumProtocolVersion: "TLSv1_3" },
     ...(options.http2 ? { alpnProtocols: ["h2"] } : {}),
-    ...(tls.mode === "MUTUAL"
-      ? {
-          tlsCertificates: [
-            {
-              certificateChain: { filename: tls.clientCertificate ?? "" },
-              privateKey: { filename: tls.privateKey ?? "" },
-            },
-          ],
-        }
-      : {}),
-    ...(tls.insecureSkipVerify
-      ? {}
-      : {
-          validationContext: {
-            trustedCa: { filename: tls.caCertificates ?? systemRoots },
-            ...(tls.caCrl ? { crl: { filename: tls.caCrl } } : {}),
-            ...(matchers.length > 0 ? { matchTypedSubjectAltNames: matchers } : {}),
-          },
-        }),
+    ...(tls.credentialName ? secretCredentials(tls, names) : fileCredentials(tls, names)),
   };
   return {
     name: "envoy.transport_sockets.tls",
-    typedConfig: any(`${tlsPackage}.UpstreamTlsContext`, {
-      commonTlsContext: context,
-      sni,
-    }),
+    typedConfig: any(`${tlsPackage}.UpstreamTlsContext`, { commonTlsContext: context, ...(sni ? { sni } : {}) }),
+  };
+};
+
+const matching = (names: readonly string[]) =>
+  names.length > 0 ? { matchTypedSubjectAltNames: names.map(exactName) } : {};
+
+const fileCredentials = (tls: ClientTlsSettings, names: readonly string[]): CommonTlsContextJson => ({
+  ...(tls.mode === "MUTUAL"
+    ? {
+        tlsCertificates: [
+          {
+            certificateChain: { filename: tls.clientCertificate ?? "" },
+            privateKey: { filename: tls.privateKey ?? "" },
+          },
+        ],
+      }
+    : {}),
+  ...(tls.insecureSkipVerify
+    ? {}
+    : {
+        validationContext: {
+          trustedCa: { filename: authorities(tls.caCertificates) },
+          ...(tls.caCrl ? { crl: { filename: tls.caCrl } } : {}),
+          ...matching(names),
+        },
+      }),
+});
+
+/** Until the secret comes, connections wait: none goes out without what the rule asks for. */
+const secretCredentials = (tls: ClientTlsSettings, names: readonly string[]): CommonTlsContextJson => {
+  const credential = tls.credentialName ?? "";
+  const name = credential.includes("://") ? credential : `kubernetes://${credential}`;
+  return {
+    ...(tls.mode === "MUTUAL" ? { tlsCertificateSdsSecretConfigs: [{ name, sdsConfig: fromAds }] } : {}),
+    ...(tls.insecureSkipVerify
+      ? {}
+      : {
+          combinedValidationContext: {
+            defaultValidationContext: matching(names),
+            validationContextSdsSecretConfig: { name: `${name}-cacert`, sdsConfig: fromAds },
+          },
+        }),
   };
 };

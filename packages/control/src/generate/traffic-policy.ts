@@ -8,31 +8,63 @@ import type {
 } from "@weft/config/kinds/destination-rule";
 import { parseGoDuration, toProtoDuration } from "@weft/core/duration";
 import type { CircuitBreakersJson } from "@weft/xds/gen/envoy/config/cluster/v3/circuit_breaker";
-import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
+import type {
+  Cluster_CommonLbConfigJson,
+  Cluster_SlowStartConfigJson,
+  ClusterJson,
+} from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
 import type { OutlierDetectionJson } from "@weft/xds/gen/envoy/config/cluster/v3/outlier_detection";
-import type { HttpProtocolOptionsJson } from "@weft/xds/gen/envoy/extensions/upstreams/http/v3/http_protocol_options";
-import { any } from "@weft/xds/resource";
-import { isHttp, isHttp2, type Protocol } from "../model/protocol.ts";
-import type { DestinationPolicy } from "../model/traffic-rules.ts";
+import type { DestinationPolicy } from "../model/destination-rules.ts";
+import type { MeshSettings } from "../model/mesh-settings.ts";
 
+type Tcp = NonNullable<ConnectionPoolSettings["tcp"]>;
+
+/** What a policy comes to for one port and subset. */
 export interface PolicyBlocks {
   readonly loadBalancer?: LoadBalancerSettings;
   readonly connectionPool?: ConnectionPoolSettings;
   readonly outlierDetection?: OutlierDetection;
   readonly tls?: ClientTlsSettings;
+  readonly tunnel?: NonNullable<TrafficPolicy["tunnel"]>;
+  readonly proxyProtocol?: NonNullable<TrafficPolicy["proxyProtocol"]>;
   readonly retryBudget?: NonNullable<TrafficPolicy["retryBudget"]>;
 }
 
-/** A port's settings stand instead of all blocks around them; a subset's blocks override one by one. */
-const atPort = (policy: TrafficPolicy | undefined, port: number): PolicyBlocks =>
-  policy?.portLevelSettings?.find((settings) => settings.port?.number === port) ?? policy ?? {};
+/** A port's settings stand instead of everything around them, also of what they cannot say, such as a tunnel. */
+const portBlocks = (policy: TrafficPolicy | undefined, port: number): PolicyBlocks | undefined => {
+  const settings = policy?.portLevelSettings?.find((one) => one.port?.number === port);
+  if (!settings) return undefined;
+  const { loadBalancer, connectionPool, outlierDetection, tls } = settings;
+  return {
+    ...(loadBalancer ? { loadBalancer } : {}),
+    ...(connectionPool ? { connectionPool } : {}),
+    ...(outlierDetection ? { outlierDetection } : {}),
+    ...(tls ? { tls } : {}),
+  };
+};
 
+/** A subset's blocks override one by one; its settings of the port replace the four blocks they can hold. */
 export const policyFor = (policy: DestinationPolicy | undefined, port: number, subset = ""): PolicyBlocks => {
   if (!policy) return {};
-  const around = atPort(policy.trafficPolicy, port);
+  const around = portBlocks(policy.trafficPolicy, port) ?? policy.trafficPolicy ?? {};
   const own = subset === "" ? undefined : policy.subsets.find(({ name }) => name === subset)?.trafficPolicy;
-  return own ? { ...around, ...atPort(own, port) } : around;
+  if (!own) return around;
+  const atPort = portBlocks(own, port);
+  if (!atPort) return { ...around, ...own };
+  const { tunnel, proxyProtocol, retryBudget } = around;
+  return {
+    ...(tunnel ? { tunnel } : {}),
+    ...(proxyProtocol ? { proxyProtocol } : {}),
+    ...(retryBudget ? { retryBudget } : {}),
+    ...atPort,
+  };
 };
+
+/** With what the mesh gives to blocks the rule leaves out. */
+export const withMeshDefaults = (blocks: PolicyBlocks, { defaultTrafficPolicy }: MeshSettings): PolicyBlocks => ({
+  ...defaultTrafficPolicy,
+  ...blocks,
+});
 
 /** Proto JSON of a Go duration that validation has accepted. */
 export const duration = (text: string): string => toProtoDuration(parseGoDuration(text) ?? 0);
@@ -74,37 +106,44 @@ export const outlierDetectionJson = (outlier: OutlierDetection): OutlierDetectio
     ...(outlier.baseEjectionTime === undefined ? {} : { baseEjectionTime: duration(outlier.baseEjectionTime) }),
     ...(outlier.maxEjectionPercent ? { maxEjectionPercent: outlier.maxEjectionPercent } : {}),
     ...(outlier.splitExternalLocalOriginErrors ? { splitExternalLocalOriginErrors: true } : {}),
-    ...(outlier.splitExternalLocalOriginErrors && outlier.consecutiveLocalOriginFailures !== undefined
+    ...(outlier.splitExternalLocalOriginErrors && outlier.consecutiveLocalOriginFailures
       ? {
           consecutiveLocalOriginFailure: outlier.consecutiveLocalOriginFailures,
-          enforcingConsecutiveLocalOriginFailure: outlier.consecutiveLocalOriginFailures > 0 ? 100 : 0,
+          enforcingConsecutiveLocalOriginFailure: 100,
         }
       : {}),
+    ...(outlier.splitExternalLocalOriginErrors ? { enforcingLocalOriginSuccessRate: 0 } : {}),
     enforcingSuccessRate: 0,
   };
 };
 
-/** `lbPolicy` with its settings, for clusters whose endpoints we or DNS know. Our sidecar does not warm hosts up yet. */
-export const loadBalancing = (settings: LoadBalancerSettings | undefined, native: boolean): Partial<ClusterJson> => {
+const aggressionKey = "weft.warmup";
+
+const slowStart = ({ warmup, warmupDurationSecs }: LoadBalancerSettings): Cluster_SlowStartConfigJson | undefined => {
+  if (!warmup) return warmupDurationSecs ? { slowStartWindow: duration(warmupDurationSecs) } : undefined;
+  return {
+    slowStartWindow: duration(warmup.duration),
+    ...(warmup.aggression === undefined
+      ? {}
+      : { aggression: { defaultValue: warmup.aggression, runtimeKey: aggressionKey } }),
+    ...(warmup.minimumPercent === undefined ? {} : { minWeightPercent: { value: warmup.minimumPercent } }),
+  };
+};
+
+/** `lbPolicy` with its settings, for clusters whose endpoints we or DNS know. */
+export const loadBalancing = (settings: LoadBalancerSettings | undefined): Partial<ClusterJson> => {
   const hash = settings?.consistentHash;
   if (hash) {
-    if (hash.maglev)
-      return { lbPolicy: "MAGLEV", maglevLbConfig: { tableSize: String(hash.maglev.tableSize ?? 65_537) } };
-    const minimumRingSize = hash.ringHash?.minimumRingSize ?? hash.minimumRingSize ?? 1024;
+    if (hash.maglev) {
+      const { tableSize } = hash.maglev;
+      return { lbPolicy: "MAGLEV", ...(tableSize ? { maglevLbConfig: { tableSize: String(tableSize) } } : {}) };
+    }
+    const minimumRingSize = hash.ringHash?.minimumRingSize || hash.minimumRingSize || 1024;
     return { lbPolicy: "RING_HASH", ringHashLbConfig: { minimumRingSize: String(minimumRingSize) } };
   }
   const lbPolicy = simplePolicies.get(settings?.simple ?? "") ?? "LEAST_REQUEST";
-  const warmup =
-    settings?.warmup ?? (settings?.warmupDurationSecs ? { duration: settings.warmupDurationSecs } : undefined);
-  if (!warmup || native || (lbPolicy !== "ROUND_ROBIN" && lbPolicy !== "LEAST_REQUEST")) return { lbPolicy };
-  const slowStartConfig = {
-    slowStartWindow: duration(warmup.duration),
-    aggression: {
-      defaultValue: ("aggression" in warmup ? warmup.aggression : undefined) ?? 1,
-      runtimeKey: "weft.warmup",
-    },
-    minWeightPercent: { value: ("minimumPercent" in warmup ? warmup.minimumPercent : undefined) ?? 10 },
-  };
+  const slowStartConfig = settings && lbPolicy !== "RANDOM" ? slowStart(settings) : undefined;
+  if (!slowStartConfig) return { lbPolicy };
   return lbPolicy === "ROUND_ROBIN"
     ? { lbPolicy, roundRobinLbConfig: { slowStartConfig } }
     : { lbPolicy, leastRequestLbConfig: { slowStartConfig } };
@@ -117,59 +156,61 @@ const simplePolicies = new Map<string, NonNullable<ClusterJson["lbPolicy"]>>([
   ["LEAST_CONN", "LEAST_REQUEST"],
 ]);
 
-/** `commonLbConfig`: panic off once outlier detection is on, as Istio; locality weights where shares are given. */
-export const commonLb = ({ outlierDetection, loadBalancer }: PolicyBlocks): Partial<ClusterJson> => {
-  const locality = loadBalancer?.localityLbSetting;
-  const weighted = locality?.enabled !== false && (locality?.distribute?.length || (outlierDetection && locality));
-  if (!outlierDetection && !weighted) return {};
-  return {
-    commonLbConfig: {
-      ...(outlierDetection ? { healthyPanicThreshold: { value: outlierDetection.minHealthPercent ?? 0 } } : {}),
-      ...(weighted ? { localityWeightedLbConfig: {} } : {}),
-    },
-  };
-};
+const defaultMinClusterSize = 6;
 
-const httpOptionsName = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-
-/** How HTTP goes upstream: by the port's protocol, by the client's where that is unknown or asked for. */
-export const httpOptions = (protocol: Protocol, { connectionPool }: PolicyBlocks): Partial<ClusterJson> => {
-  if (!isHttp(protocol) && protocol !== "auto") return {};
-  const http = connectionPool?.http;
-  const idle = http?.idleTimeout ?? connectionPool?.tcp?.idleTimeout;
-  const common = {
-    ...(idle === undefined ? {} : { idleTimeout: duration(idle) }),
-    ...(http?.maxRequestsPerConnection ? { maxRequestsPerConnection: http.maxRequestsPerConnection } : {}),
-    ...(connectionPool?.tcp?.maxConnectionDuration
-      ? { maxConnectionDuration: duration(connectionPool.tcp.maxConnectionDuration) }
-      : {}),
-  };
-  const http2 = {
-    ...(http?.maxConcurrentStreams ? { maxConcurrentStreams: http.maxConcurrentStreams } : {}),
-    ...(http?.http2KeepAlive
+/**
+ * `commonLbConfig`: no panic, in which endpoints known not to be well would be used, unless the rule gives a threshold;
+ * locality weights where shares or an order of failing over are given; zones where the rule asks for them.
+ */
+export const commonLb = (blocks: PolicyBlocks, mesh: MeshSettings): Partial<ClusterJson> => {
+  const { outlierDetection } = blocks;
+  const zones = zoneSetting(blocks, mesh);
+  const locality = localitySetting(blocks, mesh);
+  const ordered = locality?.failover !== undefined || locality?.failoverPriority !== undefined;
+  const weighted = locality?.distribute !== undefined || (outlierDetection !== undefined && ordered);
+  const config: Cluster_CommonLbConfigJson = {
+    healthyPanicThreshold: { value: outlierDetection?.minHealthPercent ?? 0 },
+    ...(zones
       ? {
-          connectionKeepalive: {
-            interval: duration(http.http2KeepAlive.interval),
-            timeout: duration(http.http2KeepAlive.timeout),
+          zoneAwareLbConfig: {
+            ...(zones.enabled === false ? { routingEnabled: { value: 0 } } : {}),
+            minClusterSize: String(zones.minClusterSize || defaultMinClusterSize),
           },
         }
-      : {}),
+      : weighted
+        ? { localityWeightedLbConfig: {} }
+        : {}),
   };
-  const options: HttpProtocolOptionsJson = Object.keys(common).length > 0 ? { commonHttpProtocolOptions: common } : {};
-  if (http?.useClientProtocol || (protocol === "auto" && http?.h2UpgradePolicy !== "UPGRADE")) {
-    options.useDownstreamProtocolConfig = { httpProtocolOptions: {}, http2ProtocolOptions: http2 };
-  } else if (isHttp2(protocol) || http?.h2UpgradePolicy === "UPGRADE") {
-    options.explicitHttpConfig = { http2ProtocolOptions: http2 };
-  } else if (Object.keys(common).length > 0) {
-    options.explicitHttpConfig = { httpProtocolOptions: {} };
-  } else {
-    return {};
-  }
-  return { typedExtensionProtocolOptions: { [httpOptionsName]: any(httpOptionsName, options) } };
+  return { commonLbConfig: config };
 };
 
-export const tcpKeepalive = ({ connectionPool }: PolicyBlocks): Partial<ClusterJson> => {
-  const keepalive = connectionPool?.tcp?.tcpKeepalive;
+/** Zone awareness in force: the rule's, or the mesh's where the rule says nothing of localities. */
+export const zoneSetting = (
+  { loadBalancer }: PolicyBlocks,
+  { zoneAwareLbSetting }: MeshSettings,
+): LoadBalancerSettings["zoneAwareLbSetting"] =>
+  loadBalancer?.zoneAwareLbSetting ?? (loadBalancer?.localityLbSetting ? undefined : zoneAwareLbSetting);
+
+/**
+ * The locality setting in force: the rule's replaces the mesh's, and turns it off where it says so. Zone awareness keeps
+ * to priorities: weights would take the place of its own.
+ */
+export const localitySetting = (
+  blocks: PolicyBlocks,
+  mesh: MeshSettings,
+): LoadBalancerSettings["localityLbSetting"] => {
+  const { loadBalancer } = blocks;
+  const zones = zoneSetting(blocks, mesh);
+  if (zones && zones.enabled !== false) {
+    const { failover, failoverPriority } = zones;
+    return { ...(failover ? { failover } : {}), ...(failoverPriority ? { failoverPriority } : {}) };
+  }
+  const setting = loadBalancer?.localityLbSetting ?? mesh.localityLbSetting;
+  return setting.enabled === false ? undefined : setting;
+};
+
+export const tcpKeepalive = ({ connectionPool }: PolicyBlocks, mesh: MeshSettings): Partial<ClusterJson> => {
+  const keepalive: Tcp["tcpKeepalive"] = connectionPool?.tcp?.tcpKeepalive ?? mesh.tcpKeepalive;
   if (!keepalive) return {};
   const seconds = (text: string): number => Math.ceil((parseGoDuration(text) ?? 0) / 1000);
   return {

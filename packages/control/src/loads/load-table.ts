@@ -1,5 +1,5 @@
 /** What clients of the load reporting service told, summed up and bounded. */
-import type { ClusterReport, LocalityReport } from "@weft/xds/load-reports";
+import type { ClusterReport, LocalityReport, UnhealthyHost } from "@weft/xds/load-reports";
 import type { Metrics, Sample } from "../metrics/metrics.ts";
 
 export const loadLimits = {
@@ -21,6 +21,8 @@ export interface ReportedCluster {
   readonly dropped: number;
   readonly intervalMs: number;
   readonly localities: readonly LocalityReport[];
+  /** Hosts that it does not use, as of its last report. */
+  readonly unhealthy?: readonly UnhealthyHost[];
 }
 
 export interface Reporter extends Disposable {
@@ -93,7 +95,7 @@ export const createLoadTable = (metrics: Metrics): LoadTable => {
   const addCluster = (held: Held, report: ClusterReport): void => {
     const { cluster, service } = report;
     const known = held.clusters.get(cluster);
-    const before = known === undefined ? 0 : 1 + known.localities.length;
+    const before = known === undefined ? 0 : 1 + known.localities.length + (known.unhealthy?.length ?? 0);
     const room = loadLimits.kept - kept + before - 1;
     const isFull = known === undefined && (held.clusters.size >= loadLimits.clustersPerReporter || room < 0);
     if (isFull || cluster === "" || isLong(cluster) || isLong(service)) {
@@ -104,9 +106,18 @@ export const createLoadTable = (metrics: Metrics): LoadTable => {
     const merged = mergeLocalities(known?.localities ?? [], placed);
     const localities = merged.slice(0, Math.min(loadLimits.localitiesPerCluster, room));
     leftOut.add(report.localities.length - placed.length + merged.length - localities.length);
-    held.clusters.set(cluster, { ...report, dropped: (known?.dropped ?? 0) + report.dropped, localities });
-    held.kept += 1 + localities.length - before;
-    kept += 1 + localities.length - before;
+    const { unhealthy: told = [], ...rest } = report;
+    const unhealthy = told.filter(isShortHost).slice(0, Math.max(0, room - localities.length));
+    leftOut.add(told.length - unhealthy.length);
+    held.clusters.set(cluster, {
+      ...rest,
+      dropped: (known?.dropped ?? 0) + report.dropped,
+      localities,
+      ...(unhealthy.length === 0 ? {} : { unhealthy }),
+    });
+    const now = 1 + localities.length + unhealthy.length;
+    held.kept += now - before;
+    kept += now - before;
     addTotals(report);
   };
 
@@ -138,6 +149,9 @@ export const createLoadTable = (metrics: Metrics): LoadTable => {
 const isLong = (name: string): boolean => name.length > loadLimits.nameChars;
 const isShort = ({ region, zone, subZone }: LocalityReport): boolean =>
   [region, zone, subZone].every((place) => place.length <= loadLimits.placeChars);
+
+const isShortHost = ({ address, flags }: UnhealthyHost): boolean =>
+  address.length <= loadLimits.nameChars && flags.length <= loadLimits.nameChars;
 
 const keyOf = ({ region, zone, subZone, priority }: LocalityReport): string =>
   [region, zone, subZone, priority].join("\0");

@@ -2,6 +2,7 @@
 import type { Collection, Fetch, Graph, Index } from "@weft/core/collection";
 import { formatIdentity } from "@weft/core/identity";
 import { byKind, type ConfigItem, ofKind } from "./config-item.ts";
+import { applyMeshConfig, meshConfigOf } from "./mesh-config.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
 import type { EndpointRecord, Service, ServiceEndpoints, ServicePort, ServiceRecord } from "./service.ts";
 import { type PeerAuthenticationModes, peerAuthenticationModes } from "./workload-policies.ts";
@@ -15,7 +16,7 @@ export interface RegistryView {
 
 /**
  * The rule for a service several sources know: the lowest rank, then the oldest, gives ports, addresses, resolution and
- * visibility; endpoints of all are used where their port exists; accepted names add up; what differs is a conflict.
+ * visibility; others of the same source add ports; endpoints of all are used where their port exists; accepted names add up; what differs is a conflict.
  */
 const mergeRecords = (records: readonly ServiceRecord[], identities: readonly string[]): Service | undefined => {
   const [owner, ...others] = [...records].sort(compareRecords);
@@ -25,7 +26,7 @@ const mergeRecords = (records: readonly ServiceRecord[], identities: readonly st
     namespace: owner.namespace,
     hostname: owner.hostname,
     name: owner.name,
-    ports: owner.ports,
+    ports: portsOf(owner, others),
     addresses: owner.addresses,
     resolution: owner.resolution,
     location: owner.location,
@@ -34,6 +35,7 @@ const mergeRecords = (records: readonly ServiceRecord[], identities: readonly st
     grpcServices: [...new Set(records.flatMap(({ grpcServices }) => grpcServices))].sort(),
     identities: [...new Set([...identities, ...records.flatMap(({ subjectAltNames }) => subjectAltNames)])].sort(),
     sources: [owner, ...others].map(({ source }) => source),
+    autoAddress: owner.autoAddress,
     createdAt: owner.createdAt,
     conflicts: others.flatMap((other) => conflictsBetween(owner, other)),
   };
@@ -44,11 +46,22 @@ const compareRecords = (a: ServiceRecord, b: ServiceRecord): number =>
 
 const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
+/** Ports of the owner; other objects of its source add those it does not have, as in Istio. */
+const portsOf = (owner: ServiceRecord, others: readonly ServiceRecord[]): readonly ServicePort[] => {
+  const ports = new Map<number, ServicePort>();
+  for (const { source, ports: own } of [owner, ...others]) {
+    if (source !== owner.source) continue;
+    for (const port of own) if (!ports.has(port.number)) ports.set(port.number, port);
+  }
+  return ports.size === owner.ports.length ? owner.ports : [...ports.values()];
+};
+
 const conflictsBetween = (owner: ServiceRecord, other: ServiceRecord): readonly string[] => {
   const known = new Map(owner.ports.map((port): [number, ServicePort] => [port.number, port]));
   const problems: string[] = [];
   for (const { number, protocol } of other.ports) {
     const port = known.get(number);
+    if (!port && other.source === owner.source) continue;
     if (!port) problems.push(`port ${number} is known to ${other.source} only, and is left out`);
     else if (port.protocol !== protocol && protocol !== "auto") {
       problems.push(`port ${number} is ${port.protocol} for ${owner.source} and ${protocol} for ${other.source}`);
@@ -95,7 +108,9 @@ export const mergeServices = (
   const endpoints = graph.group("endpoints", byService, (key, members, fetch): ServiceEndpoints | undefined => {
     const service = fetch.get(services, key);
     if (!service) return undefined;
-    const modes = modeReader(fetch, policies, mesh.rootNamespace);
+    const meshConfigs = ofKind(fetch.where(policies, "MeshConfig"), "MeshConfig");
+    const settings = applyMeshConfig(mesh, meshConfigOf(meshConfigs, mesh.rootNamespace));
+    const modes = modeReader(fetch, policies, settings.rootNamespace);
     const known = new Set(service.ports.map(({ number }) => number));
     return {
       key,

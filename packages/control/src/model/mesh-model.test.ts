@@ -210,9 +210,51 @@ test("DestinationRules: the client's namespace, then the service's, then the roo
     of("b", "team", { app: "x" })?.subsets.map(({ name }) => name),
     ["x"],
   );
+  assert.equal(of("b", "team"), undefined, "a rule for others of the namespace still ends the search there");
+});
+
+test("DestinationRules of the root namespace hold for its own clients last, but for what is private there", () => {
+  const mesh = testMesh({
+    yaml:
+      rule("all", "istio-system", '{ host: "*.local", subsets: [{ name: all }] }') +
+      rule("own", "shop", "{ host: a, subsets: [{ name: v1 }] }") +
+      rule(
+        "private",
+        "istio-system",
+        "{ host: b.shop.svc.cluster.local, exportTo: ['.'], subsets: [{ name: mine }] }",
+      ) +
+      rule("exported", "shop", "{ host: b, subsets: [{ name: v1 }] }") +
+      rule("others", "shop", "{ host: c, exportTo: [elsewhere], subsets: [{ name: v1 }] }") +
+      rule("wild", "shop", '{ host: "*.shop.svc.cluster.local", subsets: [{ name: wild }] }'),
+  });
+  const of = (host: string, namespace: string) =>
+    mesh.model
+      .rules()
+      .destinationPolicy({ hostname: `${host}.shop.svc.cluster.local`, namespace: "shop" }, { namespace, labels: {} })
+      ?.subsets.map(({ name }) => name);
+  assert.deepEqual(of("a", "istio-system"), ["v1"]);
+  assert.deepEqual(of("b", "istio-system"), ["mine"]);
+  assert.deepEqual(of("b", "team"), ["v1"]);
+  assert.deepEqual(of("c", "team"), ["all"], "the narrowest host of a level counts even where it is not exported");
+});
+
+test("a selector's rule stands alone for its clients, and not at the server's side", () => {
+  const mesh = testMesh({
+    yaml:
+      rule("all", "shop", "{ host: a, trafficPolicy: { tls: { mode: DISABLE } }, subsets: [{ name: v1 }] }") +
+      rule("some", "shop", "{ host: a, workloadSelector: { matchLabels: { app: x } }, subsets: [{ name: x }] }"),
+  });
+  const find = mesh.model.rules().destinationPolicy;
+  const service = { hostname: "a.shop.svc.cluster.local", namespace: "shop" };
+  const client = { namespace: "shop", labels: { app: "x" } };
+  const chosen = find(service, client);
   assert.deepEqual(
-    of("b", "team")?.subsets.map(({ name }) => name),
-    ["wild"],
+    [chosen?.subsets.map(({ name }) => name), chosen?.trafficPolicy, chosen?.selective],
+    [["x"], undefined, true],
+  );
+  assert.deepEqual(
+    find(service, client, "inbound")?.subsets.map(({ name }) => name),
+    ["v1"],
   );
 });
 

@@ -2,9 +2,12 @@
 import type { ConfigOf } from "@weft/config/config-object";
 import type { Finding } from "@weft/config/finding";
 import type { Collection, Graph } from "@weft/core/collection";
+import { sameValue } from "@weft/core/equal";
+import { type AllocationStore, createAddressAllocator, type VirtualAddresses } from "./address-allocator.ts";
 import { byKind, type ConfigItem, ofKind } from "./config-item.ts";
 import { visibleIn } from "./hostname.ts";
 import { mergeServices, type RegistryView } from "./merged-services.ts";
+import { applyMeshConfig, meshConfigOf } from "./mesh-config.ts";
 import { defaultMeshSettings, type MeshSettings } from "./mesh-settings.ts";
 import type { EndpointRecord, Service, ServiceEndpoints } from "./service.ts";
 import { type TrafficRules, trafficRules } from "./traffic-rules.ts";
@@ -12,7 +15,10 @@ import { type TrafficRules, trafficRules } from "./traffic-rules.ts";
 export interface ModelSources {
   readonly config: Collection<ConfigItem>;
   readonly registries: readonly RegistryView[];
+  /** Settings the control plane was started with; a MeshConfig object goes before them. */
   readonly mesh?: Partial<MeshSettings>;
+  /** Where virtual addresses are kept over a restart. */
+  readonly addresses?: AllocationStore;
 }
 
 /** What changed since it was last asked. */
@@ -26,12 +32,15 @@ export interface ModelChange {
 }
 
 export interface MeshModel {
+  /** As configuration has it now; the same object while it says the same. */
   readonly mesh: MeshSettings;
   readonly services: Collection<Service>;
   readonly endpoints: Collection<ServiceEndpoints>;
   readonly config: Collection<ConfigItem>;
   /** Services clients of a namespace can see, one per hostname: their own namespace's first, then the oldest. In order of key. */
   visibleServices(namespace: string): ReadonlyMap<string, Service>;
+  /** Addresses made up for a service that has none of its own, for clients whose DNS is ours; else none. */
+  virtualAddresses(service: Service): VirtualAddresses | undefined;
   rules(): TrafficRules;
   peerAuthentications(): readonly ConfigOf<"PeerAuthentication">[];
   authorizationPolicies(): readonly ConfigOf<"AuthorizationPolicy">[];
@@ -47,19 +56,38 @@ export interface MeshModel {
 
 /** Builds the derived collections. Nothing is current before the graph's next commit. */
 export const createMeshModel = (graph: Graph, sources: ModelSources): MeshModel => {
-  const mesh: MeshSettings = { ...defaultMeshSettings, ...sources.mesh };
-  const { services, endpoints, byAddress } = mergeServices(graph, { ...sources, mesh });
+  const started: MeshSettings = { ...defaultMeshSettings, ...sources.mesh };
+  const { services, endpoints, byAddress } = mergeServices(graph, { ...sources, mesh: started });
   const kinds = byKind(sources.config);
   const state = trackChanges({ services, endpoints, config: sources.config });
+  const allocator = createAddressAllocator(sources.addresses);
+  let settings = started;
+  const meshNow = (): MeshSettings => {
+    const now = applyMeshConfig(
+      started,
+      meshConfigOf(ofKind(kinds.lookup("MeshConfig"), "MeshConfig"), started.rootNamespace),
+    );
+    if (!sameValue(settings, now)) settings = now;
+    return settings;
+  };
+  const mesh = (): MeshSettings => state.cached("mesh", meshNow);
 
   return {
-    mesh,
+    get mesh() {
+      return mesh();
+    },
     services,
     endpoints,
     config: sources.config,
     visibleServices: (namespace) =>
-      state.cached(`visible ${namespace}`, () => visibleServices([...services.values()], namespace)),
-    rules: () => state.cached("rules", () => trafficRules(sources.config, mesh)),
+      state.cached(`visible ${namespace}`, () => visibleServices([...services.values()], namespace, mesh())),
+    virtualAddresses: ({ key }) =>
+      state
+        .cached("addresses", () =>
+          allocator.allocate([...services.values()].filter(wantsAddress).map((service) => service.key)),
+        )
+        .get(key),
+    rules: () => state.cached("rules", () => trafficRules(sources.config, mesh())),
     peerAuthentications: () =>
       state.cached("peer", () => ofKind(kinds.lookup("PeerAuthentication"), "PeerAuthentication")),
     authorizationPolicies: () =>
@@ -134,10 +162,31 @@ const noteAddresses = (
   for (const endpoint of old.symmetricDifference(current)) addresses.add(endpoint.address);
 };
 
-const visibleServices = (all: readonly Service[], namespace: string): ReadonlyMap<string, Service> => {
+/** As Istio: only where a name is looked up, and what is dialled is not what decides. */
+const wantsAddress = ({ addresses, sources, resolution, hostname, autoAddress }: Service): boolean =>
+  autoAddress &&
+  addresses.length === 0 &&
+  sources[0] === "ServiceEntry" &&
+  resolution !== "passthrough" &&
+  (!hostname.startsWith("*") || resolution === "dynamicDns");
+
+/** Where the service is seen: as it says, else as the mesh says of its kind. */
+const exportsOf = ({ exportTo, sources }: Service, mesh: MeshSettings): readonly string[] | undefined => {
+  if (exportTo.length > 0) return exportTo;
+  if (sources[0] === "ServiceEntry" && mesh.serviceEntryVisibility !== "PUBLIC") {
+    return [mesh.serviceEntryVisibility === "NONE" ? "~" : "."];
+  }
+  return mesh.defaultServiceExportTo;
+};
+
+const visibleServices = (
+  all: readonly Service[],
+  namespace: string,
+  mesh: MeshSettings,
+): ReadonlyMap<string, Service> => {
   const best = new Map<string, Service>();
   for (const service of all) {
-    if (!visibleIn(service.exportTo, service.namespace, namespace)) continue;
+    if (!visibleIn(exportsOf(service, mesh), service.namespace, namespace)) continue;
     const other = best.get(service.hostname);
     if (!other || preferred(service, other, namespace)) best.set(service.hostname, service);
   }

@@ -1,12 +1,23 @@
 /** Settings of the whole mesh, with Istio's defaults. */
+import type {
+  ConnectionPoolSettings,
+  LoadBalancerSettings,
+  OutlierDetection,
+} from "@weft/config/kinds/destination-rule";
+import type { HttpRetry } from "@weft/config/kinds/virtual-service";
 import { defaultRootNamespace, defaultTrustDomain } from "@weft/core/identity";
+
+type TcpPool = NonNullable<ConnectionPoolSettings["tcp"]>;
+type LocalityLbSetting = NonNullable<LoadBalancerSettings["localityLbSetting"]>;
 
 export interface MeshSettings {
   readonly trustDomain: string;
   readonly rootNamespace: string;
   /** DNS suffix of registry services. */
   readonly domain: string;
-  readonly outboundTrafficPolicy: "ALLOW_ANY" | "REGISTRY_ONLY";
+  readonly outboundTrafficPolicy: "ALLOW_ANY" | "REGISTRY_ONLY" | "ALLOW_ANY_DYNAMIC_DNS";
+  /** What becomes of connections to ports no service names. */
+  readonly inboundTrafficPolicy: "PASSTHROUGH" | "LOCALHOST";
   readonly enableAutoMtls: boolean;
   readonly connectTimeoutMs: number;
   readonly dnsRefreshMs: number;
@@ -14,8 +25,33 @@ export interface MeshSettings {
   readonly protocolDetectionTimeoutMs: number;
   /** Path of the access log; empty is none. */
   readonly accessLogFile: string;
+  /** Istio's own where empty; for JSON an object as text. */
+  readonly accessLogFormat: string;
+  readonly accessLogEncoding: "TEXT" | "JSON";
   readonly numTrustedProxies: number;
+  readonly h2UpgradePolicy: "DO_NOT_UPGRADE" | "UPGRADE";
+  readonly pathNormalization: PathNormalization;
+  /** Keep-alive of connections to services, unless their rule says otherwise. */
+  readonly tcpKeepalive: TcpPool["tcpKeepalive"];
+  readonly localityLbSetting: LocalityLbSetting;
+  readonly zoneAwareLbSetting: LoadBalancerSettings["zoneAwareLbSetting"];
+  /** What a DestinationRule that leaves the block out inherits. */
+  readonly defaultTrafficPolicy: {
+    readonly connectionPool?: ConnectionPoolSettings;
+    readonly outlierDetection?: OutlierDetection;
+  };
+  /** Retries of routes that do not say otherwise; `undefined` are Istio's two. */
+  readonly defaultHttpRetryPolicy: HttpRetry | undefined;
+  /** Empty is everywhere. */
+  readonly defaultServiceExportTo: readonly string[];
+  /** Who sees ServiceEntries that do not say so themselves. */
+  readonly serviceEntryVisibility: "NONE" | "NAMESPACE" | "PUBLIC";
+  readonly defaultVirtualServiceExportTo: readonly string[];
+  readonly defaultDestinationRuleExportTo: readonly string[];
 }
+
+/** From none to all: what is done to paths before they are matched. */
+export type PathNormalization = "NONE" | "BASE" | "MERGE_SLASHES" | "DECODE_AND_MERGE_SLASHES";
 
 export const defaultMeshSettings: MeshSettings = {
   trustDomain: defaultTrustDomain,
@@ -28,4 +64,18 @@ export const defaultMeshSettings: MeshSettings = {
   protocolDetectionTimeoutMs: 0,
   accessLogFile: "",
   numTrustedProxies: 0,
+  inboundTrafficPolicy: "PASSTHROUGH",
+  accessLogFormat: "",
+  accessLogEncoding: "TEXT",
+  h2UpgradePolicy: "DO_NOT_UPGRADE",
+  pathNormalization: "BASE",
+  tcpKeepalive: undefined,
+  localityLbSetting: { enabled: true },
+  zoneAwareLbSetting: undefined,
+  defaultTrafficPolicy: {},
+  defaultHttpRetryPolicy: undefined,
+  defaultServiceExportTo: [],
+  serviceEntryVisibility: "PUBLIC",
+  defaultVirtualServiceExportTo: [],
+  defaultDestinationRuleExportTo: [],
 };

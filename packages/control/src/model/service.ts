@@ -9,8 +9,8 @@ export interface ServicePort {
   readonly targetPort: number;
 }
 
-/** How a proxy learns addresses: from us, by DNS, or as the client dialled. */
-export type Resolution = "eds" | "strictDns" | "logicalDns" | "passthrough";
+/** How a proxy learns addresses: from us, by DNS, as the client dialled, or by DNS for each host asked for. */
+export type Resolution = "eds" | "strictDns" | "logicalDns" | "passthrough" | "dynamicDns";
 
 /** A service as one source tells it. */
 export interface ServiceRecord {
@@ -33,6 +33,8 @@ export interface ServiceRecord {
   readonly subjectAltNames: readonly string[];
   /** gRPC services spoken there, as `package.Service`. */
   readonly grpcServices: readonly string[];
+  /** May be given a virtual address. */
+  readonly autoAddress: boolean;
   readonly createdAt: string | undefined;
   /** The configuration object behind it, `KIND/NAMESPACE/NAME`. */
   readonly config: string | undefined;
@@ -56,6 +58,7 @@ export interface Service {
   readonly identities: readonly string[];
   /** Sources that know it, the one whose ports hold first. */
   readonly sources: readonly string[];
+  readonly autoAddress: boolean;
   readonly createdAt: string | undefined;
   /** What the sources disagree on, in words. */
   readonly conflicts: readonly string[];

@@ -38,6 +38,8 @@ export interface Publisher {
   badResources(): readonly BadResource[];
   /** What generation gave other than written, for the proxies connected. */
   notes(): readonly Finding[];
+  /** Patches of EnvoyFilters that matched something on the proxies connected, by id. */
+  matchedPatches(): { readonly proxies: number; readonly matched: ReadonlySet<string> };
   /** A snapshot of what this proxy should have, as a connected one would get it. */
   snapshotOf(proxy: ProxyFacts): Snapshot;
 }
@@ -191,6 +193,16 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
         }
       }
       return [...notes];
+    },
+    matchedPatches() {
+      const matched = new Set<string>();
+      let proxies = 0;
+      for (const { subscribers } of audiences.values()) {
+        proxies += subscribers.size;
+        const [proxy] = [...subscribers.keys()].map((one) => one.proxy);
+        if (proxy) for (const id of generator.generate(proxy).matched ?? []) matched.add(id);
+      }
+      return { proxies, matched };
     },
     snapshotOf: (proxy) => refresh({ subscribers: new Map(), snapshot: undefined, currentAt: -1 }, proxy, 0),
   };

@@ -77,6 +77,7 @@ const serviceRecord = (members: readonly Instance[], domain: string): ServiceRec
     exportTo: [],
     subjectAltNames: [],
     grpcServices: [...new Set(members.flatMap(grpcServices))].sort(),
+    autoAddress: false,
     createdAt: undefined,
     config: undefined,
   };

@@ -76,6 +76,7 @@ const serviceRecord = (service: KubernetesService, domain: string): ServiceRecor
     exportTo: list(annotations[exportToAnnotation]),
     subjectAltNames: [],
     grpcServices: list(annotations[grpcServicesAnnotation]),
+    autoAddress: false,
     createdAt: service.creationTimestamp,
     config: `Service/${namespace}/${name}`,
   };

@@ -20,8 +20,19 @@ const source = "ServiceEntry";
 /** Kubernetes services come first, so that an entry for one of them only adds. */
 export const serviceEntryRank = 20;
 
-export const serviceEntryRegistry = (graph: Graph, config: Collection<ConfigItem>): RegistryView => {
-  const workloads = byKind(config);
+/** Set to `false`, it keeps an entry from being given a virtual address. */
+const autoAddressLabel = "networking.istio.io/enable-autoallocate-ip";
+
+/** `instances`: endpoints of workloads that registered themselves, which selectors pick as they pick WorkloadEntries. */
+export const serviceEntryRegistry = (
+  graph: Graph,
+  config: Collection<ConfigItem>,
+  instances?: Collection<EndpointRecord>,
+): RegistryView => {
+  const sources: Sources = {
+    workloads: byKind(config),
+    instances: instances?.index("namespace", ({ namespace }) => [namespace]),
+  };
   return {
     name: source,
     services: graph.derive("service entries", config, (item) => {
@@ -30,7 +41,7 @@ export const serviceEntryRegistry = (graph: Graph, config: Collection<ConfigItem
     }),
     endpoints: graph.derive("service entry endpoints", config, (item, fetch) => {
       const entry = asKind(item, "ServiceEntry");
-      return entry ? endpointsOf(entry, fetch, workloads) : [];
+      return entry ? endpointsOf(entry, fetch, sources) : [];
     }),
   };
 };
@@ -40,7 +51,7 @@ const resolutions: ReadonlyMap<string, Resolution> = new Map([
   ["STATIC", "eds"],
   ["DNS", "strictDns"],
   ["DNS_ROUND_ROBIN", "logicalDns"],
-  ["DYNAMIC_DNS", "passthrough"],
+  ["DYNAMIC_DNS", "dynamicDns"],
 ]);
 
 const portsOf = ({ spec }: Entry): readonly ServicePort[] =>
@@ -68,23 +79,36 @@ const servicesOf = (entry: Entry): readonly ServiceRecord[] => {
     exportTo: spec.exportTo ?? [],
     subjectAltNames: spec.subjectAltNames ?? [],
     grpcServices: [],
+    autoAddress: entry.labels[autoAddressLabel]?.toLowerCase() !== "false",
     createdAt: entry.creationTimestamp,
     config: `ServiceEntry/${namespace}/${entry.name}`,
   }));
 };
 
+interface Sources {
+  readonly workloads: Index<ConfigItem>;
+  /** By namespace. */
+  readonly instances: Index<EndpointRecord> | undefined;
+}
+
 interface Described {
   readonly name: string;
   readonly namespace: string;
   readonly workload: ServiceEntryEndpoint;
+  readonly health: EndpointRecord["health"];
 }
 
 /** Endpoints given in place, or the WorkloadEntries of the namespace that the selector picks. */
-const describedBy = (entry: Entry, fetch: Fetch, workloads: Index<ConfigItem>): readonly Described[] => {
+const describedBy = (entry: Entry, fetch: Fetch, { workloads }: Sources): readonly Described[] => {
   const { spec, namespace } = entry;
   const labels = spec.workloadSelector?.labels;
   if (!labels) {
-    return (spec.endpoints ?? []).map((workload, index) => ({ name: `${entry.name}-${index}`, namespace, workload }));
+    return (spec.endpoints ?? []).map((workload, index) => ({
+      name: `${entry.name}-${index}`,
+      namespace,
+      workload,
+      health: "healthy",
+    }));
   }
   return ofKind(fetch.where(workloads, `WorkloadEntry/${namespace}`), "WorkloadEntry")
     .filter((one) => labelsMatch(labels, { ...one.labels, ...one.spec.labels }))
@@ -92,38 +116,71 @@ const describedBy = (entry: Entry, fetch: Fetch, workloads: Index<ConfigItem>): 
       name: one.name,
       namespace: one.namespace,
       workload: { ...one.spec, labels: { ...one.labels, ...one.spec.labels } },
+      health: "healthy",
     }));
 };
 
-const endpointsOf = (entry: Entry, fetch: Fetch, workloads: Index<ConfigItem>): readonly EndpointRecord[] => {
+const endpointsOf = (entry: Entry, fetch: Fetch, sources: Sources): readonly EndpointRecord[] => {
   const ports = portsOf(entry);
-  return describedBy(entry, fetch, workloads).flatMap(({ name, namespace, workload }) => {
+  const described = describedBy(entry, fetch, sources).flatMap(({ name, namespace, workload, health }) => {
     if (!workload.address) return [];
     const labels = workload.labels ?? {};
     const serviceAccount = workload.serviceAccount ?? "";
-    return entry.spec.hosts.flatMap((hostname) =>
-      ports.map((port): EndpointRecord => {
-        const at = workload.ports?.[port.name] ?? port.targetPort;
-        return {
-          key: `${source}/${entry.namespace}/${entry.name}/${hostname}/${port.number}/${namespace}/${name}`,
-          source,
-          service: `${entry.namespace}/${hostname}`,
-          servicePort: port.number,
-          address: workload.address ?? "",
-          port: at,
-          workloadPort: at,
-          namespace,
-          workload: name,
-          serviceAccount,
-          labels,
-          locality: workload.locality ?? "",
-          weight: workload.weight ?? 1,
-          health: "healthy",
-          network: workload.network ?? "",
-          cluster: "",
-          meshTls: hasMeshTls(labels, serviceAccount),
-        };
-      }),
-    );
+    return ports.map((port): Omit<EndpointRecord, "key" | "service"> => {
+      const at = workload.ports?.[port.name] ?? port.targetPort;
+      return {
+        source,
+        servicePort: port.number,
+        address: workload.address ?? "",
+        port: at,
+        workloadPort: at,
+        namespace,
+        workload: name,
+        serviceAccount,
+        labels,
+        locality: workload.locality ?? "",
+        weight: workload.weight ?? 1,
+        health,
+        network: workload.network ?? "",
+        cluster: "",
+        meshTls: hasMeshTls(labels, serviceAccount),
+      };
+    });
   });
+  const all = [...described, ...selectedInstances(entry, fetch, sources)];
+  return entry.spec.hosts.flatMap((hostname) =>
+    all.map((endpoint): EndpointRecord => {
+      const { servicePort, namespace, workload, address } = endpoint;
+      const id = endpoint.source === source ? workload : `${workload}/${address}`;
+      return {
+        ...endpoint,
+        source,
+        key: `${source}/${entry.namespace}/${entry.name}/${hostname}/${servicePort}/${namespace}/${id}`,
+        service: `${entry.namespace}/${hostname}`,
+      };
+    }),
+  );
+};
+
+/** A registered workload's port for the entry's: where its application listens at the target port, else its own of that number. */
+const selectedInstances = (
+  entry: Entry,
+  fetch: Fetch,
+  { instances }: Sources,
+): readonly Omit<EndpointRecord, "key" | "service">[] => {
+  const labels = entry.spec.workloadSelector?.labels;
+  if (!labels || !instances) return [];
+  const own = fetch.where(instances, entry.namespace).filter((record) => labelsMatch(labels, record.labels));
+  const workloads = Map.groupBy(own, ({ workload, address }) => `${workload} ${address}`);
+  return [...workloads.values()].flatMap((records) =>
+    portsOf(entry).flatMap(({ number, targetPort }) => {
+      const found =
+        records.find(({ workloadPort }) => workloadPort === targetPort) ??
+        records.find(({ port }) => port === targetPort) ??
+        records.find(({ servicePort }) => servicePort === number);
+      const [first] = records;
+      if (!first) return [];
+      return [{ ...first, ...(found ?? { port: targetPort, workloadPort: targetPort }), servicePort: number }];
+    }),
+  );
 };

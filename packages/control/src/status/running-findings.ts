@@ -1,0 +1,21 @@
+/** What is wrong with configuration that only shows on the proxies that are connected. */
+import { objectsOfKind } from "@weft/config/config-object";
+import type { Finding } from "@weft/config/finding";
+import { refusedPatches, unmatchedPatches } from "../generate/envoy-filter/envoy-filters.ts";
+import type { Publisher } from "../push/publisher.ts";
+import type { ConfigStore } from "../store/config-store.ts";
+
+/** What generation could not give as written, and patches of EnvoyFilters that change nothing anywhere. */
+export const runningFindings = ({
+  publisher,
+  store,
+}: {
+  readonly publisher: Pick<Publisher, "notes" | "matchedPatches">;
+  readonly store: Pick<ConfigStore, "list">;
+}): readonly Finding[] => {
+  const notes = publisher.notes();
+  const envoyFilters = objectsOfKind(store.list(), "EnvoyFilter");
+  if (envoyFilters.length === 0) return notes;
+  const seen = { ...publisher.matchedPatches(), refused: refusedPatches(notes) };
+  return [...notes, ...unmatchedPatches(envoyFilters, seen)];
+};
