@@ -13,6 +13,7 @@ const benches = {
   scale: async () => (await import("./scale.ts")).benchScale,
   "slow-readers": async () => (await import("./slow-readers.ts")).benchSlowReaders,
   push: async () => (await import("./push.ts")).benchPush,
+  routes: async () => (await import("./routes.ts")).benchRoutes,
   storm: async () => (await import("./storm.ts")).benchStorm,
 } as const;
 

@@ -10,9 +10,9 @@ import { test } from "node:test";
 import { findFreePort } from "@weft/net/process/free-port";
 import { startControlPlane, type TestControlPlane } from "@weft/testkit/control-plane";
 import { startEchoServer } from "@weft/testkit/echo-server";
-import { startEnvoy, type TestEnvoy } from "@weft/testkit/envoy";
 import { eventually } from "@weft/testkit/eventually";
 import { callHttp } from "@weft/testkit/http-call";
+import { type EnvoyWorkload, startMeshEnvoy } from "@weft/testkit/mesh-envoy";
 import { type Program, startWeft } from "@weft/testkit/processes";
 import { registerInstance, startSidecar } from "@weft/testkit/sidecar";
 import { startLoad } from "@weft/testkit/steady-load";
@@ -44,12 +44,6 @@ spec:
         - {destination: {host: reviews, subset: v2}, weight: ${v2}}
 `;
 
-interface EnvoyWorkload {
-  readonly name: string;
-  readonly service: string;
-  readonly inbound?: { readonly port: number; readonly appPort: number };
-}
-
 const startAgent = async (
   cp: TestControlPlane,
   folder: string,
@@ -62,64 +56,6 @@ const startAgent = async (
   ]);
   await agent.waitFor(/\bready\b/);
   return { agent, socket };
-};
-
-const startMeshEnvoy = async (
-  cp: TestControlPlane,
-  workload: EnvoyWorkload,
-  options: { mode: "GRPC" | "DELTA_GRPC"; socket: string; outboundPort: number },
-): Promise<TestEnvoy> => {
-  const { name, service, inbound } = workload;
-  const [host, port] = cp.xds.split(":");
-  const http2 = {
-    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-      "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-      explicitHttpConfig: { http2ProtocolOptions: {} },
-    },
-  };
-  const cluster = (clusterName: string, address: object): object => ({
-    name: clusterName,
-    type: "STATIC",
-    connectTimeout: "2s",
-    typedExtensionProtocolOptions: http2,
-    loadAssignment: { clusterName, endpoints: [{ lbEndpoints: [{ endpoint: { address } }] }] },
-  });
-  return startEnvoy({
-    node: {
-      id: `sidecar~127.0.0.1~${name}.default~default.svc.cluster.local`,
-      cluster: service,
-      metadata: {
-        ...{
-          NAMESPACE: "default",
-          SERVICE_ACCOUNT: service,
-          WORKLOAD_NAME: name,
-          LABELS: { app: service },
-          INTERCEPTION_MODE: "NONE",
-        },
-        ...{ WEFT_SDS: "sds-grpc", WEFT_OUTBOUND: `127.0.0.1:${options.outboundPort}` },
-        WEFT_INBOUND:
-          inbound === undefined
-            ? []
-            : [{ address: "127.0.0.1", port: inbound.port, appPort: inbound.appPort, protocol: "http", name: "http" }],
-      },
-    },
-    dynamicResources: {
-      adsConfig: {
-        apiType: options.mode,
-        transportApiVersion: "V3",
-        grpcServices: [{ envoyGrpc: { clusterName: "xds-grpc" } }],
-        setNodeOnFirstMessageOnly: true,
-      },
-      ldsConfig: { ads: {}, resourceApiVersion: "V3" },
-      cdsConfig: { ads: {}, resourceApiVersion: "V3" },
-    },
-    staticResources: {
-      clusters: [
-        cluster("xds-grpc", { socketAddress: { address: host, portValue: Number(port) } }),
-        cluster("sds-grpc", { pipe: { path: options.socket } }),
-      ],
-    },
-  });
 };
 
 const versionOf = (body: string): string => (JSON.parse(body) as { name: string }).name;

@@ -8,15 +8,20 @@ import { callHttp } from "@weft/testkit/http-call";
 import { startApp } from "./data-path/app.ts";
 import { startProxy } from "./data-path/bootstrap.ts";
 import { createHttp1Client } from "./data-path/clients.ts";
+import { attackTimeoutMs, sized } from "./hostile.ts";
 
-const openFiles = 2048;
-const idleClients = 2500;
+const openFiles = sized(4_096, 20_000);
+/** This process may open as many files as the sidecar, no more. */
+const idleClients = sized(5_000, 19_500);
+const distinctNames = sized(40_000, 1_000_000);
 
 const isReady = async (admin: string): Promise<boolean> => (await callHttp(admin, { path: "/ready" })).status === 200;
 const statOf = async (admin: string, name: string): Promise<number> =>
   Number((await callHttp(admin, { path: `/stats?filter=^${name}$` })).body.split(": ")[1]);
 
-test("idle connections beyond the open files are refused, the admin answers, and a place given up is taken", async () => {
+test("idle connections beyond the open files are refused, the admin answers, and a place given up is taken", {
+  timeout: attackTimeoutMs,
+}, async (t) => {
   await using app = await startApp();
   await using proxy = await startProxy(app, { openFiles });
   const { admin, ports } = proxy;
@@ -40,6 +45,7 @@ test("idle connections beyond the open files are refused, the admin answers, and
   assert.equal(await statOf(admin, "overload.downstream_cx_overflow"), idleClients - most);
   const client = createHttp1Client(ports.http1);
   assert.notEqual(await client.call(), undefined, "there is no place for one more");
+  t.diagnostic(`${open.size} idle connections, ${refused} refused`);
   for (const socket of [...open].slice(0, 10)) socket.destroy();
   await eventually("a request has its place again", async () =>
     (await client.call()) === undefined ? true : undefined,
@@ -96,7 +102,9 @@ test("a head of a hundred thousand fields is refused before it is read to its en
   assert.equal(await createHttp1Client(proxy.ports.http1).call(), undefined);
 });
 
-test("twenty thousand distinct paths, hosts and agents make no series of their own", async () => {
+test("distinct paths, hosts and agents without number make no series of their own", {
+  timeout: attackTimeoutMs,
+}, async (t) => {
   await using app = await startApp();
   await using proxy = await startProxy(app);
   const { admin, ports } = proxy;
@@ -104,12 +112,13 @@ test("twenty thousand distinct paths, hosts and agents make no series of their o
     (await callHttp(admin, { path: "/stats/prometheus" })).body.split("\n").filter((line) => !line.startsWith("#"))
       .length;
   const before = await seriesOf();
-  const count = 20_000;
+  const count = distinctNames;
   const answers = await Promise.all(
     Array.from({ length: 10 }, (_, part) => askDistinct(ports.http1, part * (count / 10), count / 10)),
   );
   const answered = answers.reduce((sum, each) => sum + each, 0);
   assert.equal(answered, count);
+  t.diagnostic(`${count} names`);
   const after = await seriesOf();
   assert.ok(after <= before + 100 && after <= 2000, `${before} series became ${after}`);
 });

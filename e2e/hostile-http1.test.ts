@@ -1,25 +1,31 @@
 /** Hostile HTTP/1 clients against a running sidecar: what is refused reaches no upstream, and nobody else notices. */
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
 import { findFreePort } from "@weft/net/process/free-port";
 import { eventually } from "@weft/testkit/eventually";
+import { callHttp } from "@weft/testkit/http-call";
 import { type Program, startWeft } from "@weft/testkit/processes";
 import { type SteadyLoad, startLoad } from "@weft/testkit/steady-load";
 import { impatientBootstrap } from "./bad-input/bootstrap.ts";
+import { attacksOn, heldBytes, sized, watched } from "./hostile.ts";
 
-const rssSlackMb = 16;
+/** Of the sidecar: others, whom a busy machine makes slow, must not pass for slow clients. */
+const patience = 8;
+const slowClients = sized(600, 5_000);
+const unreadAnswers = sized(20, 60);
+/** What the sidecar may hold of an answer that is not read, beside the buffers that all connections share. */
+const heldEachMax = 192 * 1024 + 32 * 1024;
+const sharedBytesMax = 12 * 1024 * 1024;
 const stack = new AsyncDisposableStack();
 const heads: string[] = [];
 let port = 0;
+let admin = 0;
 let sidecar: Program;
-let load: SteadyLoad;
-let quietRss = 0;
-
-const rssMb = (): number => Number(readFileSync(`/proc/${sidecar.pid}/statm`, "utf8").split(" ")[1]) * 4096 * 1e-6;
+let load: SteadyLoad | undefined;
 
 /** Answers 200 to each head it reads, whatever the body; `/endless` gets bytes for as long as they are taken. */
 const serve = (socket: Socket): void => {
@@ -65,11 +71,9 @@ before(async () => {
   const app = typeof address === "object" && address !== null ? address.port : 0;
   port = await findFreePort("127.0.0.1", 0);
   const file = join(folder, "bootstrap.json");
-  const admin = await findFreePort("127.0.0.1", 0);
-  writeFileSync(file, JSON.stringify(impatientBootstrap({ http: port, admin, app })));
-  // A small heap: what is kept for longer than it should be is soon seen.
-  const env = { NODE_OPTIONS: "--max-old-space-size=96 --max-semi-space-size=2" };
-  sidecar = stack.use(startWeft(["sidecar", "--bootstrap", file], { env }));
+  admin = await findFreePort("127.0.0.1", 0);
+  writeFileSync(file, JSON.stringify(impatientBootstrap({ http: port, admin, app }, patience)));
+  sidecar = stack.use(startWeft(["sidecar", "--bootstrap", file], watched));
   await sidecar.waitFor(/\bready\b/);
   load = stack.use(startLoad(`127.0.0.1:${port}`, { path: "/steady" }, ({ status }) => status === 200, 1));
   await load.more(2000);
@@ -78,14 +82,13 @@ before(async () => {
       i % 2 === 0 ? "no request\r\n" : head("GET /warm HTTP/1.1", "Host: a", close),
     ),
   );
-  quietRss = rssMb();
 });
 
 after(async () => {
-  await load.stop();
-  const { failures } = load;
+  // A sidecar that did not start leaves no load to stop.
+  await load?.stop();
   await stack.disposeAsync();
-  assert.deepEqual(failures, [], "somebody else was disturbed");
+  assert.deepEqual(load?.failures, [], "somebody else was disturbed");
 });
 
 interface Told {
@@ -132,16 +135,20 @@ const head = (line: string, ...fields: readonly string[]): string => [line, ...f
 const close = "Connection: close";
 const headOf = (marker: string): string | undefined => heads.find((each) => each.includes(marker));
 
-/** All that holds after each of these: nobody else failed, and the memory comes back. */
-const settled = async (): Promise<void> => {
-  await load.more(20);
-  assert.deepEqual(load.failures, []);
-  await eventually("memory is back", () => (rssMb() - quietRss <= rssSlackMb ? true : undefined)).catch(() =>
-    assert.fail(`${Math.round(rssMb() - quietRss)} MB more than before`),
-  );
-};
+const attack = attacksOn(() => ({
+  program: sidecar,
+  load: load ?? assert.fail("there is no load"),
+  quiet: async () => {
+    assert.deepEqual(load?.failures, []);
+    // The load's connection, and those to the application that are kept for the next request.
+    await eventually("all connections gone", async () => {
+      const { body } = await callHttp(`127.0.0.1:${admin}`, { path: "/stats?filter=^http.http.downstream_cx_active$" });
+      return Number(body.split(": ")[1]) <= 1;
+    });
+  },
+}));
 
-test("every pair of framings is refused, or read the one way there is", { timeout: 120_000 }, async () => {
+attack("every pair of framings is refused, or read the one way there is", async () => {
   const lengths = ["5", "05", "+5", "-5", "5 5", "5,5", "0x5", "", "5;", "99999999999999999999", "6", "0"];
   const codings = [
     "chunked",
@@ -178,10 +185,9 @@ test("every pair of framings is refused, or read the one way there is", { timeou
     }
   }
   assert.equal(headOf("/smuggled"), undefined);
-  await settled();
 });
 
-test("ends that are none, empty names and empty lengths are refused wherever they are cut", async () => {
+attack("ends that are none, empty names and empty lengths are refused wherever they are cut", async () => {
   const texts = [
     "GET /end HTTP/1.1\r\nHost: a\r\n\rX\r\n\r\n",
     "GET /end HTTP/1.1\r\nHost: a\r\n: v\r\n\r\n",
@@ -194,10 +200,9 @@ test("ends that are none, empty names and empty lengths are refused wherever the
     for (const [at, { status }] of told.entries()) assert.equal(status, 400, `${JSON.stringify(text)} cut at ${at}`);
   }
   assert.equal(headOf("/end"), undefined);
-  await settled();
 });
 
-test("endless chunk extensions and trailers are cut off", { timeout: 60_000 }, async () => {
+attack("endless chunk extensions and trailers are cut off", async () => {
   const start = head("POST /chunks HTTP/1.1", "Host: a", "Transfer-Encoding: chunked");
   function* endless(first: string, piece: string): Generator<string> {
     yield start + first;
@@ -210,43 +215,43 @@ test("endless chunk extensions and trailers are cut off", { timeout: 60_000 }, a
   ] as const) {
     const { status, taken } = await send(endless(first, piece));
     assert.ok(status === 400 || status === 431 || (status === 0 && taken > 0), `${piece.slice(0, 9)}: ${status}`);
-    assert.ok(taken < 30_000_000, `${taken} bytes were taken`);
+    assert.ok(taken < 60_000_000, `${taken} bytes were taken`);
   }
-  await settled();
 });
 
-test("slow heads and bodies are answered 408 and closed", { timeout: 60_000 }, async () => {
-  const slow = Array.from({ length: 300 }, (_, i) =>
+attack("slow heads and bodies are answered 408 and closed", async () => {
+  const slow = Array.from({ length: slowClients }, (_, i) =>
     i % 2 === 0
       ? "GET /slow HTTP/1.1\r\nHost: a\r\nX: "
       : head("POST /slow-body HTTP/1.1", "Host: a", "Content-Length: 9"),
   );
   const told = await all(slow, slow.length);
-  // The application answers a body's request at once, whatever is missing of it.
+  // The application answers a body's request at once, whatever is missing of it; more than 1,024 it is not given.
   for (const [i, { status }] of told.entries())
-    assert.ok(status === 408 || (i % 2 === 1 && status === 200), `${status}`);
+    assert.ok(status === 408 || (i % 2 === 1 && (status === 200 || status === 503)), `${status}`);
   assert.equal(headOf("/slow "), undefined);
-  await settled();
 });
 
-test("readers that do not read hold back their own answers only", { timeout: 60_000 }, async () => {
-  const sockets = Array.from({ length: 20 }, () => {
+attack("readers that do not read hold back their own answers only", async () => {
+  const before = await heldBytes(sidecar);
+  const sockets = Array.from({ length: unreadAnswers }, () => {
     const socket = connect(port, "127.0.0.1");
     socket.on("error", () => {});
     socket.pause();
     socket.write(head("GET /endless HTTP/1.1", "Host: a"));
     return socket;
   });
-  await load.more(100);
-  // Beside what is queued, each may keep one piece that is being written.
-  const most = (sockets.length * (64 + 256)) / 1000 + rssSlackMb;
-  const grown = rssMb() - quietRss;
-  assert.ok(grown < most, `${Math.round(grown)} MB for ${sockets.length} readers`);
+  await eventually(
+    "all are answered",
+    () => heads.filter((each) => each.includes(" /endless ")).length >= unreadAnswers,
+  );
+  const grown = (await heldBytes(sidecar)) - before;
+  assert.ok(grown < sharedBytesMax + sockets.length * heldEachMax, `${grown} bytes for ${sockets.length} readers`);
   for (const socket of sockets) socket.destroy();
-  await settled();
+  heads.length = 0;
 });
 
-test("twins by underscore, and names of objects' own members, mean nothing special", async () => {
+attack("twins by underscore, and names of objects' own members, mean nothing special", async () => {
   const names = ["__proto__", "constructor", "toString", "hasOwnProperty", "valueOf"];
   const [twins, members, cookies] = await all([
     head(
@@ -269,10 +274,9 @@ test("twins by underscore, and names of objects' own members, mean nothing speci
   assert.deepEqual([twins?.status, members?.status, cookies?.status], [200, 200, 200]);
   assert.doesNotMatch(headOf("/twins") ?? "", /_|6\.6\.6\.6/);
   for (const name of names) assert.ok(headOf("/members")?.includes(`\r\n${name.toLowerCase()}: 1`), name);
-  await settled();
 });
 
-test("too many and too large heads are refused with the status that fits", { timeout: 60_000 }, async () => {
+attack("too many and too large heads are refused with the status that fits", async () => {
   const many = (count: number): string => Array.from({ length: count }, (_, i) => `${i}: ${i}\r\n`).join("");
   const cases: readonly (readonly [string, number])[] = [
     ...[10, 40].map((n) => [`GET /many HTTP/1.1\r\nHost: a\r\n${close}\r\n${many(n)}\r\n`, 200] as const),
@@ -291,10 +295,9 @@ test("too many and too large heads are refused with the status that fits", { tim
     );
   }
   assert.equal(headOf(" /no"), undefined);
-  await settled();
 });
 
-test("an authority has one reading, or none", { timeout: 60_000 }, async () => {
+attack("an authority has one reading, or none", async () => {
   const good = ["a", "a:80", "A.b", "a.", "[::1]", "[::1]:80", "1.2.3.4", "a-b_c~d"];
   const bad = ["", "a b", "u@a", "a:", "a:x", "a:99999", "a:80:80", "[::1", "a,b", "a/b", "a%41", "a\\b", "caf\xe9"];
   const hosts = [...good, ...bad];
@@ -316,5 +319,4 @@ test("an authority has one reading, or none", { timeout: 60_000 }, async () => {
       assert.match(seen ?? "", new RegExp(`^host: ${(target || host).replace(/[[\].]/g, "\\$&")}$`, "m"), name);
     else assert.equal(seen, undefined, name);
   }
-  await settled();
 });

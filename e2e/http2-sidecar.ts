@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findFreePort } from "@weft/net/process/free-port";
 import { createTestCa } from "@weft/proxy/identity/testing/test-ca";
-import { type Program, startWeft } from "@weft/testkit/processes";
+import { type Program, type ProgramOptions, startWeft } from "@weft/testkit/processes";
 
 const type = (name: string): string => `type.googleapis.com/${name}`;
 const filters = "envoy.extensions.filters";
@@ -146,6 +146,7 @@ export const freePort = (): Promise<number> => findFreePort("127.0.0.1", 0);
 export const startHttpSidecar = async (
   listeners: readonly HttpListener[],
   clusters: readonly HttpCluster[],
+  options: ProgramOptions = {},
 ): Promise<RunningSidecar> => {
   const folder = mkdtempSync(join(tmpdir(), "weft-http2-"));
   const adminPort = await freePort();
@@ -156,7 +157,7 @@ export const startHttpSidecar = async (
     staticResources: { listeners: listeners.map(listenerJson), clusters: clusters.map(clusterJson) },
   };
   writeFileSync(file, JSON.stringify(bootstrap));
-  const program = startWeft(["sidecar", "--bootstrap", file]);
+  const program = startWeft(["sidecar", "--bootstrap", file], options);
   const admin = `127.0.0.1:${adminPort}`;
   const stop = async (): Promise<void> => {
     await program[Symbol.asyncDispose]();

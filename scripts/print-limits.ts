@@ -1,18 +1,23 @@
 /** Prints docs/limits.md: every bound of the sidecar by name, from the code that holds it. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { queuedBytesMax, readBufferBytes } from "@weft/net/tcp/limits";
+import { ownReadBuffersMax, queuedBytesMax, readBufferBytes, sharedReadBytes } from "@weft/net/tcp/limits";
 import { defaultHttp1Limits } from "@weft/protocols/http1/limits";
 import { type BudgetLimit, http2Limits } from "@weft/protocols/http2/limits";
 import { circuitDefaults } from "@weft/proxy/clusters/circuit-limits";
 import { defaultConnectTimeoutMs } from "@weft/proxy/clusters/compile-cluster";
 import { hostsMax } from "@weft/proxy/clusters/host-set";
 import { originalHostsMax, unusedHostMs } from "@weft/proxy/clusters/original-dst";
+import { subsetsMax, subsetsPerHostMax } from "@weft/proxy/clusters/subsets";
+import { dnsRefreshMsMin } from "@weft/proxy/dns/limits";
+import { questionsMax } from "@weft/proxy/dns/resolver";
 import * as http from "@weft/proxy/http/limits";
+import { chainPlacesMax } from "@weft/proxy/listeners/chain-index";
 import { handshakesPerSecondDefault, waitingHandshakesMax } from "@weft/proxy/listeners/handshake-pacer";
 import { nameCharsMax, seriesMax } from "@weft/proxy/observe/create-stats";
 import * as overload from "@weft/proxy/overload/limits";
 import * as pool from "@weft/proxy/pool/limits";
+import { namedPoolsMax } from "@weft/proxy/pool/named-pools";
 import { defaultTimeoutMs } from "@weft/proxy/routing/timeouts";
 
 export const limitsPath = join(import.meta.dirname, "../docs/limits.md");
@@ -71,7 +76,7 @@ const clientRows: readonly Row[] = [
   ["handshakes that wait for their turn", String(waitingHandshakesMax), fixed],
   [
     "bytes that wait for one peer",
-    `${size(queuedBytesMax)}, and what one read of ${size(readBufferBytes)} adds`,
+    `${size(queuedBytesMax)}, and what one read of ${size(sharedReadBytes)} adds; of ${size(readBufferBytes)} for ${ownReadBuffersMax} of a worker's`,
     fixed,
   ],
   ["bytes of pipelined requests that wait", size(http.pipelinedBytesMax), fixed],
@@ -113,8 +118,14 @@ const upstreamRows: readonly Row[] = [
   ],
   ["request bytes kept for a retry or a mirror", size(http.replayBytesMax), fixed],
   ["hosts of a cluster", String(hostsMax), fixed],
+  ["subsets of a cluster", String(subsetsMax), fixed],
+  ["… that one host is in by one selector", String(subsetsPerHostMax), fixed],
   ["hosts of an ORIGINAL_DST cluster", String(originalHostsMax), fixed],
   ["… kept without a request for", time(unusedHostMs), fixed],
+  ["least time between two questions for a name", time(dnsRefreshMsMin), fixed],
+  ["questions to name servers at once", String(questionsMax), fixed],
+  ["pools of one host by the name that requests give", String(namedPoolsMax), fixed],
+  ["cases that the filter chains of a listener tell apart", String(chainPlacesMax), fixed],
 ];
 
 const table = (rows: readonly Row[]): string =>

@@ -71,6 +71,11 @@ export const nodeMetadata: readonly (readonly [name: string, meaning: string])[]
   ["WEFT_VERSION", "there for weft's own sidecar: it has its keys, and Istio's filters natively"],
   ["WEFT_SDS", "for another proxy: the static cluster it gets its keys from; without it, no TLS"],
   ["WEFT_OUTBOUND", "with NONE: where programs dial it; 127.0.0.1:15001 when absent"],
+  [
+    "DNS_CAPTURE",
+    "`true`: its program's names are looked up through it, so services without addresses have virtual ones",
+  ],
+  ["ISTIO_VERSION", "what `proxyVersion` in an EnvoyFilter is compared with; 1.31.0 if absent"],
   ["WEFT_INBOUND", "with NONE: a list of `{name, protocol, address, port, appAddress?, appPort, service?}`"],
 ];
 

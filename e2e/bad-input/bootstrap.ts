@@ -1,8 +1,16 @@
 /** A sidecar with short timeouts and a small limit on heads, so that clients that dawdle are seen to be dealt with. */
 const type = (name: string): string => `type.googleapis.com/${name}`;
+const seconds = (count: number): string => `${count.toFixed(3)}s`;
 const loopback = (port: number) => ({ socketAddress: { address: "127.0.0.1", portValue: port } });
 
-export const impatientBootstrap = (ports: { http: number; admin: number; app: number }): object => ({
+export interface ImpatientPorts {
+  readonly http: number;
+  readonly admin: number;
+  readonly app: number;
+}
+
+/** `patience`: how many times as long it waits as it would by itself, half a second. */
+export const impatientBootstrap = (ports: ImpatientPorts, patience = 1): object => ({
   node: { id: "impatient", cluster: "impatient" },
   admin: { address: loopback(ports.admin) },
   staticResources: {
@@ -16,7 +24,7 @@ export const impatientBootstrap = (ports: { http: number; admin: number; app: nu
             typedConfig: { "@type": type("envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector") },
           },
         ],
-        listenerFiltersTimeout: "0.4s",
+        listenerFiltersTimeout: seconds(0.4 * patience),
         filterChains: [
           {
             filters: [
@@ -26,9 +34,9 @@ export const impatientBootstrap = (ports: { http: number; admin: number; app: nu
                   "@type": type("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"),
                   statPrefix: "http",
                   maxRequestHeadersKb: 8,
-                  requestHeadersTimeout: "0.5s",
-                  streamIdleTimeout: "0.6s",
-                  commonHttpProtocolOptions: { idleTimeout: "0.7s", maxHeadersCount: 50 },
+                  requestHeadersTimeout: seconds(0.5 * patience),
+                  streamIdleTimeout: seconds(0.6 * patience),
+                  commonHttpProtocolOptions: { idleTimeout: seconds(0.7 * patience), maxHeadersCount: 50 },
                   routeConfig: {
                     name: "all",
                     virtualHosts: [

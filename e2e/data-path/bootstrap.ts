@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Program, startProgram, weftEntry } from "@weft/testkit/processes";
+import { type Program, type ProgramOptions, startProgram, weftEntry } from "@weft/testkit/processes";
 import type { App } from "./app.ts";
 
 const type = (name: string): string => `type.googleapis.com/envoy.${name}`;
@@ -60,30 +60,14 @@ export interface Proxy extends AsyncDisposable {
 export interface ProxyOptions {
   readonly args?: readonly string[];
   readonly openFiles?: number;
-  /** Collects its garbage every ten seconds, so that what it holds shows. */
-  readonly collects?: boolean;
+  /** How the program is started. */
+  readonly program?: ProgramOptions;
 }
-
-/** The action that collects garbage under pressure, at any pressure. */
-const collecting = {
-  overload_manager: {
-    resource_monitors: [
-      {
-        name: "heap",
-        typed_config: {
-          "@type": type("extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig"),
-          max_heap_size_bytes: 2 ** 34,
-        },
-      },
-    ],
-    actions: [{ name: "envoy.overload_actions.shrink_heap", triggers: [{ name: "heap", threshold: { value: 0 } }] }],
-  },
-};
 
 /** Starts `weft sidecar` before the application; ports are the system's to choose. */
 export const startProxy = async (
   app: App,
-  { args = [], openFiles, collects = false }: ProxyOptions = {},
+  { args = [], openFiles, program: options }: ProxyOptions = {},
 ): Promise<Proxy> => {
   const folder = mkdtempSync(join(tmpdir(), "weft-data-path-"));
   const listener = (name: string, filter: object): object => ({
@@ -92,7 +76,6 @@ export const startProxy = async (
     filter_chains: [{ filters: [filter] }],
   });
   const bootstrap = {
-    ...(collects ? collecting : {}),
     node: { id: "data-path", cluster: "data-path" },
     admin: { address: at(0) },
     static_resources: {
@@ -109,8 +92,8 @@ export const startProxy = async (
   const line = ["--disable-warning=ExperimentalWarning", weftEntry, "sidecar", "-c", file, ...args];
   const program =
     openFiles === undefined
-      ? startProgram(process.execPath, line)
-      : startProgram("sh", ["-c", `ulimit -n ${openFiles}; exec "$0" "$@"`, process.execPath, ...line]);
+      ? startProgram(process.execPath, line, options)
+      : startProgram("sh", ["-c", `ulimit -n ${openFiles}; exec "$0" "$@"`, process.execPath, ...line], options);
   const stop = async (): Promise<void> => {
     await program[Symbol.asyncDispose]();
     rmSync(folder, { recursive: true, force: true });

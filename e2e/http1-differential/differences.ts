@@ -9,54 +9,99 @@ export interface Trio {
   readonly node: Outcome;
 }
 
-/** What we refuse and Envoy takes: by the codec's reason, why. */
+/** Of a head that does not come to its end: Envoy looks at the first letter of its method, and at the rest once it is whole. */
+const cutShort = "a head cut short: ours refuses the line that is wrong at once, Envoy waits for the rest and says 408";
+
+/** The same where a request before it was answered: Envoy has said nothing of it when the client leaves. */
+const cutShortBehind = "Envoy refuses this too; cut short behind another request ours says 400 at once, Envoy waits";
+
+/** What we refuse and Envoy 1.40 takes: by the codec's reason, how Envoy reads it and why we do not. */
 const stricter: Readonly<Record<string, string>> = {
-  "duplicate-host": "Envoy joins both with a comma and goes on; which of them a server reads is anybody's guess",
-  "bad-host": "Envoy takes nearly any text for an authority; ours must be a name or address and a port",
-  "missing-host": "Envoy takes an absolute target without Host in HTTP/1.1, which RFC 9112 section 3.2 has refused",
-  userinfo: "RFC 9110 section 4.2.4: userinfo in a target is an error; Envoy passes it on",
-  "bad-target": "Envoy passes on targets that RFC 9112 does not know, fragments among them",
-  "bad-method": "the preface of HTTP/2 as a request of HTTP/1 is refused here",
-  "bad-version": "Envoy takes white space and line ends around the version that are not in the grammar",
-  "unsupported-version": "Envoy takes any minor version for HTTP/1.1",
-  "folded-line": "Envoy joins folded lines, as RFC 9112 section 5.2 allows a proxy to; we refuse, as it allows too",
+  "duplicate-host": "Envoy joins both with a comma, as any field that is repeated; RFC 9112 section 3.2 has it refused",
+  "bad-host":
+    "Envoy looks at the characters only: an empty host, h,x, [::1 and two ports pass; ours must be a host and a port",
+  "missing-host": "Envoy takes the host of an absolute target for a missing Host; RFC 9112 section 3.2 has it refused",
+  userinfo: "Envoy passes it on in Host, and cuts it off in an absolute target; RFC 9110 section 4.2.4: an error",
+  "bad-target":
+    "Envoy takes a line of method and absolute target for a request of HTTP/0.9, and a tab or CR for a space between words",
+  "bad-method":
+    "behind a request Envoy reads over any CR and LF, and leaves what is no method unanswered when it closes",
+  "bad-version": "Envoy takes LF alone for the end of the line, and white space and CR before it",
+  "unsupported-version": "Envoy takes any digit, point, digit: HTTP/0.9 and HTTP/2.0 are HTTP/1.0 to it",
+  "folded-line":
+    "Envoy takes the line break out and keeps the rest, as RFC 9112 section 5.2 allows; we refuse, as it allows too",
   "bare-lf":
-    "Envoy takes a line feed alone for a line end, as RFC 9112 section 2.2 allows; it is how requests are smuggled",
-  "bare-cr": "Envoy drops or keeps a carriage return alone in places",
-  "bad-header-name": "Envoy takes names that are no tokens in places",
-  "bad-header-value": "Envoy takes bytes in values that RFC 9110 section 5.5 does not",
-  "bad-content-length": "Envoy takes lengths with a sign or more than digits",
-  "duplicate-content-length": "Envoy takes equal lengths for one",
-  "bad-transfer-encoding": "Envoy takes white space and empty elements in the coding",
-  "length-and-transfer-encoding": "Envoy drops the length where chunks are announced as well",
-  "unsupported-transfer-encoding": "Envoy passes a coding on that it does not know",
-  "unknown-expectation": "RFC 9110 section 10.1.1: 417 is for an expectation that cannot be met; Envoy passes it on",
-  "bad-connection": "Connection may not take away what others decide by; Envoy lets it",
-  "bad-chunk-size": "Envoy takes white space behind a size",
-  "bad-chunk-end": "Envoy takes a line feed alone behind a chunk",
-  "bad-chunk-extension": "Envoy reads over extensions of any shape",
-  "bad-trailer": "RFC 9110 section 6.5.1: trailers that frame or route are refused here; Envoy drops or keeps them",
-  "empty-lines": "one empty line before a request is read over, not several",
+    "Envoy takes LF alone for a line end, as RFC 9112 section 2.2 allows; who does not reads other fields than it",
+  "bare-cr": "Envoy takes a CR within or behind a value out of it; RFC 9112 section 2.2: invalid, or a space",
+  "bad-transfer-encoding":
+    "Envoy reads chunks in HTTP/1.0; RFC 9112 section 6.1: the framing is to be taken for faulty",
+  "unknown-expectation": "Envoy knows 100-continue and passes on the rest; RFC 9110 section 10.1.1 has 417 for it",
+  "bad-connection":
+    "Envoy passes over what is no token in Connection, and over an upgrade to h2c; ours refuses the one as the other",
+  "bad-chunk-size": "Envoy takes white space behind a size, as RFC 7230 had it be",
+  "bad-chunk-end": "Envoy reads over whatever stands between the data of a chunk and the next LF",
+  "bad-chunk-extension": "Envoy reads over all between a semicolon and the line's end, an extension without a name too",
+  "bad-trailer":
+    "Envoy drops every trailer unless it is configured to pass them on; ours refuses those that frame or route",
+  "empty-lines":
+    "Envoy reads over any CR and LF before a request; ours over one empty line, as RFC 9112 section 2.2 says",
+  "bad-header-name": cutShortBehind,
+  "bad-header-value": cutShortBehind,
+  "bad-content-length": cutShortBehind,
+  "duplicate-content-length": cutShortBehind,
+  "length-and-transfer-encoding": cutShortBehind,
+  "unsupported-transfer-encoding": cutShortBehind,
 };
 
-const otherStatus =
-  "both refuse: ours with the status that fits, Envoy with 400, 501, 404 or by closing, or once it timed out";
+/** Where both refuse, each in its way, and it is not that the head was cut short. */
+const otherwise: Readonly<Record<string, string>> = {
+  "bad-transfer-encoding":
+    "400 for a coding that is not chunked at its end; Envoy has 501 for every coding but chunked",
+  "unsupported-transfer-encoding":
+    "501 for a coding we do not know; Envoy refuses the method or the lengths before, by 400",
+  "unsupported-version": "426 for another version; Envoy takes it, and refuses what else is wrong, or waits",
+  "duplicate-host": "400; Envoy has no route for the target, or waits for a body that is cut short",
+  "missing-host": "400; Envoy has no route for host and query, or waits for a body that is cut short",
+  "bad-host": "400; Envoy has no route for the target, or waits for a body that is cut short",
+  userinfo: "400; Envoy waits for a body that is cut short",
+  "unknown-expectation": "417; Envoy waits for a body that is cut short, or refuses a field that we take",
+  "bad-content-length":
+    "400 for a length beyond what a number holds exactly; Envoy takes 64 bits, and waits for the body",
+  "duplicate-content-length": "400; Envoy closes without a word",
+  "length-and-transfer-encoding": "400; Envoy closes without a word",
+  "bad-chunk-size": "400; Envoy takes the size, of 64 bits, and waits for the rest of the body",
+  "bad-chunk-end": "400; Envoy reads over it, and waits for the rest of the body",
+  "bad-chunk-extension": "400; Envoy reads over it, and waits for the rest of the body",
+  "bad-method": "400; Envoy waits for a method's first letter to come to a line, or closes without a word",
+};
 
 /** Class to reason. */
 export const differences: ReadonlyMap<string, string> = new Map([
   ...Object.entries(stricter).map(([reason, why]) => [`stricter: ${reason}`, why] as const),
-  ...Object.keys(stricter).map((reason) => [`answer: ${reason}`, otherStatus] as const),
-  ["answer: none", "a head that does not end: Envoy judges a line before it is whole, ours waits for its end"],
-  ["proxy-connection", "Envoy closes for Proxy-Connection, a field no standard knows; ours drops it"],
-  ["absolute query", "a target of host and query: ours adds the path, Envoy finds no route without one"],
-  ["method", "ours passes on any token, Envoy the methods its parser lists"],
-  ["upgrade", "an upgrade in HTTP/1.0, or to HTTP/2 in a list, is not heard here; Envoy answers 403"],
+  ...Object.keys(stricter).map((reason) => [`answer: ${reason}`, otherwise[reason] ?? cutShort] as const),
+  [
+    "answer: none",
+    "a method in small letters in a head cut short: Envoy has none that begins so, to ours it is a token",
+  ],
+  [
+    "proxy-connection",
+    "Envoy hears Proxy-Connection: close as if it were Connection; ours drops a field no standard knows",
+  ],
+  [
+    "absolute query",
+    "a target of host and query: Envoy has a path without /, and no route for it; ours puts the / before",
+  ],
+  ["method", "Envoy has a list of 34 methods, ours passes on any token"],
+  [
+    "upgrade",
+    "an upgrade in HTTP/1.0, or to h2c named twice or in a list, is passed over here; Envoy refuses it by 403",
+  ],
   ["options of a host", "RFC 9112 section 3.2.4: without a path it asks for *, which no route has; Envoy asks for /"],
   [
     "upgrade with a body",
-    "a request with a body is no upgrade here; Envoy passes the upgrade on without waiting for it",
+    "ours takes a request with a body for no upgrade and waits for the body; Envoy upgrades at once",
   ],
-  ["empty line", "Envoy waits for a request behind an empty line and answers 408"],
+  ["empty line", "half a request behind another: Envoy says 408 for it when the time is up, ours closes"],
 ]);
 
 const reasonOf = (text: string): string => {

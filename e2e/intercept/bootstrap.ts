@@ -25,7 +25,12 @@ const markedBy = (mark: string, cluster: string): object => ({
   ],
 });
 
-const listener = (name: string, port: number, chains: readonly object[]): object => ({
+const listener = (
+  name: string,
+  port: number,
+  chains: readonly object[],
+  listenerFilters: readonly object[] = [],
+): object => ({
   name,
   address: at("0.0.0.0", port),
   additionalAddresses: [{ address: at("::", port) }],
@@ -35,6 +40,7 @@ const listener = (name: string, port: number, chains: readonly object[]): object
       name: "envoy.filters.listener.original_dst",
       typedConfig: { "@type": type("envoy.extensions.filters.listener.original_dst.v3.OriginalDst") },
     },
+    ...listenerFilters,
   ],
   filterChains: chains,
 });
@@ -52,9 +58,21 @@ export interface InterceptBootstrap {
   readonly tcpPort: number;
   /** The inbound listener takes connections as they were sent. */
   readonly transparent?: boolean;
+  /** It passes them on from where they came, with this mark. */
+  readonly originalSourceMark?: number;
 }
 
-export const interceptBootstrap = ({ admin, tcpPort, transparent = false }: InterceptBootstrap): object => ({
+const originalSource = (mark: number): object => ({
+  name: "envoy.filters.listener.original_src",
+  typedConfig: { "@type": type("envoy.extensions.filters.listener.original_src.v3.OriginalSrc"), mark },
+});
+
+export const interceptBootstrap = ({
+  admin,
+  tcpPort,
+  transparent = false,
+  originalSourceMark,
+}: InterceptBootstrap): object => ({
   node: { id: "intercepted", cluster: "intercepted" },
   admin: { address: at("127.0.0.1", admin) },
   staticResources: {
@@ -79,13 +97,18 @@ export const interceptBootstrap = ({ admin, tcpPort, transparent = false }: Inte
         trafficDirection: "OUTBOUND",
       },
       {
-        ...listener("virtualInbound", 15006, [
-          {
-            filterChainMatch: { prefixRanges: [{ addressPrefix: "::", prefixLen: 0 }] },
-            ...markedBy("inbound6", "inbound6"),
-          },
-          markedBy("inbound", "inbound"),
-        ]),
+        ...listener(
+          "virtualInbound",
+          15006,
+          [
+            {
+              filterChainMatch: { prefixRanges: [{ addressPrefix: "::", prefixLen: 0 }] },
+              ...markedBy("inbound6", "inbound6"),
+            },
+            markedBy("inbound", "inbound"),
+          ],
+          originalSourceMark === undefined ? [] : [originalSource(originalSourceMark)],
+        ),
         trafficDirection: "INBOUND",
         transparent,
       },
