@@ -72,12 +72,19 @@ export type ConfigObject = { readonly [K in keyof SpecOf]: ConfigOf<K> }[keyof S
 export const objectsOfKind = <K extends keyof SpecOf>(objects: readonly ConfigObject[], kind: K): ConfigOf<K>[] =>
   objects.filter((object): object is ConfigOf<K> & ConfigObject => object.kind === kind);
 
-/** Orders oldest first: by creation timestamp, then by order of reading, then by namespace and name. */
+/**
+ * Orders oldest first: by creation timestamp, and what has one goes before what has none; of equal timestamps, which count
+ * seconds, by name and namespace as in Istio; without timestamps by order of reading, then by name and namespace.
+ */
 export const compareAge = (a: AgeFacts, b: AgeFacts): number => {
-  const [timeA, timeB] = [a.creationTimestamp ?? "", b.creationTimestamp ?? ""];
-  if (timeA !== "" && timeB !== "" && timeA !== timeB) return Date.parse(timeA) - Date.parse(timeB);
-  return a.creationOrder - b.creationOrder || compareText(a.namespace, b.namespace) || compareText(a.name, b.name);
+  const [timeA, timeB] = [stamp(a), stamp(b)];
+  if (timeA !== timeB) return timeA - timeB;
+  const byOrder = timeA === unstamped ? a.creationOrder - b.creationOrder : 0;
+  return byOrder || compareText(a.name, b.name) || compareText(a.namespace, b.namespace);
 };
+const unstamped = Number.MAX_VALUE;
+const stamp = ({ creationTimestamp }: AgeFacts): number =>
+  creationTimestamp === undefined || creationTimestamp === "" ? unstamped : Date.parse(creationTimestamp);
 type AgeFacts = Pick<ObjectFacts, "creationTimestamp" | "creationOrder" | "namespace" | "name">;
 
 const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);

@@ -44,7 +44,6 @@ const proxyDefaults = [
   "controlPlaneAuthPolicy",
   "customConfigFile",
   "statNameLength",
-  "concurrency",
   "proxyBootstrapTemplatePath",
   "interceptionMode",
   "tracing",
@@ -111,7 +110,6 @@ export const fieldsWithoutEffect: ReadonlyMap<string, readonly FieldWithoutEffec
     "WorkloadGroup",
     [
       { path: "metadata.annotations", note: "nothing reads them" },
-      { path: "template.ports", note: "members register their own ports" },
       { path: "template.network", note: "endpoints are dialled directly, whatever their network" },
     ],
   ],
@@ -140,12 +138,7 @@ export const fieldsWithoutEffect: ReadonlyMap<string, readonly FieldWithoutEffec
   ],
   [
     "ProxyConfig",
-    [
-      { path: "selector", note: "no field of it has an effect yet" },
-      { path: "concurrency", note: "use the sidecar's --concurrency" },
-      { path: "environmentVariables", note: "set them where the sidecar is started" },
-      { path: "image", note: "weft has one image" },
-    ],
+    [{ path: "image", note: "a sidecar is the weft that is installed where it starts: install another there" }],
   ],
   [
     "MeshConfig",
@@ -154,13 +147,7 @@ export const fieldsWithoutEffect: ReadonlyMap<string, readonly FieldWithoutEffec
       { path: "proxyInboundListenPort", note: "use the sidecar's --inbound" },
       { path: "proxyHttpPort", note: "no such listener is made" },
       { path: "hboneIdleTimeout", note: "weft makes no such tunnels" },
-      {
-        path: "outboundTrafficPolicy.mode",
-        values: ["ALLOW_ANY_DYNAMIC_DNS"],
-        note: "as ALLOW_ANY: requests go where they were sent",
-      },
       { path: "outboundTrafficPolicy.tls", note: "traffic to unknown places stays as it is" },
-      { path: "inboundTrafficPolicy", note: "PASSTHROUGH holds" },
       { path: "zoneAwareLbSetting", note: "zones count only for a proxy with a local_cluster", inResources: true },
       {
         path: "defaultTrafficPolicy.outlierDetection.consecutiveErrors",
@@ -170,7 +157,7 @@ export const fieldsWithoutEffect: ReadonlyMap<string, readonly FieldWithoutEffec
         path: "defaultTrafficPolicy.outlierDetection.outlierDetectionHttpErrorCodes",
         note: "as in Istio: 5xx answers count",
       },
-      { path: "trustDomain", note: "use the control plane's --trust-domain" },
+      { path: "trustDomain", note: "identities are of the control plane's --trust-domain: start it with that one" },
       { path: "trustDomainAliases", note: "identities of one trust domain are known" },
       { path: "caCertificates", note: "the mesh has its own authority" },
       { path: "ca", note: "the mesh has its own authority" },
@@ -198,17 +185,8 @@ export const fieldsWithoutEffect: ReadonlyMap<string, readonly FieldWithoutEffec
       ...proxyDefaults.map((name) => ({ path: `defaultConfig.${name}`, note: "use the sidecar's flags" })),
     ],
   ],
-  [
-    "MeshDefaults",
-    [
-      { path: "profile", note: "Istio's defaults hold everywhere" },
-      { path: "retryBudget", note: "write a DestinationRule's retryBudget" },
-      { path: "hedging", note: "no request is hedged" },
-      { path: "adaptiveConcurrency", note: "no limit is found" },
-      { path: "reasonHeader", note: "the sidecar's own setting holds" },
-    ],
-  ],
-  ["LocalRateLimit", [{ path: "bucket", note: "no request is turned away" }]],
+  ["MeshDefaults", [{ path: "hedging", note: "no request is hedged: an EnvoyFilter can give a route a hedge_policy" }]],
+  ["LocalRateLimit", [{ path: "key.maxKeys", note: "the sidecar keeps the 1000 used last, Envoy its own number" }]],
   ["PeerAuthentication", []],
   [
     "AuthorizationPolicy",
@@ -216,6 +194,7 @@ export const fieldsWithoutEffect: ReadonlyMap<string, readonly FieldWithoutEffec
       { path: "targetRef", note: "the policy applies to no workload: use selector" },
       { path: "targetRefs", note: "the policy applies to no workload: use selector" },
       { path: "action", values: ["CUSTOM"], note: "no provider is asked: what the policy selects is denied" },
+      { path: "provider.name", note: "no provider is asked: what the policy selects is denied", level: "info" },
       {
         path: "rules[].from[].source.requestPrincipals",
         note: "tokens are not read yet, so the rule does not match",

@@ -216,7 +216,7 @@ test("findings about one object and about one text are bounded, and objects are 
   assert.deepEqual(bounded.findings.map(({ level }) => level).filter((level) => level === "error").length, 1);
 });
 
-test("age is by timestamp where both have one, else by order of reading", () => {
+test("age is by timestamp, then by name, and without timestamps by order of reading", () => {
   const at = (creationOrder: number, creationTimestamp?: string) => ({
     creationOrder,
     creationTimestamp,
@@ -224,7 +224,9 @@ test("age is by timestamp where both have one, else by order of reading", () => 
     name: "b",
   });
   assert.ok(compareAge(at(1, "2026-01-01T00:00:00Z"), at(0, "2026-01-02T00:00:00Z")) < 0);
-  assert.ok(compareAge(at(1, "2026-01-01T00:00:00Z"), at(0)) > 0);
+  assert.ok(compareAge(at(1, "2026-01-01T00:00:00Z"), at(0)) < 0, "what has no timestamp is newer");
   assert.ok(compareAge(at(0), at(1)) < 0);
   assert.equal(compareAge(at(0), at(0)), 0);
+  const named = (name: string, order: number) => ({ ...at(order, "2026-01-01T00:00:00Z"), name });
+  assert.ok(compareAge(named("a", 1), named("b", 0)) < 0, "of one second, the name decides");
 });

@@ -13,6 +13,8 @@ export interface MeshEnvoyOptions {
   /** Socket of the `weft agent` that has its keys; without one it speaks plaintext only. */
   readonly socket?: string;
   readonly outboundPort: number;
+  /** Of its node, beside what it is given anyway. */
+  readonly metadata?: Readonly<Record<string, unknown>>;
 }
 
 const http2 = {
@@ -33,7 +35,7 @@ const cluster = (clusterName: string, address: object): object => ({
 export const startMeshEnvoy = async (
   cp: TestControlPlane,
   { name, service, inbound }: EnvoyWorkload,
-  { mode, socket, outboundPort }: MeshEnvoyOptions,
+  { mode, socket, outboundPort, metadata }: MeshEnvoyOptions,
 ): Promise<TestEnvoy> => {
   const [host, port] = cp.xds.split(":");
   return startEnvoy({
@@ -47,6 +49,7 @@ export const startMeshEnvoy = async (
         LABELS: { app: service },
         INTERCEPTION_MODE: "NONE",
         ...(socket === undefined ? {} : { WEFT_SDS: "sds-grpc" }),
+        ...metadata,
         WEFT_OUTBOUND: `127.0.0.1:${outboundPort}`,
         WEFT_INBOUND:
           inbound === undefined

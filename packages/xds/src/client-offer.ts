@@ -71,7 +71,7 @@ const readResource = (interest: Interest, resource: EncodedResource): OfferedCha
   if (resource.value === undefined) return undefined;
   if (resource.typeUrl !== typeUrl) return { name: resource.name, reason: `is a ${resource.typeUrl}, not ${typeUrl}` };
   try {
-    const json = decodeResource(typeUrl, resource.value);
+    const json = resource.json ?? decodeResource(typeUrl, resource.value);
     const name = resourceName(kind, json);
     if (name === "") return { name: resource.name, reason: "has no name" };
     if (resource.name !== "" && resource.name !== name)

@@ -10,6 +10,7 @@ import {
   ResourceSchema,
 } from "@weft/xds/gen/envoy/service/discovery/v3/discovery";
 import { decodeMessage, encodeMessage } from "./codec.ts";
+import type { ResourceJson, ResourceKind } from "./resource.ts";
 
 /** `google.rpc.Status` as NACKs carry it. */
 export interface ErrorDetail {
@@ -33,6 +34,8 @@ export interface EncodedResource {
   readonly typeUrl: string;
   /** Absent in a TTL heartbeat, which repeats name and version only. */
   readonly value: Uint8Array | undefined;
+  /** What `value` says, where that was decoded already. */
+  readonly json?: ResourceJson[ResourceKind];
   /** Gone after so long unless it comes again or a heartbeat does. Absent: it stays. */
   readonly ttlMs?: number;
 }

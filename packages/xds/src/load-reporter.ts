@@ -33,6 +33,8 @@ export interface ClusterLoad {
   readonly service: string;
   readonly dropped: number;
   readonly hosts: readonly HostLoad[];
+  /** The hosts are checked actively. */
+  readonly checksHosts?: boolean;
 }
 
 export type ReporterInput =
@@ -120,7 +122,8 @@ export const createLoadReporter = (options: LoadReporterOptions): LoadReporter =
       const { cluster, service } = load;
       const dropped = since(load.dropped, before.dropped);
       const counts = { dropped, intervalMs: nowMs - before.atMs, localities: localitiesOf(load, before) };
-      return { cluster, service, ...counts, ...unhealthyOf(load) };
+      const checks = load.checksHosts === true ? { checksHosts: true as const } : {};
+      return { cluster, service, ...counts, ...unhealthyOf(load), ...checks };
     });
     reportAtMs = nowMs + (wish?.intervalMs ?? 0);
     return { kind: "send", report: { node: undefined, clusters } };

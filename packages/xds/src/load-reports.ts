@@ -36,6 +36,8 @@ export interface ClusterReport {
   readonly localities: readonly LocalityReport[];
   /** Hosts that the client does not use now, and why; absent where it uses all. */
   readonly unhealthy?: readonly UnhealthyHost[];
+  /** The client checks the hosts actively, so those it does not call unhealthy are well to it. */
+  readonly checksHosts?: true;
 }
 
 export interface UnhealthyHost {
@@ -70,6 +72,7 @@ const countMax = 2n ** 40n;
 const count = (value: bigint): number => Number(value > countMax ? countMax : value);
 
 const healthField = "weft.health_flags";
+const checksField = "weft.checks_hosts";
 
 /** An endpoint without requests, whose metadata says what is wrong with it. */
 const encodeUnhealthy = ({ address, flags }: UnhealthyHost) => {
@@ -98,6 +101,11 @@ const addressText = ({ address }: LocalityStats["upstreamEndpointStats"][number]
 const countsRequests = ({ upstreamEndpointStats, locality }: LocalityStats): boolean =>
   locality !== undefined || upstreamEndpointStats.length === 0;
 
+const decodeChecks = (localities: readonly LocalityStats[]): { readonly checksHosts?: true } =>
+  localities.some(({ upstreamEndpointStats: [first] }) => first?.metadata?.[checksField] === true)
+    ? { checksHosts: true }
+    : {};
+
 const decodeUnhealthy = (localities: readonly LocalityStats[]): { readonly unhealthy?: readonly UnhealthyHost[] } => {
   const unhealthy = localities
     .flatMap(({ upstreamEndpointStats }) => upstreamEndpointStats)
@@ -114,23 +122,26 @@ export const encodeLoadReport = ({ node, clusters }: LoadReport): Uint8Array =>
     LoadStatsRequestSchema,
     create(LoadStatsRequestSchema, {
       ...(node ? { node: fromBinary(NodeSchema, encodeMessage(NodeSchema, node as JsonValue)) } : {}),
-      clusterStats: clusters.map(({ cluster, service, dropped, intervalMs, localities, unhealthy = [] }) => ({
-        clusterName: cluster,
-        clusterServiceName: service,
-        totalDroppedRequests: BigInt(dropped),
-        loadReportInterval: duration(intervalMs),
-        upstreamLocalityStats: [
-          ...localities.map(({ region, zone, subZone, priority, ...counts }) => ({
-            locality: { region, zone, subZone },
-            priority,
-            totalIssuedRequests: BigInt(counts.issued),
-            totalSuccessfulRequests: BigInt(counts.succeeded),
-            totalErrorRequests: BigInt(counts.failed),
-            totalRequestsInProgress: BigInt(counts.inProgress),
-          })),
-          ...(unhealthy.length === 0 ? [] : [{ upstreamEndpointStats: unhealthy.map(encodeUnhealthy) }]),
-        ],
-      })),
+      clusterStats: clusters.map(
+        ({ cluster, service, dropped, intervalMs, localities, unhealthy = [], checksHosts }) => ({
+          clusterName: cluster,
+          clusterServiceName: service,
+          totalDroppedRequests: BigInt(dropped),
+          loadReportInterval: duration(intervalMs),
+          upstreamLocalityStats: [
+            ...localities.map(({ region, zone, subZone, priority, ...counts }) => ({
+              locality: { region, zone, subZone },
+              priority,
+              totalIssuedRequests: BigInt(counts.issued),
+              totalSuccessfulRequests: BigInt(counts.succeeded),
+              totalErrorRequests: BigInt(counts.failed),
+              totalRequestsInProgress: BigInt(counts.inProgress),
+            })),
+            ...(checksHosts ? [{ upstreamEndpointStats: [{ metadata: { [checksField]: true } }] }] : []),
+            ...(unhealthy.length === 0 ? [] : [{ upstreamEndpointStats: unhealthy.map(encodeUnhealthy) }]),
+          ],
+        }),
+      ),
     }),
   );
 
@@ -141,6 +152,7 @@ export const decodeLoadReport = (bytes: Uint8Array): LoadReport => {
     node: node && (decodeMessage(NodeSchema, toBinary(NodeSchema, node)) as NodeJson),
     clusters: clusterStats.map((stats) => ({
       ...decodeUnhealthy(stats.upstreamLocalityStats),
+      ...decodeChecks(stats.upstreamLocalityStats),
       cluster: stats.clusterName,
       service: stats.clusterServiceName,
       dropped: count(stats.totalDroppedRequests),

@@ -32,6 +32,7 @@ const generatedFiles: readonly DescFile[] = [
   "envoy/extensions/clusters/aggregate/v3/cluster",
   "envoy/extensions/clusters/dynamic_forward_proxy/v3/cluster",
   "envoy/extensions/filters/common/fault/v3/fault",
+  "envoy/extensions/filters/http/adaptive_concurrency/v3/adaptive_concurrency",
   "envoy/extensions/filters/http/buffer/v3/buffer",
   "envoy/extensions/filters/http/cors/v3/cors",
   "envoy/extensions/filters/http/dynamic_forward_proxy/v3/dynamic_forward_proxy",

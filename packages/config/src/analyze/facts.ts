@@ -41,6 +41,8 @@ export interface AnalyzeContext {
   readonly workloads?: readonly KnownWorkload[];
   /** Where mesh-wide policies live. */
   readonly rootNamespace?: string;
+  /** Under which identities are issued. */
+  readonly trustDomain?: string;
 }
 
 export interface Facts {
@@ -50,6 +52,7 @@ export interface Facts {
   readonly services: readonly KnownService[];
   readonly workloads: readonly KnownWorkload[];
   readonly rootNamespace: string;
+  readonly trustDomain: string;
   /**
    * Some service is known, so one that is not known is a mistake. Where none is (files analysed before any service
    * registered), a missing one may yet come.
@@ -78,6 +81,7 @@ export const gatherFacts = (objects: readonly ConfigObject[], context: AnalyzeCo
     services,
     workloads,
     rootNamespace: context.rootNamespace ?? "istio-system",
+    trustDomain: context.trustDomain ?? "cluster.local",
     servicesKnown: services.length > 0,
     serviceFor: (host, namespace) => {
       const name = fullHost(host, namespace);

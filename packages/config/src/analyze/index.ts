@@ -30,6 +30,7 @@ import { policyHttpOnTcp } from "./policy-http-on-tcp.ts";
 import { policyMatchesNothing } from "./policy-matches-nothing.ts";
 import { portNaming } from "./port-naming.ts";
 import { portPolicyReplaces } from "./port-policy-replaces.ts";
+import { proxyConfigRestart } from "./proxy-config-restart.ts";
 import { repeatedDestination } from "./repeated-destination.ts";
 import { retriesOff } from "./retries-off.ts";
 import { retryTimeout } from "./retry-timeout.ts";
@@ -41,6 +42,7 @@ import { sidecarHost } from "./sidecar-host.ts";
 import { subsetReference } from "./subset-reference.ts";
 import { subsetWithoutEndpoints } from "./subset-without-endpoints.ts";
 import { subsetWithoutLabels } from "./subset-without-labels.ts";
+import { trustDomainConflict } from "./trust-domain-conflict.ts";
 import { unreachableRoute } from "./unreachable-route.ts";
 import { unseenDestinationRule } from "./unseen-destination-rule.ts";
 import { unverifiedTls } from "./unverified-tls.ts";
@@ -96,4 +98,6 @@ export const analyzers: readonly Analyzer[] = [
   portPolicyReplaces,
   rootSelection,
   gatewayErrors,
+  proxyConfigRestart,
+  trustDomainConflict,
 ];

@@ -3,6 +3,9 @@ import type { RuleTools } from "./kind.ts";
 import type { LocalRateLimitSpec } from "./local-rate-limit.ts";
 import { isHeaderName, reporter } from "./rules.ts";
 
+/** Errors that Envoy's HttpStatus has no name for. */
+const unnamed = /^(418|419|420|425|427|430|43[2-9]|4[4-9]\d|509|51[2-9]|5[2-9]\d)$/;
+
 export const validateLocalRateLimit = (spec: LocalRateLimitSpec, tools: RuleTools): void => {
   const { bad, both, missing, warn } = reporter(tools);
   const { per = "proxy", key, bucket, match } = spec;
@@ -13,6 +16,9 @@ export const validateLocalRateLimit = (spec: LocalRateLimitSpec, tools: RuleTool
     const message = `bucket.tokensPerFill ${tokensPerFill} is more than the bucket holds (${maxTokens}): raise maxTokens`;
     warn(["bucket", "tokensPerFill"], message);
   }
+  const { status = 429 } = spec;
+  if (unnamed.test(String(status)))
+    warn(["status"], `status ${status} has no name in Envoy, which would answer 429: write one such as 429 or 503`);
   const path = match?.path;
   const plain = path?.exact ?? path?.prefix;
   if (path && Object.keys(path).length === 0)
