@@ -1,6 +1,6 @@
 /** `/clusters`, as text and as Envoy's ClusterStatuses. */
 import type { JsonObject } from "@bufbuild/protobuf";
-import type { Cluster } from "../clusters/cluster.ts";
+import type { CircuitLimits, Cluster } from "../clusters/cluster.ts";
 import { healthFlags } from "../clusters/health-flags.ts";
 import { checkFlags, type Host } from "../clusters/host.ts";
 import { oneLine } from "../observe/one-line.ts";
@@ -33,16 +33,16 @@ export interface ClusterListing {
 export const clustersText = (clusters: readonly ClusterListing[]): string => {
   const lines: string[] = [];
   for (const { cluster, addedViaApi } of clusters) {
-    const { name, limits } = cluster;
+    const { name, limits, highLimits = limits } = cluster;
     const put = (...parts: readonly (string | number)[]): void => {
       lines.push([name, ...parts].join("::"));
     };
     put("observability_name", cluster.statName);
-    for (const priority of ["default_priority", "high_priority"]) {
-      put(priority, "max_connections", bounded(limits.maxConnections));
-      put(priority, "max_pending_requests", bounded(limits.maxPendingRequests));
-      put(priority, "max_requests", bounded(limits.maxRequests));
-      put(priority, "max_retries", bounded(limits.maxRetries));
+    for (const [priority, of] of [["default_priority", limits] as const, ["high_priority", highLimits] as const]) {
+      put(priority, "max_connections", bounded(of.maxConnections));
+      put(priority, "max_pending_requests", bounded(of.maxPendingRequests));
+      put(priority, "max_requests", bounded(of.maxRequests));
+      put(priority, "max_retries", bounded(of.maxRetries));
     }
     put("added_via_api", String(addedViaApi));
     const eds = edsName(cluster);
@@ -108,19 +108,19 @@ const hostStatus = (host: Host): JsonObject => {
 
 export const clustersJson = (clusters: readonly ClusterListing[]): JsonObject => ({
   cluster_statuses: clusters.map(({ cluster, addedViaApi }): JsonObject => {
-    const { limits } = cluster;
-    const threshold = {
-      max_connections: bounded(limits.maxConnections),
-      max_pending_requests: bounded(limits.maxPendingRequests),
-      max_requests: bounded(limits.maxRequests),
-      max_retries: bounded(limits.maxRetries),
-    };
+    const { limits, highLimits = limits } = cluster;
+    const threshold = (of: CircuitLimits): JsonObject => ({
+      max_connections: bounded(of.maxConnections),
+      max_pending_requests: bounded(of.maxPendingRequests),
+      max_requests: bounded(of.maxRequests),
+      max_retries: bounded(of.maxRetries),
+    });
     const eds = edsName(cluster);
     return {
       name: cluster.name,
       ...(addedViaApi ? { added_via_api: true } : {}),
       host_statuses: cluster.hosts().map(hostStatus),
-      circuit_breakers: { thresholds: [threshold, { priority: "HIGH", ...threshold }] },
+      circuit_breakers: { thresholds: [threshold(limits), { priority: "HIGH", ...threshold(highLimits) }] },
       observability_name: cluster.statName,
       ...(eds === undefined ? {} : { eds_service_name: eds }),
     };

@@ -96,3 +96,18 @@ test("inbound ports may be on IPv6, and ports have a range", () => {
   assert.throws(() => labelsOf("=x"));
   assert.deepEqual([...labelsOf("a=b=c,")], [["a", "b=c"]]);
 });
+
+test("DNS is answered where asked for, on loopback only", () => {
+  const dnsOf = (...argv: string[]) => {
+    const flags = parseSidecarFlags([...mesh, ...argv]);
+    assert.ok(!("exitCode" in flags) && flags.mode === "mesh");
+    return flags.dns;
+  };
+  assert.equal(dnsOf(), undefined);
+  assert.deepEqual(dnsOf("--dns"), { host: "127.0.0.1", port: 15_053 });
+  assert.deepEqual(dnsOf("--dns", "localhost:53"), { host: "127.0.0.1", port: 53 });
+  assert.deepEqual(dnsOf("--dns", "[::1]:5353"), { host: "::1", port: 5353 });
+  for (const address of ["0.0.0.0:53", "10.0.0.1:53", "[::]:53", "dns.example:53"])
+    assert.match(refusal(...mesh, "--dns", address), /WF3112/);
+  assert.match(refusal(...mesh, "--dns", "53"), /WF9020/);
+});

@@ -1,6 +1,6 @@
 /** The command line of `weft sidecar`. */
 import { networkInterfaces } from "node:os";
-import { parseAddress, type SocketAddress } from "@weft/core/address";
+import { isLoopback, parseAddress, type SocketAddress } from "@weft/core/address";
 import { WeftError } from "@weft/core/error";
 import { defaultNamespace } from "@weft/core/identity";
 import type { LogLevel } from "@weft/core/world";
@@ -50,6 +50,8 @@ export type SidecarFlags = ProcessFlags &
         readonly clusterId: string;
         readonly meshId: string;
         readonly interception: "NONE" | "REDIRECT" | "TPROXY";
+        /** Where the mesh's names are answered; `undefined`: nowhere. */
+        readonly dns: SocketAddress | undefined;
       } & WorkloadFlags)
   );
 
@@ -232,6 +234,7 @@ export const sidecarProgram = (): Program => {
       [] as string[],
     )
     .option("--admin <address>", "admin interface", "127.0.0.1:15000")
+    .option("--dns [address]", "answer DNS for the mesh's names on loopback (127.0.0.1:15053 unless given)")
     .option("--interception <mode>", "NONE, REDIRECT or TPROXY", "NONE")
     .option("--cluster-id <id>", "the cluster this workload is in", "Kubernetes")
     .option("--mesh-id <id>", "the mesh this workload is in", "cluster.local");
@@ -279,7 +282,22 @@ const readSidecar = (options: Options): SidecarFlags => {
     clusterId: text(options, "clusterId") ?? "Kubernetes",
     meshId: text(options, "meshId") ?? "cluster.local",
     interception,
+    dns: dnsOf(options.dns ?? (process.env.ISTIO_META_DNS_CAPTURE === "true" ? true : undefined)),
   };
+};
+
+const dnsDefault = "127.0.0.1:15053";
+
+/** Answered elsewhere, anybody could have answers sent to anybody. */
+const dnsOf = (value: Options[string]): SocketAddress | undefined => {
+  if (value !== true && typeof value !== "string") return undefined;
+  const written = value === true ? dnsDefault : value;
+  const address = addressOf("--dns", written.replace(/^localhost:/, "127.0.0.1:"));
+  if (!isLoopback(address.host))
+    throw new WeftError("WF3112", `--dns ${written}: DNS is answered on loopback only`, {
+      next: `--dns ${dnsDefault}`,
+    });
+  return address;
 };
 
 /** Throws WF9020 for values that make no sense together. */

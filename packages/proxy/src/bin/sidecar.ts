@@ -7,6 +7,7 @@ import { watchFile } from "@weft/net/files/watch-file";
 import { createLogger, type LineLogger } from "@weft/net/logger";
 import { findFreePort } from "@weft/net/process/free-port";
 import { giveBackMemory } from "@weft/net/process/give-back-memory";
+import { readText } from "@weft/net/read-text";
 import type { SecretJson } from "@weft/xds/gen/envoy/extensions/transport_sockets/tls/v3/secret";
 import type { AdminContext, ServerState } from "../admin/admin.ts";
 import { createLeaveCommands, type LeaveCommands } from "../admin/leave-commands.ts";
@@ -18,6 +19,7 @@ import { createDiscovery, type Discovery } from "../discovery/discovery.ts";
 import { collectDiscovery, collectServer, xdsClientMetrics } from "../discovery/discovery-stats.ts";
 import type { TextFile } from "../discovery/persistence.ts";
 import { createResourceStore, type ResourceOffer, type ResourceStore } from "../discovery/resource-store.ts";
+import { withDns } from "../dns/dns-plane.ts";
 import type { ProxyNode } from "../filters/http/filter.ts";
 import { type IdentityMaterial, identitySecrets } from "../identity/identity-material.ts";
 import { countChanges } from "../observe/count-changes.ts";
@@ -42,7 +44,7 @@ export const runSidecar = async (argv: readonly string[]): Promise<number> => {
     return await serve(flags);
   } catch (error) {
     process.stderr.write(`${formatError(error)}\n`);
-    return error instanceof WeftError && error.code === "WF9020" ? 2 : 1;
+    return error instanceof WeftError && ["WF9020", "WF3112"].includes(error.code) ? 2 : 1;
   }
 };
 
@@ -89,7 +91,12 @@ const serve = async (flags: SidecarFlags): Promise<number> => {
   const { inherited } = takeover ?? {};
   const asked = { concurrency, logFormat, memoryLimitBytes, overload, onGivenUp, inherited };
   const opened = openDataPlane({ ...asked, node: proxyNode(bootstrap, flags), stats, log });
-  const { dataPlane, workers, setLevel } = opened;
+  const { workers, setLevel } = opened;
+  const dataPlane = withDns(opened.dataPlane, {
+    ...{ clock: realClock, setTimer: setRealTimer, stats, log: log.scope("dns"), readText },
+    reusePort: flags.takeoverSocket !== undefined && process.platform === "linux",
+    takesOver: flags.takeover,
+  });
   cleanup.defer(() => dataPlane.close());
   leave = cleanup.use(createLeaveCommands(dataPlane, { setTimer: setRealTimer, drainTimeMs: flags.drainTimeMs }));
   const { drainListeners, failHealthCheck } = leave;
@@ -207,7 +214,7 @@ interface Assembly {
   readonly bootstrap: Bootstrap;
   readonly store: ResourceStore;
   readonly stats: StatsStore;
-  readonly dataPlane: Pick<DataPlane, "clusters" | "inForce">;
+  readonly dataPlane: Pick<DataPlane, "clusters" | "inForce" | "judgeAhead">;
   readonly log: LineLogger;
 }
 
@@ -226,6 +233,7 @@ const assemble = ({ flags, bootstrap, store, stats, dataPlane, log }: Assembly):
     metrics: xdsClientMetrics(stats),
     clusters: () => dataPlane.clusters(),
     inForce: () => dataPlane.inForce(),
+    slices: { judgeAhead: (changes) => dataPlane.judgeAhead?.(changes), afterTurn: setImmediate },
   });
 
 const secretIn = (store: ResourceStore, name: string): SecretJson | undefined =>

@@ -97,7 +97,11 @@ const refused: readonly (readonly [title: string, text: string, expected: RegExp
     "static_resources:\n  listner: []\n",
     /^WF3101 envoy\.yaml:2:3 .*there is no field "listner"/,
   ],
-  ["has a wrong type", "static_resources:\n  listeners:\n  - name: 7\n", /^WF3101 envoy\.yaml:3:5 .*must be a string/],
+  [
+    "has a wrong type",
+    "static_resources:\n  listeners:\n  - name: 7.5\n",
+    /^WF3101 envoy\.yaml:3:5 .*must be a string/,
+  ],
   [
     "names a filter we do not know",
     `static_resources: { listeners: [{ name: l, filter_chains: [{ filters: [{ name: x, typed_config: { "@type": type.googleapis.com/acme.Filter } }] }] }] }`,

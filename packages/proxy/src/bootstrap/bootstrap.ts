@@ -8,6 +8,7 @@ import type { NodeJson } from "@weft/xds/gen/envoy/config/core/v3/base";
 import type { ConfigSourceJson } from "@weft/xds/gen/envoy/config/core/v3/config_source";
 import type { ListenerJson } from "@weft/xds/gen/envoy/config/listener/v3/listener";
 import type { SecretJson } from "@weft/xds/gen/envoy/extensions/transport_sockets/tls/v3/secret";
+import { integersAsText } from "@weft/xds/integers-as-text";
 import { checkJson, formatPath, type JsonPath } from "@weft/xds/json-check";
 import { compileOverload } from "../overload/compile-overload.ts";
 import type { ConfiguredOverload } from "../overload/overload-settings.ts";
@@ -105,13 +106,14 @@ export const readBootstrap = (json: unknown, position: (path: JsonPath) => Sourc
     else if (why === undefined) kept[key] = value;
     else warnings.push({ code: "WF3110", message: `${key} is ignored: ${why}`, where: position([key]) });
   }
-  const problems = checkJson(BootstrapSchema, kept);
+  const meant = integersAsText(BootstrapSchema, kept);
+  const problems = checkJson(BootstrapSchema, meant);
   const [first] = problems;
   if (first) {
     const lines = problems.slice(0, 10).map(({ path, message }) => `${formatPath(path)}: ${message}`);
     throw new WeftError("WF3101", lines.join("\n"), whereOf(position(first.path)));
   }
-  const canonical = decodeMessage(BootstrapSchema, encodeMessage(BootstrapSchema, kept as never)) as BootstrapJson;
+  const canonical = decodeMessage(BootstrapSchema, encodeMessage(BootstrapSchema, meant as never)) as BootstrapJson;
   try {
     const configured = overload && readOverload(overload, position, warnings);
     return { ...interpret(canonical, warnings), overload: configured };

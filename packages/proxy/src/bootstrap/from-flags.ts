@@ -35,6 +35,8 @@ export interface MeshFlags {
   readonly meshId: string;
   readonly interception: "NONE" | "REDIRECT" | "TPROXY";
   readonly version: string;
+  /** Where names are looked up; `undefined`: not here. */
+  readonly dns?: SocketAddress | undefined;
 }
 
 const controlPlaneCluster = "weft-cp";
@@ -61,6 +63,7 @@ export const meshNode = (flags: MeshFlags, admin: SocketAddress): NonNullable<Bo
     ...(flags.otherIps.length > 0 ? { INSTANCE_IPS: [flags.ip, ...flags.otherIps].join(",") } : {}),
     WEFT_ADMIN: formatHostPort(admin),
     ...(flags.outbound ? { WEFT_OUTBOUND: formatHostPort(flags.outbound) } : {}),
+    ...(flags.dns ? { DNS_CAPTURE: "true", WEFT_DNS: formatHostPort(flags.dns) } : {}),
     WEFT_INBOUND: flags.inbound.map((port) => ({ ...port })),
   },
 });

@@ -14,6 +14,11 @@ export interface Cluster {
   readonly connectTimeoutMs: number;
   readonly http: UpstreamHttp;
   readonly limits: CircuitLimits;
+  /** The same cluster as requests of priority HIGH meet it: with limits, load and connections of their own. */
+  readonly high?: () => Cluster;
+  readonly highLimits?: CircuitLimits;
+  /** This is such a view. */
+  readonly isHigh?: boolean;
   /** What is in use against `limits`. Carried over when the cluster is recompiled. */
   readonly load: CircuitLoad;
   readonly discovery: ClusterDiscovery;
@@ -32,6 +37,8 @@ export interface Cluster {
   readonly counters: ClusterCounters;
   /** How long things took, as histograms that come to be with their first value. */
   readonly times: ClusterTimes;
+  /** A hash of the request decides its host. */
+  readonly byHash?: boolean;
   hosts(): readonly Host[];
   /** Chooses by priority, panic, locality, subset, then the balancer. Synchronous, allocates nothing. */
   pick(request: PickRequest): Host | undefined;
@@ -78,6 +85,12 @@ export interface CircuitLimits {
   readonly maxRequests: number;
   readonly maxRetries: number;
   readonly retryBudget: { readonly percent: number; readonly minConcurrency: number } | undefined;
+  /** Connections to each host; absent where only the cluster's bound holds. */
+  readonly maxHostConnections?: number | undefined;
+  /** How much is left of each limit is shown. */
+  readonly tracksRemaining?: boolean;
+  /** Somebody wrote them. */
+  readonly given?: boolean;
 }
 
 /**

@@ -39,6 +39,9 @@ test("a static cluster has Envoy's defaults", () => {
     maxRequests: 1024,
     maxRetries: 3,
     retryBudget: undefined,
+    maxHostConnections: undefined,
+    tracksRemaining: false,
+    given: false,
   });
   assert.equal(cluster.http.protocol, "http1");
   assert.equal(cluster.http.idleTimeoutMs, 3_600_000);
@@ -47,6 +50,25 @@ test("a static cluster has Envoy's defaults", () => {
   assert.equal(cluster.warm, true);
   assert.equal(cluster.deadlineMs(), undefined);
   assert.equal(cluster.pick({ hash: undefined })?.address, "10.0.0.1:80");
+});
+
+test("priority HIGH has limits and load of its own, and all else in common", () => {
+  const thresholds = [{ maxRequests: 1 }, { priority: "HIGH" as const, maxRequests: 7, trackRemaining: true }];
+  const perHostThresholds = [{ maxConnections: 2 }];
+  const json = staticCluster(["10.0.0.1"], { circuitBreakers: { thresholds, perHostThresholds } });
+  const cluster = compile(json);
+  const high = cluster.high?.() ?? assert.fail();
+  assert.deepEqual([cluster.limits.maxRequests, high.limits.maxRequests, high.limits.maxRetries], [1, 7, 3]);
+  assert.deepEqual([cluster.limits.maxHostConnections, high.limits.maxHostConnections], [2, undefined]);
+  assert.equal(high.limits.tracksRemaining, true);
+  assert.ok(high.load.take(breakers.requests, 7));
+  assert.deepEqual([cluster.load.requests, high.load.requests], [0, 1]);
+  assert.equal(high.counters, cluster.counters);
+  assert.equal(high.pick({ hash: undefined }), cluster.pick({ hash: undefined }));
+  const next = compile(json, cluster);
+  assert.equal(next.high?.().load, high.load, "what is in use is in use of the cluster that replaces it too");
+  const bad = (fields: object) => () => compile(staticCluster([], { circuitBreakers: fields }));
+  assert.throws(bad({ perHostThresholds: [{ maxRequests: 1 }] }), /perHostThresholds\[0\].maxRequests/);
 });
 
 test("Istio's way to say unlimited is infinity", () => {
@@ -89,6 +111,7 @@ test("endpoints that cannot be taken change nothing", () => {
       /endpoints\[0\].lbEndpoints\[1\].endpoint: is required/,
     ],
     [assignment(endpoint("10.0.0.2", { loadBalancingWeight: 0 })), /loadBalancingWeight: must be at least 1/],
+    [{ endpoints: [{ loadBalancingWeight: 0 }] }, /endpoints\[0\].loadBalancingWeight: must be at least 1/],
     [{ endpoints: [{ priority: 129 }] }, /endpoints\[0\].priority: must not exceed 128/],
     [
       { policy: { dropOverloads: [{ category: "x" }, { category: "y" }] } },

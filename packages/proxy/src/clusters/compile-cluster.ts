@@ -112,12 +112,20 @@ const used = [
   "lbSubsetConfig",
   "closeConnectionsOnHostHealthFailure",
   "ignoreHealthOnHostRemoval",
+  "lrsServer",
 ] as const;
 
 /** As in Envoy. */
 export const defaultConnectTimeoutMs = 5000;
 const defaultBufferBytes = 1_048_576;
 const defaultCleanupMs = 5000;
+
+/** Who is told the load is seen to where clusters come from; here only that it can be. */
+const checkLoadServer = ({ lrsServer }: ClusterJson): void => {
+  if (lrsServer && !lrsServer.self && !lrsServer.ads) {
+    throw new ConfigError("lrsServer", "load is told to the server that clusters come from: self or ads");
+  }
+};
 
 const compileKeepalive = (json: ClusterJson): Cluster["tcpKeepalive"] => {
   const options = json.upstreamConnectionOptions;
@@ -208,6 +216,7 @@ export const prepareCluster = (
   tools: CompileTools,
 ): ((previous: CompiledCluster | undefined) => CompiledCluster) => {
   refuseOthers(json, "Cluster", "", used);
+  checkLoadServer(json);
   const name = required(json.name, "name");
   const connectTimeoutMs = durationMs(json.connectTimeout, "connectTimeout") ?? defaultConnectTimeoutMs;
   if (connectTimeoutMs <= 0) throw new ConfigError("connectTimeout", "must be greater than 0");
@@ -231,7 +240,9 @@ export const prepareCluster = (
     connectTimeoutMs,
     http,
     limits: compileCircuitLimits(json.circuitBreakers, "circuitBreakers"),
+    highLimits: compileCircuitLimits(json.circuitBreakers, "circuitBreakers", "HIGH"),
     discovery,
+    byHash: lb.byHash,
     tls,
     defaultTransport,
     tcpKeepalive: compileKeepalive(json),

@@ -13,6 +13,8 @@ export interface HostCounts {
   readonly stats: HostStats;
   /** Requests and TCP connections in flight now. */
   readonly active: number;
+  /** Connections of other threads. */
+  readonly connectionsElsewhere: number;
   enter(): void;
   leave(): void;
   readonly ejected: boolean;
@@ -26,6 +28,8 @@ export interface HostCounts {
 /** The counts of one cluster. */
 export interface ClusterCounts {
   readonly load: CircuitLoad;
+  /** What requests of priority HIGH use; kept from the first time it is asked for. */
+  high(): CircuitLoad;
   readonly counters: ClusterCounters;
   /** This thread looks for outliers by rate and takes hosts back when their time is over. */
   readonly sweeps: boolean;
@@ -51,6 +55,7 @@ export const createHostStats = (): HostStats => ({
 
 class LocalHostCounts implements HostCounts {
   readonly stats = createHostStats();
+  readonly connectionsElsewhere = 0;
   active = 0;
   checked = 0;
   private record: LocalOutlierRecord | undefined = undefined;
@@ -74,11 +79,18 @@ class LocalHostCounts implements HostCounts {
 export const localHostCounts = (): HostCounts => new LocalHostCounts();
 
 /** Counts in objects of this thread. */
-export const localCounts: CountsSource = () => ({
-  load: new LocalLoad(),
-  counters: createClusterCounters(),
-  sweeps: true,
-  health: undefined,
-  host: localHostCounts,
-  release: () => undefined,
-});
+export const localCounts: CountsSource = () => {
+  let high: CircuitLoad | undefined;
+  return {
+    load: new LocalLoad(),
+    high: () => {
+      high ??= new LocalLoad();
+      return high;
+    },
+    counters: createClusterCounters(),
+    sweeps: true,
+    health: undefined,
+    host: localHostCounts,
+    release: () => undefined,
+  };
+};

@@ -144,6 +144,7 @@ const compileLocality = (
   const { region = "", zone = "", subZone = "" } = json.locality ?? {};
   const locality: Locality = { region, zone, subZone };
   const weight = unsigned(json.loadBalancingWeight, member(at, "loadBalancingWeight"));
+  if (weight === 0) throw new ConfigError(member(at, "loadBalancingWeight"), "must be at least 1");
   if (weight !== undefined) into.weights.set(localityKey(priority, locality), weight);
   for (const [index, endpoint] of (json.lbEndpoints ?? []).entries()) {
     into.endpoints.push(compileEndpoint(endpoint, `${at}.lbEndpoints[${index}]`, { priority, locality }));

@@ -3,7 +3,7 @@ import { formatAddress } from "@weft/core/address";
 import type { PickHost } from "../balancers/balancer.ts";
 import type { CompileTools } from "../compile/tools.ts";
 import { createPickBuilder, type PickBuilder } from "./build-pick.ts";
-import type { Cluster, Outcome } from "./cluster.ts";
+import type { CircuitLimits, Cluster, Outcome } from "./cluster.ts";
 import type { CompiledCluster, Discovered } from "./compile-cluster.ts";
 import { type ClusterCounts, localCounts } from "./counts.ts";
 import { type Assignment, compileAssignment, type EndpointSpec, emptyAssignment } from "./endpoints.ts";
@@ -18,8 +18,10 @@ import { takeBack } from "./outlier-ejection.ts";
 import type { OutlierSettings } from "./outlier-settings.ts";
 import { chooseTransport } from "./transport.ts";
 
-type Members = "hosts" | "pick" | "foresee" | "transportOf" | "report" | "load" | "counters" | "wasDropped";
-export type ClusterSettings = Omit<Cluster, Members> & Pick<CompiledCluster, "connectionKey" | "healthChecks">;
+type Members = "high" | "hosts" | "pick" | "foresee" | "transportOf" | "report" | "load" | "counters" | "wasDropped";
+export type ClusterSettings = Omit<Cluster, Members> &
+  Pick<CompiledCluster, "connectionKey" | "healthChecks"> &
+  Required<Pick<Cluster, "highLimits">>;
 
 export interface LiveOptions {
   readonly assignment: Assignment;
@@ -229,6 +231,14 @@ const closeAll = (change: HostChange, hosts: readonly Host[]): HostChange => {
   return change;
 };
 
+/** All of the cluster but its limits and what is in use against them; what of it moves is read through. */
+const highView = (cluster: Cluster, limits: CircuitLimits, counts: ClusterCounts): Cluster =>
+  Object.create(cluster, {
+    isHigh: { value: true },
+    limits: { value: limits },
+    load: { value: counts.high() },
+  });
+
 /** Puts a cluster's settings and its moving parts together. */
 export const createLiveCluster = (settings: ClusterSettings, options: LiveOptions): CompiledCluster => {
   const { previous, tools, cleanupMs } = options;
@@ -296,8 +306,13 @@ export const createLiveCluster = (settings: ClusterSettings, options: LiveOption
   const names = discovery.kind === "dynamic" ? tools.openNames?.(discovery.names, table) : undefined;
   const defaultPort = settings.defaultTransport.kind === "tls" ? 443 : 80;
 
-  return {
+  let high: Cluster | undefined;
+  const cluster: CompiledCluster = {
     ...settings,
+    high: () => {
+      high ??= highView(cluster, settings.highLimits, counts);
+      return high;
+    },
     load,
     counters,
     counts,
@@ -366,4 +381,5 @@ export const createLiveCluster = (settings: ClusterSettings, options: LiveOption
       return next === never ? undefined : next;
     },
   };
+  return cluster;
 };

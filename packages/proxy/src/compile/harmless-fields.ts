@@ -13,7 +13,7 @@ export const harmlessFields: ReadonlyMap<string, readonly string[]> = new Map([
   ["Route", ["decorator", "tracing", "statPrefix"]],
   ["WeightedCluster", ["runtimeKeyPrefix"]],
   ["ClusterWeight", none],
-  // Early data never reaches us (no 0-RTT); priority HIGH is refused where it is read.
+  // Early data never reaches us (no 0-RTT); what else it says is used.
   ["RouteAction", ["earlyDataPolicy"]],
   ["MirrorPolicy", ["traceSampled"]],
   // There is no runtime layer: the default value always holds.
@@ -25,8 +25,8 @@ export const harmlessFields: ReadonlyMap<string, readonly string[]> = new Map([
     "Cluster",
     ["waitForWarmOnInit", "trackTimeoutBudgets", "trackClusterStats", "connectionPoolPerDownstreamConnection"],
   ],
-  // Remaining capacity gauges; connection pools are bounded by connections.
-  ["CircuitBreakerThresholds", ["trackRemaining", "maxConnectionPools"]],
+  // Connection pools are bounded by connections.
+  ["CircuitBreakerThresholds", ["maxConnectionPools"]],
   // Merging of updates is a pace; no route names the host it wants.
   ["CommonLbConfig", ["updateMergeWindow", "overrideHostStatus"]],
   ["UpstreamConnectionOptions", ["happyEyeballsConfig", "setLocalInterfaceNameOnUpstreamConnections"]],

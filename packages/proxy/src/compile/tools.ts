@@ -5,6 +5,7 @@ import type { Host, Locality } from "../clusters/host.ts";
 import type { HostTable } from "../clusters/host-table.ts";
 import type { DynamicHosts } from "../dns/dynamic-hosts.ts";
 import type { Histogram } from "../observe/stats.ts";
+import type { BucketMaker } from "../rate-limits/token-bucket.ts";
 import type { ContextInput } from "../runtime/secrets.ts";
 
 /** What compiled configuration may ask of the world when it runs. */
@@ -13,6 +14,8 @@ export interface CompileTools {
   readonly clock: Clock;
   /** Where counts are kept; objects of this thread when absent. */
   readonly counts?: CountsSource;
+  /** Makes buckets of tokens that all threads take from; each thread its own when absent. */
+  readonly buckets?: BucketMaker | undefined;
   /** Opens the cache of names of a cluster whose hosts are those that requests ask for; absent where nothing is served. */
   readonly openNames?: ((names: DynamicNames, table: HostTable) => DynamicHosts) | undefined;
   /** The histogram of that name; absent where nothing is measured. */

@@ -16,7 +16,13 @@ import { sourceKey } from "./held-resource.ts";
 import { createLoadReporting } from "./load-reporting.ts";
 import { formatLastGood, parseLastGood, type TextFile } from "./persistence.ts";
 import type { ResourceOffer, ResourceStore, Want } from "./resource-store.ts";
-import { createXdsClient, type XdsClient, type XdsClientMetrics, type XdsClientState } from "./xds-client.ts";
+import {
+  createXdsClient,
+  type ResponseSlices,
+  type XdsClient,
+  type XdsClientMetrics,
+  type XdsClientState,
+} from "./xds-client.ts";
 
 export interface DiscoveryOptions {
   readonly bootstrap: Bootstrap;
@@ -35,6 +41,8 @@ export interface DiscoveryOptions {
   readonly clusters?: () => readonly Cluster[];
   /** Resolves when what the store has taken so far serves; `undefined` when it does already. */
   readonly inForce?: () => Promise<void> | undefined;
+  /** How responses are taken where requests are served on this thread. */
+  readonly slices?: ResponseSlices;
 }
 
 export interface Discovery extends Disposable {
@@ -99,6 +107,7 @@ export const createDiscovery = (options: DiscoveryOptions): Discovery => {
         log,
         metrics: options.metrics,
         inForce: options.inForce,
+        slices: options.slices,
         onProgress: () => {
           if (source === "ads") considerLastGood();
           sync();
@@ -298,7 +307,9 @@ export const createDiscovery = (options: DiscoveryOptions): Discovery => {
       ads?.start();
       resources.use(
         options.setTimer(() => {
-          if (ads && !restored && ads.state.received.size === 0 && ads.state.connected) ads.restart();
+          if (!ads || restored) return;
+          const { received, connected, taking } = ads.state;
+          if (received.size === 0 && connected && !taking) ads.restart();
         }, silenceMs),
       );
       return refused;

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { WeftError } from "@weft/core/error";
 import { decodeResource, encodeResource, resourceSchema } from "@weft/xds/codec";
+import { integersAsText } from "@weft/xds/integers-as-text";
 import { checkJson, formatPath } from "@weft/xds/json-check";
 import { type ResourceKind, resourceName, resourceType } from "@weft/xds/resource";
 import { parseYamlText } from "../bootstrap/yaml-text.ts";
@@ -17,11 +18,12 @@ export const readFileResources = (text: string, file: string, of: ResourceKind):
   const { typeUrl } = resourceType(of);
   const names = new Set<string>();
   return resources.map((resource: unknown, index) => {
-    const { "@type": type, ...rest } = (resource ?? {}) as Record<string, unknown>;
+    const { "@type": type, ...written } = (resource ?? {}) as Record<string, unknown>;
     const path = ["resources", index] as const;
     if (type !== typeUrl) {
       throw new WeftError("WF3120", `@type is ${String(type)} and must be ${typeUrl}`, { where: position(path) });
     }
+    const rest = integersAsText(resourceSchema(of), written);
     const [problem] = checkJson(resourceSchema(of), rest);
     if (problem) {
       const where = position([...path, ...problem.path]);

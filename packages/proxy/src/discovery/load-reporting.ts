@@ -14,14 +14,17 @@ import {
 import { decodeLoadWish, encodeLoadReport, streamLoadStatsPath } from "@weft/xds/load-reports";
 import type { XdsServer } from "../bootstrap/xds-server.ts";
 import type { Cluster } from "../clusters/cluster.ts";
+import type { CompiledCluster } from "../clusters/compile-cluster.ts";
 import { healthFlags } from "../clusters/health-flags.ts";
 import type { Host } from "../clusters/host.ts";
+
+type ReportedCluster = Cluster & Partial<Pick<CompiledCluster, "healthChecks">>;
 
 export interface LoadReportingOptions {
   readonly server: XdsServer;
   readonly channel: GrpcChannel;
   readonly node: NodeJson;
-  readonly clusters: () => readonly Cluster[];
+  readonly clusters: () => readonly ReportedCluster[];
   readonly clock: Clock;
   readonly random: Random;
   readonly setTimer: SetTimer;
@@ -103,11 +106,12 @@ export const createLoadReporting = (options: LoadReportingOptions): Disposable =
   };
 };
 
-const loadOf = (cluster: Cluster): ClusterLoad => ({
+const loadOf = (cluster: ReportedCluster): ClusterLoad => ({
   cluster: cluster.name,
   service: cluster.discovery.kind === "eds" ? cluster.discovery.serviceName : "",
   dropped: cluster.counters.upstreamRqPendingOverflow,
   hosts: cluster.hosts().map(hostLoad),
+  checksHosts: (cluster.healthChecks?.length ?? 0) > 0,
 });
 
 const hostLoad = (host: Host): HostLoad => {

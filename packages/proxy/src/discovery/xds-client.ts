@@ -10,6 +10,7 @@ import { GrpcError } from "@weft/net/grpc/status";
 import type { ClientRequest } from "@weft/xds/client-dialect";
 import { discoveryFeatures, withFeatures } from "@weft/xds/client-features";
 import { type ClientInput, type ClientOutput, createClientStream } from "@weft/xds/client-stream";
+import { decodeAhead } from "@weft/xds/decode-ahead";
 import {
   decodeDeltaResponse,
   decodeDiscoveryResponse,
@@ -19,6 +20,7 @@ import {
 import type { NodeJson } from "@weft/xds/gen/envoy/config/core/v3/base";
 import type { ResourceKind } from "@weft/xds/resource";
 import type { Counter, Gauge, Histogram } from "../observe/stats.ts";
+import type { ResourceChange } from "../runtime/data-plane.ts";
 import type { ResourceStore } from "./resource-store.ts";
 
 export interface XdsClientMetrics {
@@ -48,6 +50,16 @@ export interface XdsClientOptions {
   readonly onProgress?: () => void;
   /** Resolves when what was offered so far serves; `undefined` when it does already. */
   readonly inForce?: (() => Promise<void> | undefined) | undefined;
+  /** Where requests are served on this thread; a response is taken in one go when absent. */
+  readonly slices?: ResponseSlices | undefined;
+}
+
+/** How a response is taken in slices, with requests served in between. */
+export interface ResponseSlices {
+  /** Compiles step by step what the store will then find compiled. */
+  readonly judgeAhead: (changes: readonly ResourceChange[]) => Generator<undefined, void> | undefined;
+  /** Runs a function when the requests that wait have been looked at. */
+  readonly afterTurn: (callback: () => void) => void;
 }
 
 export interface XdsClient extends Disposable {
@@ -63,12 +75,19 @@ export interface XdsClient extends Disposable {
 
 export interface XdsClientState {
   readonly connected: boolean;
+  /** A response has come that the store has not been told of. */
+  readonly taking: boolean;
   /** Streams that ended before a response came, since the last response. */
   readonly failures: number;
   /** Kinds a response was answered for. */
   readonly received: ReadonlySet<ResourceKind>;
   readonly lastError: string | undefined;
 }
+
+/** Decoding and compiling go on for so long before requests are looked at again. */
+const sliceMs = 4;
+/** Responses in work and waiting for it; with more the first is finished in one go. */
+const responsesWaitingMax = 16;
 
 /** The longest a timer can be set for. */
 const timerMaxMs = 2 ** 31 - 1;
@@ -88,6 +107,9 @@ export const createXdsClient = (options: XdsClientOptions): XdsClient => {
   let lastError: string | undefined;
   let disposed = false;
   let started = false;
+  /** Responses not yet taken, in the order they came; the first is in work. */
+  const waiting: Generator<undefined, void>[] = [];
+  let working = false;
 
   const feed = (input: ClientInput): void => {
     for (const output of machine.handle(input, clock.nowMs())) act(output);
@@ -98,7 +120,7 @@ export const createXdsClient = (options: XdsClientOptions): XdsClient => {
     timer?.[Symbol.dispose]();
     const deadline = machine.deadlineMs();
     timer =
-      disposed || !started || deadline === undefined
+      disposed || !started || waiting.length > 0 || deadline === undefined
         ? undefined
         : options.setTimer(() => feed({ kind: "tick" }), Math.min(timerMaxMs, Math.max(0, deadline - clock.nowMs())));
   };
@@ -190,6 +212,31 @@ export const createXdsClient = (options: XdsClientOptions): XdsClient => {
   };
 
   const receive = (bytes: Uint8Array): void => {
+    waiting.push(take(bytes, stream));
+    if (waiting.length === 1 || waiting.length > responsesWaitingMax) work();
+  };
+
+  /** Nothing of the machine's time passes meanwhile: what it gives up for late may be in a response that waits. */
+  const work = (): void => {
+    if (working) return;
+    working = true;
+    const until = clock.nowMs() + sliceMs;
+    for (let first = waiting[0]; first !== undefined; first = waiting[0]) {
+      if (first.next().done) waiting.shift();
+      else if (options.slices && waiting.length <= responsesWaitingMax && clock.nowMs() >= until) {
+        options.slices.afterTurn(work);
+        working = false;
+        return;
+      }
+    }
+    working = false;
+    arm();
+  };
+
+  /** What is in force stays so until the last step, which is the store's. */
+  function* take(bytes: Uint8Array, from: GrpcStream | undefined): Generator<undefined, void> {
+    // A stream that has ended takes its responses with it, as in the machine: the next one brings what they brought.
+    if (stream !== from) return;
     try {
       const response =
         options.form === "delta"
@@ -197,12 +244,19 @@ export const createXdsClient = (options: XdsClientOptions): XdsClient => {
           : ({ form: "sotw", ...decodeDiscoveryResponse(bytes) } as const);
       failures = 0;
       lastError = undefined;
-      feed({ kind: "response", response });
+      const { slices } = options;
+      const resources = slices ? yield* decodeAhead(response.resources) : response.resources;
+      for (const output of machine.handle({ kind: "response", response: { ...response, resources } }, clock.nowMs())) {
+        if (output.kind === "offer")
+          yield* slices?.judgeAhead(output.changes.map((one) => ({ ...one, kind: output.of }) as ResourceChange)) ?? [];
+        if (disposed) return;
+        act(output);
+      }
     } catch (error) {
       log.error("discovery response cannot be read", { code: "WF3301", source: options.source, error: String(error) });
-      stream?.cancel();
+      if (stream === from) stream?.cancel();
     }
-  };
+  }
 
   const lose = (error: GrpcError | undefined): void => {
     stream = undefined;
@@ -225,10 +279,11 @@ export const createXdsClient = (options: XdsClientOptions): XdsClient => {
     },
     restart: () => stream?.cancel(),
     get state() {
-      return { connected, failures, received, lastError };
+      return { connected, taking: waiting.length > 0, failures, received, lastError };
     },
     [Symbol.dispose]: () => {
       disposed = true;
+      waiting.length = 0;
       timer?.[Symbol.dispose]();
       stream?.cancel();
       setConnected(false);

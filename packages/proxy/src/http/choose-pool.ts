@@ -13,7 +13,8 @@ export const choosePool = (
   { cluster, host, bare }: { readonly cluster: Cluster; readonly host: Host; readonly bare: boolean },
 ): StreamPool => {
   const { downstream, request } = exchange;
-  const pools = poolsOf(host, tools.pools);
+  const own = poolsOf(host, tools.pools);
+  const pools = cluster.isHigh ? own.high : own;
   if (bare) return pools.tunnelTo(cluster, host, downstream);
   const protocol = upstreamProtocol(cluster, exchange.protocol);
   const alpn = upstreamAlpn(exchange, protocol);

@@ -38,6 +38,7 @@ export interface HcmTools {
   /** What the listener's requests ask. */
   readonly leaving: Leaving;
   readonly setTimer: FilterTools["setTimer"];
+  readonly buckets?: FilterTools["buckets"];
   readonly logs: AccessLogTools;
   /** The place where RDS puts the routes of that name. */
   readonly routeSource: (name: string) => RouteSource;
@@ -128,6 +129,7 @@ const compileFilters = (
     counter: (name) => tools.stats.counter(name),
     stats: tools.stats,
     node: tools.node,
+    buckets: tools.buckets,
     statPrefix,
   };
   const list = json.httpFilters ?? [];
@@ -152,7 +154,7 @@ const compileFilters = (
 const compileRoutes = (json: HttpConnectionManagerJson, tools: HcmTools): RouteSource => {
   if (json.routeConfig) {
     const { random, clock } = tools.http;
-    return { table: compileRouteTable(json.routeConfig, { random, clock }) };
+    return { table: compileRouteTable(json.routeConfig, { random, clock, buckets: tools.buckets }) };
   }
   if (!json.rds) throw new ConfigError("routeConfig", "one of routeConfig and rds is required");
   refuseOthers(json.rds, "Rds", "rds", ["routeConfigName"]);

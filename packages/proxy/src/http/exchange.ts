@@ -75,6 +75,8 @@ export interface Exchange {
   flags: string;
   /** Envoy's response code details: `via_upstream`, `route_not_found`, `rbac_access_denied_matched_policy[x]`. */
   details: string;
+  /** The object of configuration by which a filter answered, where it knows one: `LocalRateLimit default/few`. */
+  behind?: string | undefined;
   attempts: number;
   requestBodyBytes: number;
   responseBodyBytes: number;
@@ -132,6 +134,8 @@ export interface LocalReply {
   readonly body: string;
   readonly headers?: readonly (readonly [name: string, value: string])[];
   readonly grpcStatus?: number;
+  /** The object of configuration that it comes of. */
+  readonly object?: string;
   /** The route changes none of its headers. */
   readonly untouched?: true;
   /** Said by the router after tries, whose number the client is told where the route wants it. */

@@ -17,12 +17,11 @@ import { Hedges } from "./hedges.ts";
 import type { HttpExchange } from "./http-exchange.ts";
 import {
   breakFlag,
-  droppedOverload,
   noCluster,
-  noHealthyUpstream,
   perTryIdleTimeout,
   perTryTimeout,
   requestTooLarge,
+  timeoutReply,
   transportReason,
   upstreamBroken,
   upstreamTimeout,
@@ -33,7 +32,7 @@ import { editResponse, type Patience, setRouterHeaders, tellAgain, useHostName }
 import { type ClientStream, type UpstreamBreak, unprocessed } from "./streams.ts";
 import { perTryIdleKind, perTryKind, TryTimers, timeoutKind } from "./try-timers.ts";
 import { upgradeOf } from "./upgrades.ts";
-import { pickOriginal, upstreamProtocol } from "./upstream-choice.ts";
+import { nobodyToAsk, pickOriginal, upstreamProtocol } from "./upstream-choice.ts";
 
 /** How often one request is sent again because connections were given up before it was seen. */
 const resendsMax = 3;
@@ -54,6 +53,7 @@ export class Forwarder implements AttemptOwner {
   /** The cluster chosen of the route's. */
   choice: WeightedChoice | undefined = undefined;
   private timeoutMs = 0;
+  private emptyOnTimeout = false;
   private setCookie: string | undefined = undefined;
   private tunnel = false;
   private resends = 0;
@@ -78,7 +78,8 @@ export class Forwarder implements AttemptOwner {
     this.tunnel = upgradeOf(request) !== "";
     const choice = action.clusterName(request, tools.random());
     this.choice = choice;
-    const cluster = tools.cluster(choice.cluster);
+    const named = tools.cluster(choice.cluster);
+    const cluster = action.high ? named?.high?.() : named;
     if (cluster === undefined) {
       exchange.reply(noCluster(action.clusterNotFoundStatus));
       return;
@@ -96,14 +97,14 @@ export class Forwarder implements AttemptOwner {
     this.body.begin(again && !this.tunnel, route.bufferBytesMax);
     this.pickRequest.metadataMatch = action.metadataMatch;
     this.pickRequest.hash = undefined;
-    if (action.hash !== undefined) {
+    if (action.hash !== undefined && cluster.byHash) {
       const { hash, setCookie } = action.hash(request, downstream);
       this.pickRequest.hash = hash;
       this.setCookie = setCookie;
     }
     choice.editRequest?.(request.headers, downstream, request, exchange);
     route.editRequest(request.headers, downstream, request, exchange);
-    action.rewrite(request);
+    this.emptyOnTimeout = action.rewrite(request);
     setRouterHeaders(exchange, route, this.patience);
     if (action.idleTimeoutMs !== undefined) exchange.timers.setIdle(action.idleTimeoutMs);
     const durationMs = action.durationFor?.(request);
@@ -268,10 +269,7 @@ export class Forwarder implements AttemptOwner {
     const host = this.pick(cluster);
     if (host === undefined) {
       this.answered = true;
-      const isDropped = cluster.wasDropped();
-      if (!isDropped) cluster.counters.upstreamCxNoneHealthy++;
-      countAnswer(cluster.counters, noHealthyUpstream.status);
-      exchange.reply(isDropped ? droppedOverload : noHealthyUpstream);
+      exchange.reply(nobodyToAsk(cluster));
       return;
     }
     exchange.host = host;
@@ -317,12 +315,13 @@ export class Forwarder implements AttemptOwner {
 
   private onTimeout(): void {
     const { exchange } = this;
+    const answer = timeoutReply(upstreamTimeout, this.emptyOnTimeout);
     if (exchange.cluster !== undefined) {
       exchange.cluster.counters.upstreamRqTimeout++;
-      if (!exchange.responseStarted) countAnswer(exchange.cluster.counters, upstreamTimeout.status);
+      if (!exchange.responseStarted) countAnswer(exchange.cluster.counters, answer.status);
     }
     this.attempt.timedOut();
-    exchange.giveUp(upstreamTimeout);
+    exchange.giveUp(answer);
   }
   private onPerTryTimeout(reply: LocalReply): void {
     const { exchange, action } = this;
@@ -342,8 +341,9 @@ export class Forwarder implements AttemptOwner {
       return;
     }
     this.answered = true;
-    if (!exchange.responseStarted) countAnswer(cluster.counters, reply.status);
-    exchange.giveUp(reply);
+    const answer = timeoutReply(reply, this.emptyOnTimeout);
+    if (!exchange.responseStarted) countAnswer(cluster.counters, answer.status);
+    exchange.giveUp(answer);
   }
 
   /** Begins another try beside the slow one, where one is left. */

@@ -56,6 +56,7 @@ export class HttpExchange implements Exchange, RequestSink {
   startMs = 0;
   flags = "";
   details = "";
+  behind: string | undefined = undefined;
   attempts = 0;
   requestBodyBytes = 0;
   responseBodyBytes = 0;
@@ -230,6 +231,7 @@ export class HttpExchange implements Exchange, RequestSink {
     if (stream === undefined || settings === undefined) return;
     this.flag(reply.flags);
     this.details = reply.details;
+    this.behind = reply.object;
     this.cluster ??= clusterMeant(this, this.tools);
     const head = this.ownResponse;
     this.response = head;
@@ -370,6 +372,7 @@ export class HttpExchange implements Exchange, RequestSink {
     this.host = undefined;
     this.flags = "";
     this.details = "";
+    this.behind = undefined;
     this.attempts = 0;
     this.requestBodyBytes = 0;
     this.responseBodyBytes = 0;

@@ -24,6 +24,9 @@ export const droppedOverload: LocalReply = {
 export const upstreamTimeout = routed(reply(504, "UT", "response_timeout", "upstream request timeout"));
 export const perTryTimeout = routed(reply(504, "UT", "upstream_per_try_timeout", "upstream request timeout"));
 export const perTryIdleTimeout = routed(reply(504, "UT", "upstream_per_try_idle_timeout", "upstream request timeout"));
+/** The answer to what took too long, without a word where the client asked for that. */
+export const timeoutReply = (answer: LocalReply, empty: boolean): LocalReply =>
+  empty ? { ...answer, status: 204, body: "" } : answer;
 export const requestTooLarge = reply(413, "", "request_payload_too_large", "Payload Too Large");
 export const streamIdleTimeout = (requestComplete: boolean): LocalReply =>
   reply(requestComplete ? 504 : 408, "SI", "stream_idle_timeout", "stream timeout");

@@ -1,11 +1,13 @@
 import { formatAddress, parseAddress } from "@weft/core/address";
 import type { RequestHead } from "@weft/protocols/http/head";
 import type { Cluster } from "../clusters/cluster.ts";
+import { countAnswer } from "../clusters/counters.ts";
 import type { Host } from "../clusters/host.ts";
 import { isIp } from "../matching/cidr.ts";
 import type { UpstreamProtocol } from "../pool/host-pools.ts";
-import type { Exchange } from "./exchange.ts";
+import type { Exchange, LocalReply } from "./exchange.ts";
 import type { HttpTools } from "./hcm-settings.ts";
+import { droppedOverload, noHealthyUpstream } from "./local-reply.ts";
 import type { RequestState } from "./request-state.ts";
 
 type OriginalDst = Extract<Cluster["discovery"], { kind: "originalDst" }>;
@@ -75,6 +77,14 @@ export const upstreamName = ({ http: { names } }: Cluster, request: RequestHead)
 export const clusterMeant = ({ route, request }: Exchange, tools: HttpTools): Cluster | undefined => {
   const action = route?.action;
   return action?.kind === "forward" ? tools.cluster(action.clusterName(request, tools.random()).cluster) : undefined;
+};
+
+/** No host of the cluster takes the request, or it is one of those to drop: counts it, and gives the answer. */
+export const nobodyToAsk = (cluster: Cluster): LocalReply => {
+  const isDropped = cluster.wasDropped();
+  if (!isDropped) cluster.counters.upstreamCxNoneHealthy++;
+  countAnswer(cluster.counters, noHealthyUpstream.status);
+  return isDropped ? droppedOverload : noHealthyUpstream;
 };
 
 /** The version to speak to a cluster for a client that speaks `protocol`. */

@@ -163,3 +163,19 @@ test("what is not a port, an id or a CIDR is refused by name", () => {
     assert.throws(() => parseCidrs("--c", text), /--c: /, text);
   assert.throws(() => parseIds("--u", "root"), /numeric/);
 });
+
+test("questions for names are redirected only where asked for, never the proxy's own, and ahead of loopback", () => {
+  assert.deepEqual(rulesOf("WEFT_DNS"), []);
+  assert.ok(!plan().hooks.some((hook) => hook.includes("udp")));
+  const over = { dnsPort: 15_053, excludeUids: [7], excludeCidrs: ["192.0.2.1/32", "fd00::/8"] };
+  assert.deepEqual(rulesOf("WEFT_DNS", over), [
+    "-m owner --uid-owner 1337 -j RETURN",
+    "-m owner --uid-owner 7 -j RETURN",
+    "-m owner --gid-owner 1337 -j RETURN",
+    "-d 192.0.2.1/32 -j RETURN",
+    "-p udp -j REDIRECT --to-ports 15053",
+    "-p tcp -j REDIRECT --to-ports 15053",
+  ]);
+  assert.equal(rulesOf("WEFT_OUTPUT", over)[0], "-p tcp --dport 53 -j WEFT_DNS");
+  assert.ok(plan(over).hooks.includes("-A OUTPUT -p udp --dport 53 -j WEFT_DNS"));
+});

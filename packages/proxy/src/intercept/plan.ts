@@ -23,6 +23,7 @@ const chains = {
   inRedirect: "WEFT_IN_REDIRECT",
   inbound: "WEFT_INBOUND",
   output: "WEFT_OUTPUT",
+  dns: "WEFT_DNS",
 };
 const mangleChains = {
   divert: "WEFT_DIVERT",
@@ -93,6 +94,25 @@ const outputRules = (settings: InterceptSettings, family: Family): readonly stri
   ];
 };
 
+const dnsQuestions = (protocol: "tcp" | "udp"): string => `-p ${protocol} --dport 53`;
+
+/** Questions for whichever server, also one on loopback, go to the sidecar; its own go to that server. */
+const dnsRules = (settings: InterceptSettings, family: Family): readonly string[] => {
+  const { dnsPort } = settings;
+  if (dnsPort === undefined) return [];
+  const owners = [
+    ...[...settings.proxyUids, ...settings.excludeUids].map((uid) => `--uid-owner ${uid}`),
+    ...[...settings.proxyGids, ...settings.excludeGids].map((gid) => `--gid-owner ${gid}`),
+  ];
+  return [
+    ...owners.map((owner) => append(chains.dns, `-m owner ${owner} -j RETURN`)),
+    ...ofFamily(family, settings.excludeCidrs).map((cidr) => append(chains.dns, `-d ${cidr} -j RETURN`)),
+    ...["udp", "tcp"].map((protocol) => append(chains.dns, `-p ${protocol} -j REDIRECT --to-ports ${dnsPort}`)),
+    // Ahead of everything that leaves loopback alone.
+    append(chains.output, `${dnsQuestions("tcp")} -j ${chains.dns}`),
+  ];
+};
+
 const natPlan = (settings: InterceptSettings, family: Family): TablePlan => {
   const redirectsInbound = settings.mode === "redirect";
   return {
@@ -103,11 +123,13 @@ const natPlan = (settings: InterceptSettings, family: Family): TablePlan => {
       append(chains.redirect, `-p tcp -j REDIRECT --to-ports ${settings.outboundPort}`),
       append(chains.inRedirect, `-p tcp -j REDIRECT --to-ports ${settings.inboundPort}`),
       ...(redirectsInbound ? inboundRules(settings, chains.inbound, chains.inRedirect) : []),
+      ...dnsRules(settings, family),
       ...outputRules(settings, family),
     ],
     hooks: [
       ...(redirectsInbound ? [append("PREROUTING", `${opening} -j ${chains.inbound}`)] : []),
       append("OUTPUT", `${opening} -j ${chains.output}`),
+      ...(settings.dnsPort === undefined ? [] : [append("OUTPUT", `${dnsQuestions("udp")} -j ${chains.dns}`)]),
     ],
   };
 };

@@ -95,6 +95,7 @@ const canonical = (rule: string): string => {
   };
   const chain = /^-A \S+/.exec(rule)?.[0] ?? "";
   const port = /--dport \d+/.exec(rule)?.[0];
+  const protocol = / -p udp\b/.test(rule) ? "udp" : "tcp";
   const syn = /(?:! )?--syn/.exec(rule)?.[0];
   return [
     chain,
@@ -102,8 +103,8 @@ const canonical = (rule: string): string => {
     take(/(?:! )?-d \S+/),
     take(/(?:^| )-i \S+/),
     take(/(?:^| )-o \S+/),
-    take(/-p tcp/),
-    port === undefined ? "" : ` -m tcp ${port}`,
+    take(/-p (?:tcp|udp)/),
+    port === undefined ? "" : ` -m ${protocol} ${port}`,
     syn === undefined ? "" : ` -m tcp ${syn.replace("--syn", "--tcp-flags FIN,SYN,RST,ACK SYN")}`,
     take(/-m socket --transparent/),
     take(/-m mark --mark \S+/),

@@ -28,6 +28,8 @@ export interface InterceptSettings {
   readonly excludeUids: readonly number[];
   readonly excludeGids: readonly number[];
   readonly ipv6: boolean;
+  /** Where the sidecar answers DNS: all questions of UDP and TCP go there. Absent: names are left alone. */
+  readonly dnsPort?: number | undefined;
 }
 
 export type InterceptMode = "redirect" | "tproxy";

@@ -81,7 +81,8 @@ export const compileNetworkFilters = (
       limits.push(compiled({ stats, slots, name: `${tools.listenerName} ${here}` }));
     } else if (typeName === localRateLimitType) {
       const limit = within(typedAt, () => compileLocalRateLimit(raw));
-      allow.push(limit({ clock: tools.http.clock, counter: (name) => tools.stats.counter(name) }));
+      const { stats, buckets } = tools;
+      allow.push(limit({ clock: tools.http.clock, counter: (name) => stats.counter(name), buckets }));
     } else if (typeName === sniClusterType) {
       bySni = true;
     } else if (typeName === sniDynamicType) {

@@ -6,6 +6,7 @@ import type { RequestHead, ResponseHead } from "@weft/protocols/http/head";
 import type { Cluster } from "../clusters/cluster.ts";
 import type { Host } from "../clusters/host.ts";
 import type { DownstreamInfo } from "../http/exchange.ts";
+import { reasonText } from "../http/reasons.ts";
 import type { RequestState } from "../http/request-state.ts";
 import { isGrpcRequest } from "../matching/grpc.ts";
 import { headerReader } from "../matching/header-matcher.ts";
@@ -34,6 +35,7 @@ export interface OutcomeSource {
   readonly host: Host | undefined;
   readonly flags: string;
   readonly details: string;
+  readonly behind?: string | undefined;
   readonly attempts: number;
   readonly requestBodyBytes: number;
   readonly responseBodyBytes: number;
@@ -195,6 +197,7 @@ const operators: ReadonlyMap<string, Make> = new Map<string, Make>([
   ["RESPONSE_FLAGS_LONG", plain(({ outcome }) => (outcome?.flags ? longFlags(outcome.flags) : undefined))],
   ["LOCAL_REPLY_BODY", plain(localReplyBody)],
   ["RESPONSE_CODE_DETAILS", plain(({ outcome, request }) => (request ? text(outcome?.details) : undefined))],
+  ["WEFT_REASON", plain(({ outcome, request }) => (request && outcome ? reasonText(outcome) : undefined))],
   ["CONNECTION_TERMINATION_DETAILS", plain(({ outcome, request }) => (request ? undefined : text(outcome?.details)))],
   ["UPSTREAM_TRANSPORT_FAILURE_REASON", plain(({ outcome }) => text(outcome?.upstreamFailure))],
   ["UPSTREAM_HOST", plain(({ outcome }) => outcome?.host?.address)],

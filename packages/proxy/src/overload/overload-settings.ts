@@ -42,6 +42,14 @@ export interface OverloadSettings {
   readonly connectionsMax: number;
 }
 
+/** Without settings nothing is measured and no more than the number of connections is bounded. */
+export const unboundedOverload: OverloadSettings = {
+  refreshMs: 1000,
+  resources: [],
+  triggers: new Map(),
+  connectionsMax: downstreamConnectionsMax,
+};
+
 export const memoryResource = "envoy.resource_monitors.fixed_heap";
 export const loopDelayResource = "weft.resource_monitors.event_loop_delay";
 

@@ -323,3 +323,46 @@ test("a tunnel that is asked for again before the last one is closed can still b
   for (const socket of app.sockets) socket.end(answer());
   await first;
 });
+
+test("a host gets no more connections than it may have, though the cluster could", async () => {
+  const waiting: Socket[] = [];
+  await using app = await openServer((socket) => socket.on("data", () => waiting.push(socket)));
+  const circuitBreakers = { perHostThresholds: [{ maxConnections: 1 }], thresholds: [{ trackRemaining: true }] };
+  await using all = await openAll(app.port, { circuitBreakers });
+  const both = [ask(all.port), ask(all.port)];
+  await turns(() => waiting.length === 1 && all.upstream.load.pendingRequests === 1);
+  assert.deepEqual([app.sockets.size, all.upstream.counters.upstreamCxOverflow > 0], [1, true]);
+  waiting[0]?.write(answer());
+  await turns(() => waiting.length === 2);
+  waiting[1]?.write(answer());
+  for (const text of await Promise.all(both)) assert.match(text, /200 OK/);
+  assert.equal(all.upstream.counters.upstreamCxTotal, 1);
+});
+
+test("requests of priority HIGH have limits and connections of their own", async () => {
+  const waiting: Socket[] = [];
+  await using app = await openServer((socket) => socket.on("data", () => waiting.push(socket)));
+  await using all = openPlane();
+  const thresholds = [{ maxRequests: 1 }, { priority: "HIGH" as const, maxRequests: 1 }];
+  const high = { match: { prefix: "/high" }, route: { cluster: "app", priority: "HIGH" as const } };
+  const { routes: rest, ...host } = toCluster("app");
+  await all.put(
+    cluster("app", [app.port], { circuitBreakers: { thresholds } }),
+    routes([{ ...host, routes: [high, ...(rest ?? [])] }]),
+    listener("in", [hcm()]),
+  );
+  const port = all.portOf("in");
+  const head = (path: string): string => `GET ${path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n`;
+  const low = ask(port);
+  await turns(() => waiting.length === 1);
+  assert.match(await ask(port), / 503 /);
+  const served = ask(port, head("/high"));
+  await turns(() => waiting.length === 2);
+  assert.match(await ask(port, head("/high")), / 503 /);
+  assert.notEqual(waiting[0], waiting[1]);
+  for (const socket of waiting) socket.write(answer());
+  assert.match(await low, /200 OK/);
+  assert.match(await served, /200 OK/);
+  const upstream = all.plane.clusters()[0] ?? assert.fail();
+  assert.deepEqual([upstream.load.requests, upstream.high?.().load.requests], [0, 0]);
+});

@@ -33,6 +33,7 @@ export class HostPools implements Disposable {
   private lastAlpn: readonly string[] | undefined;
   private lastTransport: UpstreamTransport | undefined;
   private last: StreamPool | undefined;
+  private highPools: HostPools | undefined;
 
   private readonly sweepTimer: WheelTimer;
 
@@ -43,8 +44,14 @@ export class HostPools implements Disposable {
     tools.hosts.add(this);
   }
 
+  /** For requests of priority HIGH, which have connections of their own. */
+  get high(): HostPools {
+    this.highPools ??= new HostPools(this.tools);
+    return this.highPools;
+  }
+
   get connections(): number {
-    let sum = this.tied.connections + this.named.connections;
+    let sum = (this.highPools?.connections ?? 0) + this.tied.connections + this.named.connections;
     for (const pool of this.pools.values()) sum += pool.connections;
     return sum;
   }
@@ -138,6 +145,8 @@ export class HostPools implements Disposable {
 
   /** Idle connections close at once, busy ones after their request. */
   drain(): void {
+    this.highPools?.drain();
+    this.highPools = undefined;
     for (const pool of this.pools.values()) pool.drain();
     this.pools.clear();
     this.tied.drain();

@@ -80,7 +80,7 @@ export class Http1Pool implements StreamPool {
 
   prepare(): void {
     if (this.idle.length > 0 || this.connecting > 0 || this.draining) return;
-    if (reserveConnection(this.target.cluster)) this.connect();
+    if (reserveConnection(this.target.cluster, this.target.host)) this.connect();
   }
 
   visitIdle(visit: (connection: IdleConnection) => void): void {
@@ -200,9 +200,9 @@ export class Http1Pool implements StreamPool {
   }
 
   private connectIfNeeded(): void {
-    const { cluster } = this.target;
+    const { cluster, host } = this.target;
     for (let opened = 0; this.wants(opened); opened++) {
-      if (!reserveConnection(cluster)) {
+      if (!reserveConnection(cluster, host)) {
         cluster.counters.upstreamCxOverflow++;
         // A host without any connection gets one all the same, or its requests would wait for nothing.
         if (this.all.size > 0) return;
@@ -219,8 +219,8 @@ export class Http1Pool implements StreamPool {
     if (ratio <= 1 || opened >= preconnectMost || this.draining) return false;
     const spare = this.connecting + this.idle.length;
     const busy = this.all.size - spare;
-    const { cluster } = this.target;
-    return (this.waiting.size + busy) * ratio > spare + busy && mayConnect(cluster);
+    const { cluster, host } = this.target;
+    return (this.waiting.size + busy) * ratio > spare + busy && mayConnect(cluster, host);
   }
 
   private connect(): boolean {

@@ -64,7 +64,8 @@ export class Http2Pool implements StreamPool, Http2ClientOwner {
   }
 
   prepare(): void {
-    if (this.clients.length === 0 && !this.draining && reserveConnection(this.target.cluster)) this.connect();
+    if (this.clients.length === 0 && !this.draining && reserveConnection(this.target.cluster, this.target.host))
+      this.connect();
   }
 
   visitIdle(visit: (connection: IdleConnection) => void): void {
@@ -159,7 +160,7 @@ export class Http2Pool implements StreamPool, Http2ClientOwner {
 
   /** Another connection ahead of need, once the streams in use times the ratio are more than the present ones carry. */
   private preconnect(): void {
-    const { cluster } = this.target;
+    const { cluster, host } = this.target;
     if (this.connecting > 0 || this.draining) return;
     let room = 0;
     let busy = 0;
@@ -167,7 +168,7 @@ export class Http2Pool implements StreamPool, Http2ClientOwner {
       room += client.room;
       busy += client.openStreams;
     }
-    if (busy * cluster.preconnect.perUpstreamRatio > room + busy && reserveConnection(cluster)) this.connect();
+    if (busy * cluster.preconnect.perUpstreamRatio > room + busy && reserveConnection(cluster, host)) this.connect();
   }
 
   private restIfIdle(client: Http2Client): void {
@@ -181,9 +182,9 @@ export class Http2Pool implements StreamPool, Http2ClientOwner {
 
   /** One connection at a time: what it will carry is known only once the server has spoken. */
   private connectIfNeeded(): void {
-    const { cluster } = this.target;
+    const { cluster, host } = this.target;
     if (this.connecting > 0 || this.waiting.size === 0) return;
-    if (!reserveConnection(cluster)) {
+    if (!reserveConnection(cluster, host)) {
       cluster.counters.upstreamCxOverflow++;
       if (this.clients.length > 0) return;
       forceConnection(cluster);

@@ -34,7 +34,7 @@ export class TunnelPool implements StreamPool {
   }
   acquire(waiter: PoolWaiter): void {
     const { cluster, host } = this.target;
-    if (!reserveConnection(cluster)) {
+    if (!reserveConnection(cluster, host)) {
       cluster.counters.upstreamCxOverflow++;
       waiter.onNoStream("overflow", "");
       return;

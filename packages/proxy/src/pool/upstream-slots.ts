@@ -4,11 +4,16 @@ import type { Host } from "../clusters/host.ts";
 
 /** Connections and waiting requests of a cluster against its circuit breakers, with the counters that go with them. */
 
-export const mayConnect = (cluster: Cluster): boolean => cluster.load.connections < cluster.limits.maxConnections;
+/** Whether its host takes another connection, of whichever thread. */
+const hostHasRoom = ({ limits }: Cluster, { stats, counts }: Host): boolean =>
+  limits.maxHostConnections === undefined || stats.cxActive + counts.connectionsElsewhere < limits.maxHostConnections;
+
+export const mayConnect = (cluster: Cluster, host: Host): boolean =>
+  cluster.load.connections < cluster.limits.maxConnections && hostHasRoom(cluster, host);
 
 /** False when the connection limit is reached. What was reserved is opened, or given back by `connectionNotMade`. */
-export const reserveConnection = (cluster: Cluster): boolean =>
-  cluster.load.take(breakers.connections, cluster.limits.maxConnections);
+export const reserveConnection = (cluster: Cluster, host: Host): boolean =>
+  hostHasRoom(cluster, host) && cluster.load.take(breakers.connections, cluster.limits.maxConnections);
 
 /** The same beyond the limit. */
 export const forceConnection = (cluster: Cluster): void => cluster.load.force(breakers.connections);

@@ -1,17 +1,17 @@
 import { ConfigError } from "@weft/core/config-error";
 import type { TokenBucketJson } from "@weft/xds/gen/envoy/type/v3/token_bucket";
 import { durationMs, member, refuseOthers, required, unsigned } from "../compile/fields.ts";
-import { LocalTokenBucket, type TokenBucket } from "./token-bucket.ts";
+import type { BucketMaker, TokenBucket } from "./token-bucket.ts";
 
 /** Envoy takes no shorter intervals. */
 const fillMsLeast = 50;
 
 export interface BucketPlan {
-  readonly make: () => TokenBucket;
+  readonly make: (maker: BucketMaker) => TokenBucket;
   readonly perSecond: number;
 }
 
-/** How a bucket is made; each one made is full. */
+/** How a bucket is made. */
 export const compileBucket = (json: TokenBucketJson, at: string): BucketPlan => {
   refuseOthers(json, "TokenBucket", at, ["maxTokens", "tokensPerFill", "fillInterval"]);
   const max = unsigned(json.maxTokens, member(at, "maxTokens")) ?? 0;
@@ -22,5 +22,5 @@ export const compileBucket = (json: TokenBucketJson, at: string): BucketPlan => 
   const intervalMs = required(durationMs(json.fillInterval, intervalAt), intervalAt);
   if (intervalMs < fillMsLeast) throw new ConfigError(intervalAt, `must be at least ${fillMsLeast} ms`);
   const perMs = perFill / intervalMs;
-  return { make: () => new LocalTokenBucket(max, perMs), perSecond: perMs * 1000 };
+  return { make: (maker) => maker(max, perMs), perSecond: perMs * 1000 };
 };

@@ -4,8 +4,9 @@ import type { LocalRateLimitDescriptorJson } from "@weft/xds/gen/envoy/extension
 import type { TokenBucketJson } from "@weft/xds/gen/envoy/type/v3/token_bucket";
 import { member, refuseOthers, required } from "../compile/fields.ts";
 import { type BucketPlan, compileBucket } from "./compile-bucket.ts";
-import { type Descriptor, descriptorEntry } from "./rate-limit-actions.ts";
-import type { TokenBucket } from "./token-bucket.ts";
+import { KeyedBuckets } from "./keyed-buckets.ts";
+import { type Descriptor, descriptorEntry, descriptorKey } from "./rate-limit-actions.ts";
+import { type BucketMaker, localBucket, type TokenBucket } from "./token-bucket.ts";
 
 export interface Limiter {
   /** Takes what the request needs; what was asked last is in `decided`. */
@@ -15,19 +16,35 @@ export interface Limiter {
 }
 
 export interface LimiterPlan {
-  readonly make: () => Limiter;
+  /** Of this thread alone, unless told how to make its buckets. */
+  readonly make: (maker?: BucketMaker) => Limiter;
   readonly describes: boolean;
 }
 
 interface Described {
   readonly descriptor: Descriptor;
   readonly plan: BucketPlan;
+  /** The last entry has any value: each has a bucket. */
+  readonly keyed: boolean;
 }
+
+interface DescribedBucket {
+  readonly descriptor: Descriptor;
+  readonly bucket: TokenBucket | KeyedBuckets;
+}
+
+const bucketFor = (
+  { descriptor, bucket }: DescribedBucket,
+  descriptors: readonly Descriptor[],
+): TokenBucket | undefined => {
+  if (bucket instanceof KeyedBuckets) return bucket.of(descriptors);
+  return descriptors.includes(descriptor) ? bucket : undefined;
+};
 
 class BucketLimiter implements Limiter {
   decided: TokenBucket | undefined = undefined;
   private readonly own: TokenBucket | undefined;
-  private readonly described: readonly { readonly descriptor: Descriptor; readonly bucket: TokenBucket }[];
+  private readonly described: readonly DescribedBucket[];
   private readonly always: boolean;
 
   constructor(own: TokenBucket | undefined, described: BucketLimiter["described"], always: boolean) {
@@ -39,8 +56,9 @@ class BucketLimiter implements Limiter {
     this.decided = undefined;
     let matched = false;
     if (descriptors.length > 0) {
-      for (const { descriptor, bucket } of this.described) {
-        if (!descriptors.includes(descriptor)) continue;
+      for (const each of this.described) {
+        const bucket = bucketFor(each, descriptors);
+        if (bucket === undefined) continue;
         matched = true;
         if (!bucket.take(nowMs)) return this.refused(bucket);
         this.nearest(bucket, nowMs);
@@ -73,13 +91,18 @@ export const compileLimiter = (json: LimiterJson, at: string): LimiterPlan => {
   const described: Described[] = (json.descriptors ?? []).map((each, index) => {
     const here = member(at, `descriptors[${index}]`);
     refuseOthers(each, "LocalRateLimitDescriptor", here, ["entries", "tokenBucket"]);
-    const entries = (each.entries ?? []).map(({ key, value }, i) => {
-      if (!value) throw new ConfigError(`${here}.entries[${i}].value`, "any value is not supported");
-      return descriptorEntry(required(key, `${here}.entries[${i}].key`), value);
+    const given = each.entries ?? [];
+    const keyed = given.length > 0 && !given.at(-1)?.value;
+    const entries = given.map(({ key, value }, i) => {
+      const name = required(key, `${here}.entries[${i}].key`);
+      if (value) return descriptorEntry(name, value);
+      if (i < given.length - 1)
+        throw new ConfigError(`${here}.entries[${i}].value`, "any value is supported in the last entry only");
+      return descriptorKey(name);
     });
     if (entries.length === 0) throw new ConfigError(member(here, "entries"), "is required");
     const bucketAt = member(here, "tokenBucket");
-    return { descriptor: entries.join(""), plan: compileBucket(required(each.tokenBucket, bucketAt), bucketAt) };
+    return { descriptor: entries.join(""), plan: compileBucket(required(each.tokenBucket, bucketAt), bucketAt), keyed };
   });
   const seen = new Set<string>();
   for (const [index, { descriptor }] of described.entries()) {
@@ -90,10 +113,13 @@ export const compileLimiter = (json: LimiterJson, at: string): LimiterPlan => {
   const always = json.alwaysConsumeDefaultTokenBucket !== false;
   return {
     describes: described.length > 0,
-    make: () =>
+    make: (maker = localBucket) =>
       new BucketLimiter(
-        own?.make(),
-        described.map(({ descriptor, plan }) => ({ descriptor, bucket: plan.make() })),
+        own?.make(maker),
+        described.map(({ descriptor, plan, keyed }) => {
+          const bucket = plan.make(maker);
+          return { descriptor, bucket: keyed ? new KeyedBuckets(descriptor, (each) => bucket.alike(each)) : bucket };
+        }),
         always,
       ),
   };

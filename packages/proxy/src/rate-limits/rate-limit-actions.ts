@@ -16,7 +16,10 @@ export interface RateLimitRule {
 }
 
 /** Texts of a name or value cannot run into each other: each stands behind its length. */
-export const descriptorEntry = (key: string, value: string): string => `${key.length}:${key}${value.length}:${value}`;
+export const descriptorEntry = (key: string, value: string): string => `${descriptorKey(key)}${value.length}:${value}`;
+
+/** What an entry with any value begins with. */
+export const descriptorKey = (key: string): string => `${key.length}:${key}`;
 
 const skip = "";
 /** An entry; `skip` leaves it out, `undefined` leaves the whole descriptor out. */

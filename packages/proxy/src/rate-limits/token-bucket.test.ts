@@ -86,7 +86,7 @@ test("buckets that cannot be are refused", () => {
   const twice = { entries: [{ key: "k", value: "v" }], tokenBucket: bucket(1) };
   assert.throws(() => compileLimiter({ descriptors: [twice, twice] }, ""), /descriptors\[1\]: is given twice/);
   assert.throws(
-    () => compileLimiter({ descriptors: [{ ...twice, entries: [{ key: "k" }] }] }, ""),
+    () => compileLimiter({ descriptors: [{ ...twice, entries: [{ key: "k" }, { key: "l", value: "v" }] }] }, ""),
     /entries\[0\].value/,
   );
 });

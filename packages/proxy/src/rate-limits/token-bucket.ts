@@ -7,9 +7,23 @@ export interface TokenBucket {
   remaining(nowMs: number): number;
   /** Seconds until there is a whole one, rounded up. */
   resetSeconds(nowMs: number): number;
+  /** Another bucket like it, for what has that key; all who share this one share that one. */
+  alike(key: string): TokenBucket;
 }
 
-/** `perMs`: how many come back in a millisecond. Full at first. */
+/** Makes a full bucket of `max` tokens, of which `perMs` come back in a millisecond. */
+export type BucketMaker = (max: number, perMs: number) => TokenBucket;
+
+/** Sums of fractions fall short by less than this of what they stand for. */
+const slack = 1e-9;
+
+export const wholeTokens = (tokens: number): number => Math.max(0, Math.floor(tokens + slack));
+
+/** Seconds until there is a whole token, rounded up. */
+export const resetSeconds = (tokens: number, perMs: number): number =>
+  wholeTokens(tokens) >= 1 ? 0 : Math.ceil((1 - tokens) / perMs / 1000);
+
+/** The bucket of one thread. */
 export class LocalTokenBucket implements TokenBucket {
   readonly max: number;
   private readonly perMs: number;
@@ -20,21 +34,24 @@ export class LocalTokenBucket implements TokenBucket {
     this.max = max;
     this.perMs = perMs;
   }
-  private tokens(nowMs: number): number {
+  tokens(nowMs: number): number {
     return Math.min(this.max, (nowMs - this.emptyAtMs) * this.perMs);
   }
   take(nowMs: number): boolean {
     const tokens = this.tokens(nowMs);
-    // Sums of fractions fall short by less than this of what they stand for.
-    if (tokens < 1 - 1e-9) return false;
+    if (wholeTokens(tokens) < 1) return false;
     this.emptyAtMs = nowMs - (tokens - 1) / this.perMs;
     return true;
   }
   remaining(nowMs: number): number {
-    return Math.max(0, Math.floor(this.tokens(nowMs) + 1e-9));
+    return wholeTokens(this.tokens(nowMs));
   }
   resetSeconds(nowMs: number): number {
-    const tokens = this.tokens(nowMs);
-    return tokens >= 1 - 1e-9 ? 0 : Math.ceil((1 - tokens) / this.perMs / 1000);
+    return resetSeconds(this.tokens(nowMs), this.perMs);
+  }
+  alike(): TokenBucket {
+    return new LocalTokenBucket(this.max, this.perMs);
   }
 }
+
+export const localBucket: BucketMaker = (max, perMs) => new LocalTokenBucket(max, perMs);

@@ -20,8 +20,11 @@ export const hasControlHeaders = (headers: HeaderList): boolean => {
   return false;
 };
 
-export const removeControlHeaders = (headers: HeaderList): void => {
+/** True where the client asks for an empty answer to what takes too long. */
+export const removeControlHeaders = (headers: HeaderList): boolean => {
+  const emptyOnTimeout = headers.has("x-envoy-upstream-rq-timeout-alt-response");
   for (let i = headers.size - 1; i >= 0; i--) if (isControl(headers.nameAt(i))) headers.remove(headers.nameAt(i));
+  return emptyOnTimeout;
 };
 
 /** A header's value as an unsigned integer; `undefined` when absent or not one. */

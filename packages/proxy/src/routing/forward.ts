@@ -8,7 +8,7 @@ import { compileInternalRedirect } from "./internal-redirect.ts";
 import { compileMetadataMatch } from "./metadata-match.ts";
 import { compileMirrors } from "./mirror-policy.ts";
 import type { PathMatcher } from "./path-matcher.ts";
-import { type CompiledRetry, compileRetry } from "./retry-policy.ts";
+import type { CompiledRetry, CompileRetry } from "./retry-policy.ts";
 import { compileRewrite } from "./rewrite.ts";
 import type { ForwardAction } from "./route.ts";
 import { compileTimeouts } from "./timeouts.ts";
@@ -17,6 +17,7 @@ import { compileUpgradePolicy } from "./upgrade-policy.ts";
 /** What the table and the virtual host give a route that has none of its own. */
 export interface Inherited {
   readonly retry: CompiledRetry;
+  readonly compileRetry: CompileRetry;
   readonly mirrors: ForwardAction["mirrors"];
   /** A try that is too slow is left running beside the next one. */
   readonly hedges: boolean;
@@ -82,15 +83,18 @@ export const compileForward = (
     "upgradeConfigs",
     "cors",
   ]);
-  oneOf(json.priority, ["DEFAULT"], "DEFAULT", member(at, "priority"));
+  const priority = oneOf(json.priority, ["DEFAULT", "HIGH"], "DEFAULT", member(at, "priority"));
   const choice = compileClusterChoice(json, at, tools);
-  const retry = json.retryPolicy ? compileRetry(json.retryPolicy, member(at, "retryPolicy")) : inherited.retry;
+  const retry = json.retryPolicy
+    ? inherited.compileRetry(json.retryPolicy, member(at, "retryPolicy"))
+    : inherited.retry;
   const mirrors = compileMirrors(json.requestMirrorPolicies, member(at, "requestMirrorPolicies")) ?? inherited.mirrors;
   const notFound = notFoundStatuses.get(json.clusterNotFoundResponseCode ?? "SERVICE_UNAVAILABLE");
   if (notFound === undefined) throw new ConfigError(member(at, "clusterNotFoundResponseCode"), "is not supported");
   return {
     action: {
       kind: "forward",
+      high: priority === "HIGH",
       clusterName: choice.choose,
       rewrite: compileRewrite(json, path, at),
       autoHost: json.autoHostRewrite === true,

@@ -69,13 +69,6 @@ const readAction = (json: HeaderValueOptionJson, at: string): Action => {
   return json.append ? "APPEND_IF_EXISTS_OR_ADD" : "OVERWRITE_IF_EXISTS_OR_ADD";
 };
 
-const pseudoSetters: ReadonlyMap<string, (request: RequestHead, value: string) => void> = new Map([
-  [":authority", (request: RequestHead, value: string) => (request.authority = value)],
-  ["host", (request: RequestHead, value: string) => (request.authority = value)],
-  [":path", (request: RequestHead, value: string) => (request.path = value)],
-  [":method", (request: RequestHead, value: string) => (request.method = value)],
-]);
-
 const compileAdd = (json: HeaderValueOptionJson, at: string, { direction, clock }: EditOptions): EditHeaders => {
   refuseOthers(json, "HeaderValueOption", at, ["header", "append", "appendAction", "keepEmptyValue"]);
   const headerAt = member(at, "header");
@@ -86,19 +79,13 @@ const compileAdd = (json: HeaderValueOptionJson, at: string, { direction, clock 
   if (/[\r\n\0]/.test(raw)) throw new ConfigError(valueAt, "must be one line");
   const action = readAction(json, at);
   const keepEmpty = json.keepEmptyValue === true;
-  const setPseudo = pseudoSetters.get(name);
-  if (name.startsWith(":") && (direction === "response" || !setPseudo)) {
+  // As in Envoy: rewrites are for these.
+  if (name.startsWith(":") || name === "host") {
     throw new ConfigError(member(headerAt, "key"), `"${name}" cannot be changed`);
   }
-  const write: (headers: HeaderList, value: string, request: RequestHead) => void =
-    setPseudo && direction === "request"
-      ? (_, value, request) => {
-          if (action !== "ADD_IF_ABSENT") setPseudo(request, value);
-        }
-      : (headers, value) => put(headers, name, value, action);
   if (isConstantFormat(raw)) {
     if (raw === "" && !keepEmpty) return noEdit;
-    return (headers, _, request) => write(headers, raw, request);
+    return (headers) => put(headers, name, raw, action);
   }
   const format = compileFormat(raw, { missing: "" }, valueAt);
   const asResponse = direction === "response";
@@ -106,7 +93,7 @@ const compileAdd = (json: HeaderValueOptionJson, at: string, { direction, clock 
     const response = asResponse ? { status: outcome?.response.status ?? 0, headers } : undefined;
     const nowWallMs = clock.wallMs();
     const value = format({ request, response, downstream, outcome, startWallMs: nowWallMs, nowWallMs });
-    if (value !== "" || keepEmpty) write(headers, value, request);
+    if (value !== "" || keepEmpty) put(headers, name, value, action);
   };
 };
 

@@ -17,6 +17,8 @@ export interface PathMatcher {
   readonly matchedLength: MatchedLength;
   /** What a table may be indexed by. */
   readonly key: PathKey;
+  /** All it looks at: a path that begins with this text is taken. Absent where it looks at more. */
+  readonly begins?: string;
   /** The template of a path match policy, for what is rewritten by it. */
   readonly template?: UriTemplate;
 }
@@ -41,6 +43,8 @@ const prefixMatcher = (prefix: string, folds: boolean): PathMatcher => {
     test: folds ? (path) => path.toLowerCase().startsWith(wanted) : (path) => path.startsWith(wanted),
     matchedLength: () => prefix.length,
     key: folds ? anywhere : startsWith(prefix),
+    // A path is compared without its query, which no prefix with the query's sign can be part of.
+    ...(folds || /[?#]/.test(prefix) ? {} : { begins: prefix }),
   };
 };
 

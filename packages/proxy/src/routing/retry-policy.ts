@@ -86,8 +86,26 @@ const anyOf = (
   return (request) => tests.some((test) => test(request));
 };
 
+export type CompileRetry = (json: RetryPolicyJson | undefined, at: string) => CompiledRetry;
+
+/** Different policies that one table keeps to give again; the rest are compiled each time. */
+const policiesKeptMax = 1024;
+
+/** Gives equal policies as one: nearly all routes of a mesh have the same, and a copy for each is most of their memory. */
+export const sharedRetries = (): CompileRetry => {
+  const known = new Map<string, CompiledRetry>();
+  return (json, at) => {
+    const text = json === undefined ? "" : JSON.stringify(json);
+    const found = known.get(text);
+    if (found !== undefined) return found;
+    const compiled = compileRetry(json, at);
+    if (known.size < policiesKeptMax) known.set(text, compiled);
+    return compiled;
+  };
+};
+
 /** Compiles a route's or a virtual host's policy; without one a request can still ask for retries by its headers. */
-export const compileRetry = (json: RetryPolicyJson | undefined, at: string): CompiledRetry => {
+export const compileRetry: CompileRetry = (json, at) => {
   if (!json) {
     const empty: RetryConditions = { words: new Set(), statusCodes: new Set(), headerTests: [] };
     return {

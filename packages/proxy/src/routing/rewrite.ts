@@ -11,6 +11,7 @@ import { compileSubstitution } from "../matching/regex.ts";
 import { compileTemplateRewrite, type UriTemplate } from "../matching/uri-template.ts";
 import { hasControlHeaders, removeControlHeaders } from "./control-headers.ts";
 import type { PathMatcher } from "./path-matcher.ts";
+import type { ForwardAction } from "./route.ts";
 
 /** Gives the new path with its query. */
 export type RewritePath = (path: string) => string;
@@ -93,18 +94,21 @@ export const appendForwardedHost = (headers: HeaderList, host: string): void => 
   headers.set("x-forwarded-host", before === undefined ? host : `${before},${host}`);
 };
 
-/** Everything a forwarding route changes in a head besides header operations. Runs once, not per attempt. */
+/**
+ * Everything a forwarding route changes in a head besides header operations. Runs once, not per attempt. True where the
+ * client asks for an empty answer to what takes too long.
+ */
 export const compileRewrite = (
   json: RouteActionJson,
   path: Pick<PathMatcher, "matchedLength" | "template">,
   at: string,
-): ((request: RequestHead) => void) => {
+): ForwardAction["rewrite"] => {
   const rewritePath = compilePolicy(json, path.template, at) ?? compilePathRewrite(json, path.matchedLength, at);
   const newHost = compileHostRewrite(json, at);
   const keepHost = json.appendXForwardedHost === true;
   return (request) => {
     const { headers } = request;
-    if (hasControlHeaders(headers)) removeControlHeaders(headers);
+    const emptyOnTimeout = hasControlHeaders(headers) && removeControlHeaders(headers);
     const host = newHost?.(request);
     if (host !== undefined) {
       if (keepHost) appendForwardedHost(headers, request.authority);
@@ -115,5 +119,6 @@ export const compileRewrite = (
       headers.set("x-envoy-original-path", request.path);
       request.path = rewritePath(request.path);
     }
+    return emptyOnTimeout;
   };
 };

@@ -86,3 +86,25 @@ test("a long list of routes gives the route that trying them one by one gives", 
     { numRuns: 200 },
   );
 });
+
+test("a host with one route takes what one with another behind it takes", () => {
+  const never: RouteMatchJson = { path: "/never", headers: [{ name: "x-never", presentMatch: true }] };
+  const prefix = fc.constantFrom("/", "", "/a", "/a?b", "/a#b", "/A", "?", "a");
+  const path = fc.constantFrom("/", "/a", "/a?b", "/a#b", "/b?/a", "/A/x", "*", "", "/a/b?c");
+  const one = fc.tuple(prefix, fc.boolean(), fc.boolean()).map(
+    ([each, folds, header]): RouteMatchJson => ({
+      prefix: each,
+      ...(folds ? { caseSensitive: false } : {}),
+      ...(header ? { headers: [{ name: "x-h", presentMatch: true }] } : {}),
+    }),
+  );
+  fc.assert(
+    fc.property(one, path, fc.constantFrom("GET", "CONNECT"), fc.boolean(), (json, at, method, header) => {
+      const asked = request(at, header ? { "x-h": "1" } : {}, { method });
+      const alone = tableOf([json]).match(asked, downstream());
+      assert.equal(alone?.name, tableOf([json, never]).match(asked, downstream())?.name);
+      if (method === "CONNECT") assert.equal(alone, undefined);
+    }),
+    { numRuns: 3000 },
+  );
+});

@@ -15,6 +15,29 @@ export type FindRoute = (request: RequestHead, downstream: DownstreamInfo) => Ro
 /** Shorter lists are tried one by one: cheaper than the look-ups. */
 const indexedFrom = 8;
 
+/**
+ * The routes of a virtual host as requests meet them. Most hosts of a large mesh have one route, and none of them is
+ * asked often enough to stay in the processor's caches: so what decides lies in this object, not behind it.
+ */
+export class HostRoutes {
+  private readonly find: FindRoute;
+  /** The only route, where how the path begins is all that decides. */
+  private readonly only: Route | undefined;
+  private readonly begins: string;
+
+  constructor(find: FindRoute, only?: { readonly route: Route; readonly begins: string }) {
+    this.find = find;
+    this.only = only?.route;
+    this.begins = only?.begins ?? "";
+  }
+
+  match(request: RequestHead, downstream: DownstreamInfo): Route | undefined {
+    const { only } = this;
+    if (only === undefined || request.method === "CONNECT") return this.find(request, downstream);
+    return request.path.startsWith(this.begins) ? only : undefined;
+  }
+}
+
 const take = ({ route, split }: CompiledRoute, request: RequestHead): Route =>
   split === undefined ? route : split(request);
 
@@ -29,10 +52,15 @@ const linear =
     return undefined;
   };
 
-export const indexRoutes = (routes: readonly CompiledRoute[]): FindRoute => {
+export const indexRoutes = (routes: readonly CompiledRoute[]): HostRoutes => {
   const tunnels = linear(routes.filter(({ path }) => path.key.kind === "tunnel"));
   const find = routes.length < indexedFrom ? linear(routes) : indexed(routes);
-  return (request, downstream) => (isConnect(request) ? tunnels(request, downstream) : find(request, downstream));
+  const [first, ...others] = routes;
+  const begins = first?.rest === undefined && first?.split === undefined ? first?.path.begins : undefined;
+  return new HostRoutes(
+    (request, downstream) => (isConnect(request) ? tunnels(request, downstream) : find(request, downstream)),
+    first === undefined || begins === undefined || others.length > 0 ? undefined : { route: first.route, begins },
+  );
 };
 
 /** Lists of ascending indices that are walked as one. Reused: a match is never within another. */

@@ -252,7 +252,13 @@ test("what is not supported is refused by its path", () => {
   for (const [json, message] of cases) assert.throws(() => table(json), { name: "ConfigError", message });
   const action = (route: RouteJson["route"] & object): RouteJson => ({ match: { prefix: "/" }, route });
   assert.throws(() => routes(action({ cluster: "c", clusterSpecifierPlugin: "p" })), /route.clusterSpecifierPlugin/);
-  assert.throws(() => routes(action({ cluster: "c", priority: "HIGH" })), /route.priority: HIGH is not supported/);
+  const edit = (key: string): RouteJson => ({
+    match: { prefix: "/" },
+    route: { cluster: "c" },
+    requestHeadersToAdd: [{ header: { key, value: "v" } }],
+  });
+  for (const key of ["Host", ":path", ":authority", ":method"])
+    assert.throws(() => routes(edit(key)), /requestHeadersToAdd\[0\].header.key: .* cannot be changed/);
   assert.throws(() => routes(action({})), /routes\[0\].route: needs cluster/);
   assert.throws(() => routes({ match: { prefix: "/" } }), /routes\[0\]: needs route/);
 });

@@ -14,10 +14,10 @@ import { compileHedge } from "./forward.ts";
 import { compileHeaderEdits } from "./header-edits.ts";
 import { compileMirrors } from "./mirror-policy.ts";
 import { httpsRedirect } from "./redirect.ts";
-import { compileRetry } from "./retry-policy.ts";
+import { type CompileRetry, sharedRetries } from "./retry-policy.ts";
 import type { ForwardAction, Route, RouteTable } from "./route.ts";
-import { compileRoute, type RouteContext } from "./route-builder.ts";
-import { type FindRoute, indexRoutes } from "./route-index.ts";
+import { type CompiledRoute, compileRoute, type RouteContext } from "./route-builder.ts";
+import { HostRoutes, indexRoutes } from "./route-index.ts";
 import { compileDomains, type DomainEntry } from "./virtual-hosts.ts";
 
 /** Envoy's bound on the body of a direct response when the table sets none. */
@@ -28,20 +28,18 @@ export interface RouteTools extends CompileTools {
   readonly filters?: readonly HttpFilterKind[];
 }
 
-interface VirtualHost {
-  readonly find: FindRoute;
-}
-
 const needsTls = (requirement: "ALL" | "EXTERNAL_ONLY", request: RequestHead): boolean => {
   if (requirement === "EXTERNAL_ONLY" && request.headers.get("x-envoy-internal") === "true") return false;
   return (request.headers.get("x-forwarded-proto") ?? request.scheme) !== "https";
 };
 
 /** A virtual host that requires TLS answers plaintext with a redirect before any of its routes is tried. */
-const requireTls = (json: VirtualHostJson, at: string, find: FindRoute, redirect: Route): FindRoute => {
+const requireTls = (json: VirtualHostJson, at: string, routes: HostRoutes, redirect: Route): HostRoutes => {
   const requirement = oneOf(json.requireTls, ["NONE", "ALL", "EXTERNAL_ONLY"], "NONE", member(at, "requireTls"));
-  if (requirement === "NONE") return find;
-  return (request, downstream) => (needsTls(requirement, request) ? redirect : find(request, downstream));
+  if (requirement === "NONE") return routes;
+  return new HostRoutes((request, downstream) =>
+    needsTls(requirement, request) ? redirect : routes.match(request, downstream),
+  );
 };
 
 const edits = (
@@ -77,6 +75,7 @@ interface TableContext {
   readonly tableEdits: ReturnType<typeof edits>;
   readonly mirrors: ForwardAction["mirrors"];
   readonly directBodyBytesMax: number;
+  readonly compileRetry: CompileRetry;
   readonly addClusters: (names: readonly string[]) => void;
 }
 
@@ -91,7 +90,8 @@ const routeContext = (json: VirtualHostJson, at: string, table: TableContext): R
     kinds,
     virtualHost: json.name ?? "",
     inherited: {
-      retry: compileRetry(json.retryPolicy, member(at, "retryPolicy")),
+      retry: table.compileRetry(json.retryPolicy, member(at, "retryPolicy")),
+      compileRetry: table.compileRetry,
       mirrors: compileMirrors(json.requestMirrorPolicies, member(at, "requestMirrorPolicies")) ?? table.mirrors,
       hedges: compileHedge(json.hedgePolicy, member(at, "hedgePolicy")) ?? false,
     },
@@ -111,7 +111,7 @@ const routeContext = (json: VirtualHostJson, at: string, table: TableContext): R
   };
 };
 
-const compileVirtualHost = (json: VirtualHostJson, at: string, table: TableContext): VirtualHost => {
+function* compileVirtualHost(json: VirtualHostJson, at: string, table: TableContext): Generator<undefined, HostRoutes> {
   refuseOthers(json, "VirtualHost", at, [
     "name",
     "domains",
@@ -134,7 +134,11 @@ const compileVirtualHost = (json: VirtualHostJson, at: string, table: TableConte
   ]);
   required(json.name, member(at, "name"));
   const context = routeContext(json, at, table);
-  const routes = (json.routes ?? []).map((route, index) => compileRoute(route, `${at}.routes[${index}]`, context));
+  const routes: CompiledRoute[] = [];
+  for (const [index, route] of (json.routes ?? []).entries()) {
+    routes.push(compileRoute(route, `${at}.routes[${index}]`, context));
+    yield;
+  }
   const nothing = () => {};
   const redirect: Route = {
     name: "",
@@ -147,11 +151,23 @@ const compileVirtualHost = (json: VirtualHostJson, at: string, table: TableConte
     metadata: {},
     attemptCount: context.attemptCount,
   };
-  return { find: requireTls(json, at, indexRoutes(routes), redirect) };
-};
+  return requireTls(json, at, indexRoutes(routes), redirect);
+}
 
 /** Compiles a RouteConfiguration. Throws ConfigError for anything in it that would not be honoured. */
 export const compileRouteTable = (json: RouteConfigurationJson, tools: RouteTools): RouteTable => {
+  const work = compileRouteTableInSteps(json, tools);
+  for (;;) {
+    const { done, value } = work.next();
+    if (done) return value;
+  }
+};
+
+/** The same a route at a time, so that requests may be served in between. */
+export function* compileRouteTableInSteps(
+  json: RouteConfigurationJson,
+  tools: RouteTools,
+): Generator<undefined, RouteTable> {
   refuseOthers(json, "RouteConfiguration", "", [
     "name",
     "virtualHosts",
@@ -178,15 +194,16 @@ export const compileRouteTable = (json: RouteConfigurationJson, tools: RouteTool
     mirrors: compileMirrors(json.requestMirrorPolicies, "requestMirrorPolicies") ?? [],
     directBodyBytesMax:
       unsigned(json.maxDirectResponseBodySizeBytes, "maxDirectResponseBodySizeBytes") ?? defaultDirectBodyBytesMax,
+    compileRetry: sharedRetries(),
     addClusters: (names) => {
       for (const name of names) clusterNames.add(name);
     },
   };
-  const domains: DomainEntry<VirtualHost>[] = [];
+  const domains: DomainEntry<HostRoutes>[] = [];
   const names = new Set<string>();
   for (const [index, host] of (json.virtualHosts ?? []).entries()) {
     const at = `virtualHosts[${index}]`;
-    const value = compileVirtualHost(host, at, table);
+    const value = yield* compileVirtualHost(host, at, table);
     if (names.has(host.name ?? "")) throw new ConfigError(`${at}.name`, `"${host.name}" is given twice`);
     names.add(host.name ?? "");
     if ((host.domains ?? []).length === 0) throw new ConfigError(`${at}.domains`, "is required");
@@ -196,7 +213,7 @@ export const compileRouteTable = (json: RouteConfigurationJson, tools: RouteTool
   const findHost = compileDomains(domains, { ignorePort: json.ignorePortInHostMatching === true });
   return {
     name: json.name ?? "",
-    match: (request, downstream) => findHost(request.authority)?.find(request, downstream),
+    match: (request, downstream) => findHost(request.authority)?.match(request, downstream),
     clusterNames,
   };
-};
+}

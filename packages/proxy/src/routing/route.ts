@@ -48,9 +48,12 @@ export type RouteAction = ForwardAction | RedirectAction | DirectResponseAction;
 
 export interface ForwardAction {
   readonly kind: "forward";
+  /** Requests count against the cluster's limits for priority HIGH. */
+  readonly high?: boolean;
   /** Chooses the cluster's name: a constant, by weight with a random draw, or from a header. `random` is in [0, 1). */
   readonly clusterName: (request: RequestHead, random: number) => WeightedChoice;
-  readonly rewrite: (request: RequestHead) => void;
+  /** True where the client asks for an empty answer to what takes too long. */
+  readonly rewrite: (request: RequestHead) => boolean;
   /**
    * The configured timeout; `timeoutFor` is what holds for a request. 0 is no timeout. Covers the whole exchange from the
    * end of the request to the end of the response.

@@ -10,10 +10,13 @@ export interface UpgradePolicy {
   readonly endsConnect: boolean;
 }
 
+const none: UpgradePolicy = { upgrades: new Map(), endsConnect: false };
+
 export const compileUpgradePolicy = (list: RouteActionJson["upgradeConfigs"], at: string): UpgradePolicy => {
+  if (!list || list.length === 0) return none;
   const upgrades = new Map<string, boolean>();
   let endsConnect = false;
-  for (const [index, json] of (list ?? []).entries()) {
+  for (const [index, json] of list.entries()) {
     const here = `${at}[${index}]`;
     refuseOthers(json, "UpgradeConfig", here, ["upgradeType", "enabled", "connectConfig"]);
     const type = required(json.upgradeType, member(here, "upgradeType")).toLowerCase();

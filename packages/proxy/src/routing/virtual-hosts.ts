@@ -17,15 +17,14 @@ interface Wildcards<T> {
 
 /** `host:port`, `[::1]:port`: where the port's colon is, or -1. */
 const portColon = (authority: string): number => {
-  const colon = authority.lastIndexOf(":");
-  if (colon < 0 || authority.indexOf("]", colon) > 0) return -1;
-  // An IPv6 address without brackets has no port that could be told from it.
-  if (authority.indexOf(":") !== colon && !authority.startsWith("[")) return -1;
-  for (let i = colon + 1; i < authority.length; i++) {
-    const code = authority.charCodeAt(i);
-    if (code < 48 || code > 57) return -1;
+  let at = authority.length - 1;
+  for (; at >= 0; at--) {
+    const code = authority.charCodeAt(at);
+    if (code < 48 || code > 57) break;
   }
-  return colon;
+  if (authority.charCodeAt(at) !== 58) return -1;
+  // An IPv6 address without brackets has no port that could be told from it.
+  return authority.indexOf(":") === at || authority.startsWith("[") ? at : -1;
 };
 
 const withoutPort = (authority: string): string => {
@@ -70,8 +69,11 @@ export const compileDomains = <T>(
   const fallback = anyTable.get("*");
   return (authority) => {
     if (authority === "") return undefined;
-    const lower = authority.toLowerCase();
-    const host = ignorePort ? withoutPort(lower) : lower;
+    const given = ignorePort ? withoutPort(authority) : authority;
+    // Nearly all are in lower case, as all keys are.
+    const same = exact.get(given);
+    if (same !== undefined) return same;
+    const host = given.toLowerCase();
     const found = exact.get(host);
     if (found !== undefined) return found;
     // A wildcard stands for at least one character.

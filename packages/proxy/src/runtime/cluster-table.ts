@@ -42,6 +42,8 @@ export class ClusterTable {
   /** Names of the clusters that take an assignment, by its name. */
   private readonly takers = new Map<string, Set<string>>();
   private readonly upkeep = new Map<string, Upkeep>();
+  /** Compiled, and not in force yet. */
+  private readonly compiledAhead = new WeakMap<ClusterJson, ReturnType<typeof prepareCluster>>();
 
   constructor(tools: ClusterTableTools) {
     const { stats } = tools;
@@ -64,10 +66,21 @@ export class ClusterTable {
     return [...this.clusters.values()];
   }
 
+  /** Compiles it for `prepare` to find, which says what is wrong with it. */
+  ahead(json: ClusterJson): void {
+    try {
+      this.compiledAhead.set(json, prepareCluster(json, this.tools));
+    } catch {
+      this.compiledAhead.delete(json);
+    }
+  }
   /** Throws ConfigError for one that cannot be taken; what it gives back puts it in force. Touches nothing. */
   prepare(name: string, json: ClusterJson): () => void {
-    const make = prepareCluster(json, this.tools);
-    return () => this.put(name, make);
+    const make = this.compiledAhead.get(json) ?? prepareCluster(json, this.tools);
+    return () => {
+      this.compiledAhead.delete(json);
+      this.put(name, make);
+    };
   }
   checkEndpoints(json: ClusterLoadAssignmentJson): void {
     refuseNames(compileAssignment(json, ""), "endpoints");

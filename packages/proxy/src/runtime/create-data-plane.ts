@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { ConfigError } from "@weft/core/config-error";
 import { type Clock, type Logger, type Random, type SetTimer, scopedLog } from "@weft/core/world";
-import { type LineCounts, LineFiles } from "@weft/net/line-files";
+import { LineFiles } from "@weft/net/line-files";
 import { collectGarbage } from "@weft/net/process/give-back-memory";
 import { memoryInUse } from "@weft/net/process/process-limits";
 import { readText } from "@weft/net/read-text";
@@ -29,18 +29,20 @@ import { DestinationTable } from "../listeners/destination-table.ts";
 import { HandshakePacer, handshakesPerSecond } from "../listeners/handshake-pacer.ts";
 import { isOwnAddress } from "../listeners/own-addresses.ts";
 import type { LogSink } from "../observe/access-log.ts";
+import { lineCounts } from "../observe/line-counts.ts";
 import type { Stats } from "../observe/stats.ts";
 import { IdleCloser } from "../overload/idle-closer.ts";
-import { downstreamConnectionsMax } from "../overload/limits.ts";
 import { Overload } from "../overload/overload.ts";
-import type { OverloadSettings } from "../overload/overload-settings.ts";
+import { type OverloadSettings, unboundedOverload } from "../overload/overload-settings.ts";
 import { createShrinkCell, ShrinkTurn } from "../overload/shrink-turn.ts";
 import type { IdleHost, PoolTools } from "../pool/pool-tools.ts";
+import type { BucketMaker } from "../rate-limits/token-bucket.ts";
 import { compileRouteTable } from "../routing/route-table.ts";
 import { TimerWheel } from "../timers/timer-wheel.ts";
 import { ClusterTable, type ClusterTableTools } from "./cluster-table.ts";
 import {
   changeKey,
+  inOrder,
   type PreparedBatch,
   type Rejection,
   type ResourceChange,
@@ -65,6 +67,8 @@ export interface DataPlaneTools {
   readonly listen?: OpenListener;
   /** Where counts are kept; objects of this thread when absent. */
   readonly counts?: CountsSource;
+  /** Buckets for the resource of that name and text that all threads take from; each its own when absent. */
+  readonly sharedBuckets?: (resource: string, text: () => string) => BucketMaker;
   /** Shows how many connections a listener has to whoever may read it. */
   readonly connectionGauge?: ListenerRuntime["connectionGauge"];
   /** False: this thread only judges what others serve, and checks their hosts; it has no listeners and no routes. */
@@ -82,14 +86,6 @@ export interface DataPlaneTools {
   /** False: 'data' events instead of the shared read buffer. */
   readonly useReadBuffer?: boolean;
 }
-
-/** Without settings nothing is measured and no more than the number of connections is bounded. */
-const unbounded: OverloadSettings = {
-  refreshMs: 1000,
-  resources: [],
-  triggers: new Map(),
-  connectionsMax: downstreamConnectionsMax,
-};
 
 /** A data plane on this thread, with nothing configured yet. */
 export const createDataPlane = (tools: DataPlaneTools): SteppedDataPlane => new Plane(tools);
@@ -130,7 +126,7 @@ class Plane implements SteppedDataPlane {
         closed: stats.counter("overload.upstream_cx_idle_closed"),
       },
     ]);
-    this.overload = new Overload(tools.overload?.settings ?? unbounded, {
+    this.overload = new Overload(tools.overload?.settings ?? unboundedOverload, {
       clock,
       random,
       setTimer,
@@ -230,8 +226,8 @@ class Plane implements SteppedDataPlane {
   *prepare(changes: readonly ResourceChange[]): Generator<undefined, PreparedBatch> {
     const rejections: Rejection[] = [];
     const steps: (readonly [key: string, put: () => void])[] = [];
-    const inOrder = [...changes].sort((a, b) => rank(a) - rank(b));
-    for (const change of inOrder) {
+    for (const change of inOrder(changes)) {
+      if (change.kind === "route") yield* this.judgeAhead([change]);
       const step = this.attempt(change, () => this.compile(change));
       if (typeof step === "function") steps.push([changeKey(change), step]);
       else rejections.push(step);
@@ -259,6 +255,15 @@ class Plane implements SteppedDataPlane {
   check(change: ResourceChange): Rejection | undefined {
     const result = this.attempt(change, () => this.compile(change));
     return typeof result === "function" ? undefined : result;
+  }
+
+  *judgeAhead(changes: readonly ResourceChange[]): Generator<undefined, void> {
+    for (const change of changes) {
+      if (change.json === undefined || this.tools.serves === false) continue;
+      if (change.kind === "route") yield* this.routes.ahead(change.json, this.withBuckets(this.tools, change));
+      if (change.kind === "cluster") this.clusterTable.ahead(change.json);
+      yield;
+    }
   }
 
   inForce(): undefined {
@@ -318,13 +323,14 @@ class Plane implements SteppedDataPlane {
         return () => this.clusterTable.setEndpoints(name, json);
       }
       case "route":
-        if (this.tools.serves !== false) return this.routes.prepare(name, change.json, this.tools);
+        if (this.tools.serves !== false)
+          return this.routes.prepare(name, change.json, this.withBuckets(this.tools, change));
         // Only judged here: nothing of it is to stay.
         if (change.json !== undefined) compileRouteTable(change.json, this.tools);
         return nothing;
       case "listener": {
         if (change.json === undefined) return () => this.removeListener(name);
-        const compiled = compileListener(change.json, this.terminals);
+        const compiled = compileListener(change.json, this.withBuckets(this.terminals, change));
         if (this.tools.serves === false) return nothing;
         return () => this.putListener(name, compiled);
       }
@@ -334,6 +340,14 @@ class Plane implements SteppedDataPlane {
         return () => this.secrets.set(name, secret);
       }
     }
+  }
+
+  private withBuckets<T extends object>(
+    tools: T,
+    change: ResourceChange,
+  ): T & { readonly buckets: BucketMaker | undefined } {
+    const buckets = this.tools.sharedBuckets?.(changeKey(change), () => JSON.stringify(change.json));
+    return { ...tools, buckets };
   }
 
   /** Where this proxy is, and who else is of its cluster. */
@@ -379,19 +393,3 @@ class Plane implements SteppedDataPlane {
 }
 
 const nothing = (): void => {};
-
-/** Under Envoy's names for what it writes to files; lines that were lost are ours to name. */
-const lineCounts = (stats: Stats): LineCounts => ({
-  lines: stats.counter("filesystem.write_buffered"),
-  dropped: stats.counter("filesystem.lines_dropped"),
-  writes: stats.counter("filesystem.write_completed"),
-  failedWrites: stats.counter("filesystem.write_failed"),
-  failedReopens: stats.counter("filesystem.reopen_failed"),
-});
-
-/** Make before break: what others name comes first, removals of it last. */
-const order = ["secret", "cluster", "endpoints", "route", "listener"] as const;
-const rank = ({ kind, json }: ResourceChange): number => {
-  const at = order.indexOf(kind);
-  return json === undefined ? 2 * order.length - at : at;
-};

@@ -25,6 +25,11 @@ export interface DataPlane {
   apply(changes: readonly ResourceChange[]): readonly Rejection[];
   /** Compiles without taking effect, for a static configuration check and for NACKs ahead of warming. */
   check(change: ResourceChange): Rejection | undefined;
+  /**
+   * Compiles step by step what `check` and `apply` will be asked for next, of these very objects, so that they need not;
+   * they alone say what is refused. Nothing where compiling holds up no request.
+   */
+  judgeAhead?(changes: readonly ResourceChange[]): Generator<undefined, void> | undefined;
   listeners(): readonly ListenerState[];
   clusters(): readonly Cluster[];
   /** Access log files are opened by their paths anew, as after they were moved away. */
@@ -59,6 +64,17 @@ export interface SteppedDataPlane extends DataPlane {
 /** Tells the resources of a batch apart. */
 export const changeKey = ({ kind, name }: { readonly kind: ResourceKind; readonly name: string }): string =>
   `${kind} ${name}`;
+
+/** Make before break: what others name comes first, removals of it last. */
+const order = ["secret", "cluster", "endpoints", "route", "listener"] as const;
+const rank = ({ kind, json }: ResourceChange): number => {
+  const at = order.indexOf(kind);
+  return json === undefined ? 2 * order.length - at : at;
+};
+
+/** The order in which the changes of a batch are put in force. */
+export const inOrder = (changes: readonly ResourceChange[]): readonly ResourceChange[] =>
+  [...changes].sort((a, b) => rank(a) - rank(b));
 
 export interface ListenerState {
   readonly name: string;

@@ -40,3 +40,24 @@ test("a table that is refused is refused each time, and leaves the former one in
   for (let i = 0; i < 2; i++) assert.throws(() => sources.prepare("r", bad, tools), ConfigError);
   assert.equal(sources.of("r").table, before);
 });
+
+test("a table compiled ahead a route at a time is put in force without being compiled again", () => {
+  const sources = new RouteSources();
+  const json = table(200);
+  const steps = [...sources.ahead(json, tools)];
+  assert.equal(steps.length, 1);
+  assert.equal(sources.of("r").table, undefined);
+  let reads = 0;
+  Object.defineProperty(json, "virtualHosts", { get: () => void reads++ });
+  assert.deepEqual([...sources.ahead(json, tools)], []);
+  sources.prepare("r", json, tools)();
+  assert.equal(reads, 0);
+  assert.notEqual(sources.of("r").table, undefined);
+});
+
+test("what is wrong with a table compiled ahead is said when it is asked for", () => {
+  const sources = new RouteSources();
+  const bad = table(99);
+  assert.deepEqual([...sources.ahead(bad, tools)], []);
+  assert.throws(() => sources.prepare("r", bad, tools), ConfigError);
+});

@@ -1,7 +1,7 @@
 import type { RouteConfigurationJson } from "@weft/xds/gen/envoy/config/route/v3/route";
 import type { RouteSource } from "../http/hcm-settings.ts";
 import type { RouteTable } from "../routing/route.ts";
-import { compileRouteTable, type RouteTools } from "../routing/route-table.ts";
+import { compileRouteTable, compileRouteTableInSteps, type RouteTools } from "../routing/route-table.ts";
 
 /** The route tables by name, of which some may be asked for before they are given. */
 export class RouteSources {
@@ -17,6 +17,16 @@ export class RouteSources {
       this.sources.set(name, source);
     }
     return source;
+  }
+
+  /** Compiles the table step by step, for `prepare` to find. What is wrong with it is left for `prepare` to say. */
+  *ahead(json: RouteConfigurationJson, tools: RouteTools): Generator<undefined, void> {
+    if (this.compiled.has(json)) return;
+    try {
+      this.compiled.set(json, yield* compileRouteTableInSteps(json, tools));
+    } catch {
+      return;
+    }
   }
 
   /** Compiles the table, unless this very JSON was compiled before; what it gives back puts it in force. */

@@ -22,7 +22,7 @@ export const dialEarly = (
   if (cluster === undefined) return undefined;
   const hash = settings.hash?.(downstream);
   const host = pickHost(tools.originalHost, cluster, downstream, { hash, metadataMatch });
-  if (host === undefined || !reserveConnection(cluster)) return undefined;
+  if (host === undefined || !reserveConnection(cluster, host)) return undefined;
   earlyDials.made.add(1);
   const dial = new TcpDial(tools, { cluster, host, downstream }, owner);
   if (dial.start() === undefined) return dial;

@@ -222,7 +222,7 @@ export class TcpProxy implements ConnectionHandler, LinkOwner, ServedConnection,
       this.dial(new TunnelDial(tunnel, tools, target, this));
       return;
     }
-    if (!reserveConnection(cluster)) {
+    if (!reserveConnection(cluster, host)) {
       cluster.counters.upstreamCxOverflow++;
       this.giveUp("UO", "upstream_connection_overflow");
       return;

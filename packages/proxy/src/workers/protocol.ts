@@ -17,6 +17,7 @@ export interface WorkerStart {
   readonly lane: number;
   readonly counts: CountsMemory;
   readonly connections: TableMemory;
+  readonly buckets: TableMemory;
   readonly node: ProxyNode;
   readonly logFormat: "text" | "json";
   readonly levels: ReadonlyMap<LogScope, LogLevel>;

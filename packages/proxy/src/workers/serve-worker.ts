@@ -12,6 +12,7 @@ import type { ListenerState, PreparedBatch, ResourceChange, SteppedDataPlane } f
 import { createOpenSockets } from "../takeover/open-sockets.ts";
 import { createConnectionGauges } from "./connection-gauges.ts";
 import type { Claim, ErrorText, FromWorker, ToWorker, WorkerStart } from "./protocol.ts";
+import { openSharedBuckets } from "./shared-buckets.ts";
 import { openSharedCounts } from "./shared-counts.ts";
 
 export interface WorkerWorld {
@@ -134,6 +135,7 @@ export const serveWorker = (start: WorkerStart, world: WorkerWorld): ServingWork
     resolve,
     listen: open.listen,
     counts: openSharedCounts(start.counts, start.lane, onFull).counts,
+    sharedBuckets: openSharedBuckets(start.buckets, start.lane, { onFull: () => onFull("rate limits") }).of,
     connectionGauge: createConnectionGauges(start.connections, start.lane),
   });
   const batches = createBatches(plane, world);

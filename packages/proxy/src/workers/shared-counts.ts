@@ -2,7 +2,7 @@
  * The counts of clusters and hosts for a proxy of several threads. What limits and ejections are judged by is one
  * number for all threads; statistics are kept by each thread for itself and added when read.
  */
-import { type Breaker, breakers } from "../clusters/circuit-load.ts";
+import { type Breaker, breakers, LocalLoad } from "../clusters/circuit-load.ts";
 import type { CircuitLoad, ClusterCounters } from "../clusters/cluster.ts";
 import { createClusterCounters } from "../clusters/counters.ts";
 import {
@@ -121,7 +121,15 @@ export const openSharedCounts = (memory: CountsMemory, lane: number, onFull: (wh
   return {
     counts: (name) => {
       const row = clusters.hold(name);
-      if (row !== undefined) return clusterCounts(name, new SharedLoad(clusters, row, lane), hostCounts);
+      if (row !== undefined) {
+        const openHigh = (): CircuitLoad & { release?(): void } => {
+          const high = clusters.hold(`${name}\0high`);
+          if (high !== undefined) return new SharedLoad(clusters, high, lane);
+          tellFull("clusters");
+          return new LocalLoad();
+        };
+        return clusterCounts(name, new SharedLoad(clusters, row, lane), { hostCounts, openHigh });
+      }
       tellFull("clusters");
       return localCounts(name);
     },
@@ -132,14 +140,29 @@ export const openSharedCounts = (memory: CountsMemory, lane: number, onFull: (wh
   };
 };
 
-const clusterCounts = (name: string, load: SharedLoad, hostCounts: (name: string) => HostCounts): ClusterCounts => ({
-  load,
-  counters: load.counters,
-  sweeps: load.lane === mainLane,
-  health: load,
-  host: (address, key) => hostCounts(`${name}\0${key}\0${address}`),
-  release: () => load.release(),
-});
+interface ClusterParts {
+  readonly hostCounts: (name: string) => HostCounts;
+  readonly openHigh: () => CircuitLoad & { release?(): void };
+}
+
+const clusterCounts = (name: string, load: SharedLoad, { hostCounts, openHigh }: ClusterParts): ClusterCounts => {
+  let high: ReturnType<ClusterParts["openHigh"]> | undefined;
+  return {
+    load,
+    high: () => {
+      high ??= openHigh();
+      return high;
+    },
+    counters: load.counters,
+    sweeps: load.lane === mainLane,
+    health: load,
+    host: (address, key) => hostCounts(`${name}\0${key}\0${address}`),
+    release: () => {
+      load.release();
+      high?.release?.();
+    },
+  };
+};
 
 /** A row that is held until its user has let go of it and nothing of this thread is in it any more. */
 class HeldRow {
@@ -270,6 +293,8 @@ const takeCell = ({ shared, at }: HeldRow, cell: number, max: number): boolean =
 
 class SharedHostCounts implements HostCounts {
   readonly stats: HostStats & LaneRecord;
+  private lanes: readonly Float64Array[];
+  private readonly connectionsAt: number;
   private readonly row: HeldRow;
   private readonly record: SharedOutlierRecord;
 
@@ -279,11 +304,19 @@ class SharedHostCounts implements HostCounts {
       lane === mainLane
         ? new SummedHostStats(table.lanes, lane, statsAt)
         : new OwnHostStats(table.lanes[lane] as Float64Array, statsAt);
+    this.lanes = table.lanes.filter((_, each) => each !== lane);
+    this.connectionsAt = statsAt + hostStatNames.indexOf("cxActive");
     this.record = new SharedOutlierRecord(table.shared, table.doubles, table.sharedAt(row));
-    this.row = new HeldRow(table, row, lane, [this.stats, this.record]);
+    const others = { detach: () => (this.lanes = []) };
+    this.row = new HeldRow(table, row, lane, [this.stats, this.record, others]);
   }
   get active(): number {
     return Atomics.load(this.row.shared, this.row.at + activeCell);
+  }
+  get connectionsElsewhere(): number {
+    let sum = 0;
+    for (const cells of this.lanes) sum += cells[this.connectionsAt] as number;
+    return sum;
   }
   get ejected(): boolean {
     return this.record.ejected;

@@ -5,6 +5,7 @@ import { silentLogger } from "@weft/core/world";
 import { realClock, setRealTimer } from "@weft/net/clock";
 import { commonClockOffsetMs, type StartThread, startThread, type ThreadOptions } from "@weft/net/process/thread";
 import { probeTcp } from "@weft/net/tcp/probe";
+import { any } from "@weft/xds/resource";
 import { createStats } from "../observe/create-stats.ts";
 import type { Rejection, ResourceChange } from "../runtime/data-plane.ts";
 import { cluster, hcm, listener, openServer, routes, toCluster } from "../runtime/testing/test-plane.ts";
@@ -228,6 +229,32 @@ test("real workers share a port, and one that is killed costs only its own conne
   for (let i = 0; i < 12; i++) assert.equal(await ask(), "ok");
   assert.equal(plane.clusters()[0]?.counters.upstreamRqTotal, 36);
   assert.deepEqual(errors, ["WF5022"]);
+});
+
+test("real workers share the tokens of a rate limit", { timeout: 60_000 }, async () => {
+  await using all = await real(3);
+  const always = { defaultValue: { numerator: 100 } };
+  const limit = any("envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit", {
+    statPrefix: "limit",
+    tokenBucket: { maxTokens: 5, fillInterval: "3600s" },
+    filterEnabled: always,
+    filterEnforced: always,
+  });
+  const last = any("envoy.extensions.filters.http.router.v3.Router", {});
+  const httpFilters = [
+    { name: "envoy.filters.http.local_ratelimit", typedConfig: limit },
+    { name: "envoy.filters.http.router", typedConfig: last },
+  ];
+  all.plane.apply([cluster("up", [all.up.port]), listener("in", [hcm({ httpFilters })]), routes([toCluster("up")])]);
+  await all.plane.settled();
+  const url = `http://127.0.0.1:${all.plane.listeners()[0]?.address?.port}`;
+  const statuses: number[] = [];
+  for (let i = 0; i < 24; i++) {
+    const response = await fetch(url, { headers: { connection: "close" } });
+    await response.arrayBuffer();
+    statuses.push(response.status);
+  }
+  assert.equal(statuses.filter((status) => status === 200).length, 5, String(statuses));
 });
 
 test("a port of somebody else is refused by all workers, also where they would have shared it", async () => {

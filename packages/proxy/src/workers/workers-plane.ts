@@ -28,6 +28,7 @@ import { type ConnectionReader, createConnectionReader, createConnectionsMemory 
 import { mergeListeners } from "./merge-listeners.ts";
 import { createPortClaims, type PortClaims } from "./port-claims.ts";
 import type { Claim, ErrorText, FromWorker } from "./protocol.ts";
+import { createBucketsMemory, openSharedBuckets, type SharedBuckets } from "./shared-buckets.ts";
 import { createCountsMemory, mainLane, openSharedCounts, type SharedCounts } from "./shared-counts.ts";
 import { createSharedNames } from "./shared-names.ts";
 import { WorkerSlot } from "./worker-slot.ts";
@@ -84,6 +85,7 @@ class Plane implements WorkersPlane {
   private readonly judge: DataPlane;
   private readonly shared: SharedCounts;
   private readonly connections: ConnectionReader;
+  private readonly buckets: SharedBuckets;
   private readonly claims: PortClaims;
   private readonly resolve: ResolveName;
   private readonly slots: readonly WorkerSlot[];
@@ -109,6 +111,8 @@ class Plane implements WorkersPlane {
     const { workers, stats, log, clock, setTimer, node, logFormat, clockOffsetMs, overload } = options;
     const counts = createCountsMemory(workers);
     const connections = createConnectionsMemory(workers);
+    const buckets = createBucketsMemory(workers);
+    this.buckets = openSharedBuckets(buckets, mainLane, { onFull: () => undefined });
     this.connections = createConnectionReader(connections, mainLane);
     this.shared = openSharedCounts(counts, mainLane, (what) =>
       log.warn("no room to share counts: each worker counts its own", { code: "WF5024", what }),
@@ -128,6 +132,7 @@ class Plane implements WorkersPlane {
           lane,
           counts,
           connections,
+          buckets,
           node,
           logFormat,
           clockOffsetMs,
@@ -336,6 +341,7 @@ class Plane implements WorkersPlane {
     this.starting.delete(slot.lane);
     this.shared.clearLane(slot.lane);
     this.connections.clearLane(slot.lane);
+    this.buckets.clearLane(slot.lane);
     this.claims.drop(slot.lane);
   }
 }

@@ -44,16 +44,21 @@ export const answering =
     return { answers: records.filter((record) => record.type === type) };
   };
 
+interface Place {
+  readonly host: string;
+  readonly port: number;
+}
+
 /** The port that TCP was given may be somebody else's for UDP: then another is tried. */
-const listenBoth = async (tcp: Server, open: () => UdpSocket): Promise<UdpSocket> => {
+const listenBoth = async (tcp: Server, open: () => UdpSocket, at: Place): Promise<UdpSocket> => {
   for (;;) {
-    await new Promise<void>((resolve) => tcp.listen(0, "127.0.0.1", resolve));
+    await new Promise<void>((resolve) => tcp.listen(at.port, at.host, resolve));
     const address = tcp.address();
     const port = typeof address === "object" && address !== null ? address.port : 0;
     const udp = open();
     const bound = await new Promise<boolean>((resolve) => {
       udp.once("error", () => resolve(false));
-      udp.bind(port, "127.0.0.1", () => resolve(true));
+      udp.bind(port, at.host, () => resolve(true));
     });
     if (bound) return udp;
     udp.close();
@@ -61,7 +66,10 @@ const listenBoth = async (tcp: Server, open: () => UdpSocket): Promise<UdpSocket
   }
 };
 
-export const startFakeDns = async (answer: FakeAnswer): Promise<FakeDns> => {
+export const startFakeDns = async (
+  answer: FakeAnswer,
+  at: Place = { host: "127.0.0.1", port: 0 },
+): Promise<FakeDns> => {
   const asked: AskedQuestion[] = [];
   const sockets = new Set<Socket>();
   const tcp = createServer((socket) => {
@@ -80,7 +88,7 @@ export const startFakeDns = async (answer: FakeAnswer): Promise<FakeDns> => {
       }
     });
   });
-  const udp = await listenBoth(tcp, () => createSocket("udp4"));
+  const udp = await listenBoth(tcp, () => createSocket("udp4"), at);
   const { port } = udp.address();
   const server = {
     port,

@@ -40,15 +40,30 @@ const route = (tools: TestFilterTools, typedPerFilterConfig: Record<string, obje
   return table.match(request(), downstream()) as Route;
 };
 
+/** What filters have no defaults for. */
+const needed: ReadonlyMap<string, object> = new Map([
+  [
+    "envoy.filters.http.adaptive_concurrency",
+    {
+      gradientControllerConfig: {
+        concurrencyLimitParams: { concurrencyUpdateInterval: "0.1s" },
+        minRttCalcParams: { interval: "60s" },
+      },
+    },
+  ],
+]);
+
 for (const kind of httpFilters) {
+  const typedConfig = { "@type": `type.googleapis.com/${kind.typeName}`, ...needed.get(kind.name) };
   test(`${kind.name} is found by its message and by its name`, () => {
-    const typedConfig = { "@type": `type.googleapis.com/${kind.typeName}` };
     assert.equal(configureHttpFilter({ name: "x", typedConfig }, "f")?.kind, kind);
-    assert.equal(configureHttpFilter({ name: kind.name }, "f")?.kind, kind);
+    const byName = () => configureHttpFilter({ name: kind.name }, "f");
+    if (needed.has(kind.name)) assert.throws(byName, /is required/);
+    else assert.equal(byName()?.kind, kind);
   });
 
   test(`${kind.name} passes a plain request on, through all of its hooks`, () => {
-    const filter = configureHttpFilter({ name: kind.name }, "f")?.build(filterTools());
+    const filter = configureHttpFilter({ name: kind.name, typedConfig }, "f")?.build(filterTools());
     const plain = exchange();
     const answer = filter?.onRequest?.(plain);
     assert.ok(answer === undefined);
@@ -341,4 +356,38 @@ test("metadata that cannot be read is dropped, not believed", () => {
     assert.equal(got.request.headers.size, 0);
     assert.equal(got.peer, undefined, value.slice(0, 9));
   }
+});
+
+test("on_demand has nothing to fetch, and refuses to fetch clusters", () => {
+  const type = "envoy.extensions.filters.http.on_demand.v3.";
+  const filter = build(`${type}OnDemand`, {}, filterTools());
+  assert.equal(filter.onRequest?.(exchange()), undefined);
+  const odcds = { odcds: { source: { ads: {} }, timeout: "1s" } };
+  assert.throws(() => build(`${type}OnDemand`, odcds, filterTools()), /typedConfig.odcds: is not supported/);
+  const perRoute = (json: object) => ({
+    "envoy.filters.http.on_demand": { "@type": `type.googleapis.com/${type}PerRouteConfig`, ...json },
+  });
+  assert.ok(route(filterTools(), perRoute({})));
+  assert.throws(() => route(filterTools(), perRoute(odcds)), /odcds: is not supported/);
+});
+
+test("adaptive_concurrency turns away what is beyond the limit, gives places back, and can be off", () => {
+  const name = "envoy.filters.http.adaptive_concurrency";
+  const message = "envoy.extensions.filters.http.adaptive_concurrency.v3.AdaptiveConcurrency";
+  const build = (more: object) => {
+    const typedConfig = { "@type": `type.googleapis.com/${message}`, ...needed.get(name), ...more };
+    return configureHttpFilter({ name, typedConfig }, "f")?.build(filterTools());
+  };
+  const filter = build({ concurrencyLimitExceededStatus: { code: "TooManyRequests" } });
+  const all = Array.from({ length: 4 }, () => exchange());
+  const answers = all.map((one) => filter?.onRequest?.(one));
+  assert.deepEqual(answers.slice(0, 3), [undefined, undefined, undefined]);
+  const { status, details, flags } = answers[3] as { status: number; details: string; flags: string };
+  assert.deepEqual([status, details, flags], [429, "reached_concurrency_limit", "UO"]);
+  // One that was turned away held no place.
+  filter?.onEnd?.(all[3] as (typeof all)[number]);
+  assert.ok(filter?.onRequest?.(exchange()) !== undefined);
+  filter?.onEnd?.(all[0] as (typeof all)[number]);
+  assert.equal(filter?.onRequest?.(exchange()), undefined);
+  assert.equal(build({ enabled: { defaultValue: false, runtimeKey: "off" } })?.onRequest, undefined);
 });

@@ -1,6 +1,7 @@
 import { ConfigError } from "@weft/core/config-error";
 import { openAny } from "../../compile/any.ts";
 import { within } from "../../compile/fields.ts";
+import { adaptiveConcurrency } from "./adaptive-concurrency.ts";
 import { buffer } from "./buffer.ts";
 import { cors } from "./cors.ts";
 import { dynamicForwardProxy } from "./dynamic-forward-proxy.ts";
@@ -12,11 +13,13 @@ import { headerMutation } from "./header-mutation.ts";
 import { istioAlpn } from "./istio-alpn.ts";
 import { istioStats } from "./istio-stats.ts";
 import { localRateLimit } from "./local-ratelimit.ts";
+import { onDemand } from "./on-demand.ts";
 import { peerMetadata } from "./peer-metadata.ts";
 import { rbac } from "./rbac.ts";
 import { router } from "./router.ts";
 import { setFilterState } from "./set-filter-state.ts";
 import { setMetadata } from "./set-metadata.ts";
+import { weftReason } from "./weft-reason.ts";
 
 /** Every HTTP filter there is. */
 export const httpFilters: readonly HttpFilterKind[] = [
@@ -35,6 +38,9 @@ export const httpFilters: readonly HttpFilterKind[] = [
   setMetadata,
   setFilterState,
   dynamicForwardProxy,
+  onDemand,
+  weftReason,
+  adaptiveConcurrency,
 ];
 
 /** An HttpFilter of a connection manager, in resource JSON. */

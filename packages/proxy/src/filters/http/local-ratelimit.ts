@@ -9,7 +9,9 @@ import type { DownstreamInfo, Exchange, LocalReply } from "../../http/exchange.t
 import { drawShare, runtimeShare } from "../../matching/runtime-fraction.ts";
 import { compileLimiter, type Limiter } from "../../rate-limits/limiter.ts";
 import { compileRateLimits, type Descriptor, type RateLimitRule } from "../../rate-limits/rate-limit-actions.ts";
+import { type BucketMaker, localBucket } from "../../rate-limits/token-bucket.ts";
 import { compileHeaderEdits, type EditHeaders } from "../../routing/header-edits.ts";
+import { errorStatus } from "./error-status.ts";
 import type { FilterTools, HttpFilterKind } from "./filter.ts";
 
 export const localRateLimitName = "envoy.filters.http.local_ratelimit";
@@ -33,17 +35,21 @@ interface Limit {
 
 const resourceExhausted = 8;
 
-/** One for all, or one for each connection. */
-const shareLimiter = (make: () => Limiter, perConnection: boolean): ((downstream: DownstreamInfo) => Limiter) => {
+/** One for all, of buckets that all threads take from, or one for each connection. */
+const shareLimiter = (
+  make: (maker: BucketMaker) => Limiter,
+  perConnection: boolean,
+  buckets: BucketMaker = localBucket,
+): ((downstream: DownstreamInfo) => Limiter) => {
   if (!perConnection) {
-    const only = make();
+    const only = make(buckets);
     return () => only;
   }
   const byConnection = new WeakMap<DownstreamInfo, Limiter>();
   return (downstream) => {
     let limiter = byConnection.get(downstream);
     if (!limiter) {
-      limiter = make();
+      limiter = make(localBucket);
       byConnection.set(downstream, limiter);
     }
     return limiter;
@@ -81,23 +87,8 @@ const fields = [
   "rateLimits",
 ] as const;
 
-const statusOf = (json: Json): number => {
-  const code = json.status?.code;
-  const status = typeof code === "number" ? code : Number(/\d+/.exec(String(code ?? ""))?.[0] ?? 0);
-  // Envoy takes what is no error for its own 429.
-  const named = statusNames.get(String(code)) ?? status;
-  return named >= 400 ? named : 429;
-};
-const statusNames: ReadonlyMap<string, number> = new Map([
-  ["BadRequest", 400],
-  ["Unauthorized", 401],
-  ["PaymentRequired", 402],
-  ["Forbidden", 403],
-  ["NotFound", 404],
-  ["TooManyRequests", 429],
-  ["InternalServerError", 500],
-  ["ServiceUnavailable", 503],
-]);
+/** Envoy takes what is no error for its own 429. */
+const statusOf = (json: Json): number => errorStatus(json.status?.code) ?? 429;
 
 const shareOf = (json: Json["filterEnabled"], at: string, { random }: CompileTools): (() => boolean) =>
   json ? drawShare(runtimeShare(json, at), random) : () => false;
@@ -115,7 +106,7 @@ const compileLimit = (json: Json, tools: CompileTools, perRoute: boolean): Limit
     enforced: shareOf(json.filterEnforced, "filterEnforced", tools),
     limiterOf:
       json.tokenBucket || plan.describes
-        ? shareLimiter(plan.make, json.localRateLimitPerDownstreamConnection === true)
+        ? shareLimiter(plan.make, json.localRateLimitPerDownstreamConnection === true, tools.buckets)
         : undefined,
     rulesOf: plan.describes ? compileRules(json) : undefined,
     stage: unsigned(json.stage, "stage") ?? 0,
@@ -139,7 +130,7 @@ const describe = (limit: Limit, exchange: Exchange, ownCluster: string): readonl
   return found;
 };
 
-const refusal = (limit: Limit, { downstream, request }: Exchange): LocalReply => {
+const refusal = (limit: Limit, { downstream, request }: Exchange, object: string | undefined): LocalReply => {
   const edited = new HeaderList();
   limit.editReply(edited, downstream, request);
   const headers: (readonly [string, string])[] = [];
@@ -151,6 +142,7 @@ const refusal = (limit: Limit, { downstream, request }: Exchange): LocalReply =>
     details: "local_rate_limited",
     body: "local_rate_limited",
     headers,
+    ...(object === undefined ? {} : { object }),
     ...(grpcStatus === undefined ? {} : { grpcStatus }),
   };
 };
@@ -168,6 +160,9 @@ const build = (own: Limit, { counter, clock, node, name = localRateLimitName }: 
       enforced: counter(`${at}enforced`),
     };
   };
+  // The control plane names filters by their objects.
+  const [, kind, ofObject] = /^weft\.(LocalRateLimit)\/(.+)$/.exec(name) ?? [];
+  const object = kind === undefined ? undefined : `${kind} ${ofObject}`;
   const told = new Map<Exchange, Tell>();
   const remember = (limiter: Limiter, exchange: Exchange, nowMs: number): void => {
     const bucket = limiter.decided;
@@ -203,7 +198,7 @@ const build = (own: Limit, { counter, clock, node, name = localRateLimitName }: 
         return undefined;
       }
       counters.enforced.add(1);
-      return refusal(limit, exchange);
+      return refusal(limit, exchange, object);
     },
     onResponse(exchange: Exchange) {
       if (told.size > 0) told.get(exchange)?.(exchange.response.headers);

@@ -5,7 +5,7 @@ import { compileLocalRateLimit } from "./local-rate-limit.ts";
 
 const tokenBucket = { maxTokens: 2, tokensPerFill: 1, fillInterval: "1s" };
 
-test("connections beyond the tokens are refused until the next fill, and looks ahead take none", () => {
+test("connections beyond the tokens are refused until one comes back, and looks ahead take none", () => {
   let nowMs = 0;
   let refused = 0;
   const allow = compileLocalRateLimit({ statPrefix: "a", tokenBucket })({

@@ -1,8 +1,9 @@
 /** So many new connections in so much time: a bucket of tokens, of which every connection takes one or is closed. */
-import { ConfigError } from "@weft/core/config-error";
 import type { Clock } from "@weft/core/world";
 import type { LocalRateLimitJson } from "@weft/xds/gen/envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit";
-import { durationMs, refuseOthers, required, unsigned } from "../../compile/fields.ts";
+import { refuseOthers, required } from "../../compile/fields.ts";
+import { compileBucket } from "../../rate-limits/compile-bucket.ts";
+import { type BucketMaker, localBucket } from "../../rate-limits/token-bucket.ts";
 import type { AllowConnection, ConnectionVerdict } from "./rbac.ts";
 
 export const localRateLimitType = "envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit";
@@ -10,39 +11,26 @@ export const localRateLimitType = "envoy.extensions.filters.network.local_rateli
 export interface LocalRateLimitTools {
   readonly clock: Clock;
   readonly counter: (name: string) => { add(n: number): void };
+  /** Makes what all threads take from; this thread's own when absent. */
+  readonly buckets?: BucketMaker | undefined;
 }
 
 const passed: ConnectionVerdict = { allowed: true, details: "" };
 const limited: ConnectionVerdict = { allowed: false, details: "local_ratelimit" };
-/** As in Envoy. */
-const fillMsMin = 50;
 
 /** Compiles the network filter; throws ConfigError for what it would not honour. */
 export const compileLocalRateLimit = (json: LocalRateLimitJson): ((tools: LocalRateLimitTools) => AllowConnection) => {
   refuseOthers(json, "NetworkLocalRateLimit", "", ["statPrefix", "tokenBucket", "runtimeEnabled"]);
   const prefix = required(json.statPrefix, "statPrefix");
-  const bucket = required(json.tokenBucket, "tokenBucket");
-  const most = required(unsigned(bucket.maxTokens, "tokenBucket.maxTokens") || undefined, "tokenBucket.maxTokens");
-  const fill = unsigned(bucket.tokensPerFill, "tokenBucket.tokensPerFill") ?? 1;
-  const fillMs = required(durationMs(bucket.fillInterval, "tokenBucket.fillInterval"), "tokenBucket.fillInterval");
-  if (fillMs < fillMsMin) throw new ConfigError("tokenBucket.fillInterval", `must be ${fillMsMin} ms at least`);
+  const plan = compileBucket(required(json.tokenBucket, "tokenBucket"), "tokenBucket");
   const enabled = json.runtimeEnabled?.defaultValue !== false;
-  return ({ clock, counter }) => {
+  return ({ clock, counter, buckets = localBucket }) => {
     const refused = counter(`local_rate_limit.${prefix}.rate_limited`);
-    let tokens = most;
-    let filledMs = clock.nowMs();
+    const bucket = plan.make(buckets);
     return (_downstream, uncounted = false) => {
       if (!enabled) return passed;
-      const fills = Math.floor((clock.nowMs() - filledMs) / fillMs);
-      if (fills > 0) {
-        tokens = Math.min(most, tokens + fills * fill);
-        filledMs += fills * fillMs;
-      }
-      if (uncounted) return tokens > 0 ? passed : limited;
-      if (tokens > 0) {
-        tokens--;
-        return passed;
-      }
+      if (uncounted) return bucket.remaining(clock.nowMs()) > 0 ? passed : limited;
+      if (bucket.take(clock.nowMs())) return passed;
       refused.add(1);
       return limited;
     };
