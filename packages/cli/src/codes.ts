@@ -90,6 +90,10 @@ WF3110 a part of the bootstrap is ignored
   The message says why. Nothing needs doing unless the part matters to you.
 WF3111 fewer workers serve than --concurrency asks for
   Several workers need Linux, where threads can share a port; more than 64 are not started.
+WF3112 DNS would be answered beyond loopback
+  Whoever can ask could have answers sent to anybody. Give an address of 127.0.0.0/8 or ::1.
+WF3113 the address for DNS cannot be had
+  It is tried for again every second. Free the port, or give weft sidecar --dns another and weft intercept --dns-port the same.
 WF3120 a file of resources does not fit
   The last good content stays in force. Correct the file at the place in the message.
 WF3121 a file of resources cannot be read
@@ -160,7 +164,7 @@ WF5022 a worker thread died, its connections with it
   Another takes its place. Look at the detail: memory that ran out wants a higher limit, anything else is a fault in weft.
 WF5023 a worker thread died too often
   The sidecar ends with exit code 1, for whoever started it to start it anew. Report the detail in the log line.
-WF5024 there are more clusters or hosts than workers can count together
+WF5024 there are more clusters, hosts or rate limits than workers can count together
   Limits and ejections of the further ones hold for each worker by itself. Run with --concurrency 1 if that is too loose.
 WF5030 connections were lent to requests and never given back
   They are taken back and counted (upstream_cx_lease_lost). It is a fault in weft: report it with the log line.
@@ -168,6 +172,48 @@ WF5031 connections have been lent for an hour without carrying a byte
   They are left alone and counted (upstream_cx_lease_quiet). Set a stream idle timeout if they should end.
 WF5032 an HTTP/2 client was disconnected for too much of one thing
   Look at who it is. Counted under http2. and in downstream_rq_too_many_premature_resets; a line at most every 10 s.
+WF5040 the server's proxy takes no such connection
+  Its port is STRICT and the client sends plaintext, or nothing listens there. Give the client a sidecar, or set PeerAuthentication to PERMISSIVE; look at tls in its DestinationRule.
+WF5041 an AuthorizationPolicy denies the request
+  The message names the policy and its rule; with none, no rule of any ALLOW policy takes the request. Compare its from, to and when with the request that weft why shows.
+WF5042 no route takes the request
+  Look at the rules that weft why says nearly matched, and at the Host: a VirtualService's hosts must have it.
+WF5043 a route leads to a cluster that is not there
+  The destination's host, port or subset is unknown to the client. Declare the subset in a DestinationRule, or mend the name.
+WF5044 no host of the cluster can be used
+  It has no endpoints, its subset selects none, or all are unhealthy or ejected: weft registry SERVICE, and the notes of weft why.
+WF5045 a fault is injected
+  The rule's fault.abort answers in place of the server. Take it out of the VirtualService, or lower its percentage.
+WF5050 the proxy is overloaded
+  It answers 503 itself, without asking anyone, until memory or time are there again. Give it more, or send less; overload. counters of /stats say of what.
+WF5051 a share of the cluster's requests is dropped
+  Its endpoints came with drop_overloads. The control plane that sends them says why.
+WF5052 an endpoint takes no connection
+  It is not listening, or speaks no TLS where TLS is expected. The access log's UPSTREAM_TRANSPORT_FAILURE_REASON has the cause.
+WF5053 connecting to an endpoint took too long
+  Look at the network between the two and at the endpoint's backlog; connectionPool.tcp.connectTimeout is the bound.
+WF5054 an endpoint closed the connection before it answered
+  It died, or closed an idle connection as the request was on its way. Such requests are sent again where that is safe: write retries for more.
+WF5055 an endpoint reset the request
+  The server refused or cancelled it: its own log says why.
+WF5056 a limit of the connection pool is reached
+  The DestinationRule that the reason names bounds connections or requests that wait: connectionPool. Raise it, or add endpoints.
+WF5057 an endpoint broke the protocol
+  What it sent is no valid HTTP, or not the version expected. Look at the port's appProtocol or name.
+WF5058 a timeout of the route is over
+  The VirtualService's timeout or perTryTimeout, or one that the caller asked for. Raise it, or make the server faster.
+WF5059 nothing was sent for too long
+  The stream idle timeout ended the request. Raise it for requests that wait long, such as long polls.
+WF5060 a rate limit is reached
+  The reason names the LocalRateLimit. Raise its bucket, or send less.
+WF5061 the request took longer than it may
+  A bound on requests or streams as a whole ended it, not one on the server's answer.
+WF5062 the request is larger than what is kept of it
+  Requests are kept while they may have to be sent again, up to the connection's buffer limit. Raise that, or switch retries off for the route.
+WF5063 the route takes no such upgrade
+  WebSocket is taken, and CONNECT where a service is dialled through the proxy; others need upgrade_configs.
+WF5064 the workload has as many requests as it answers well
+  MeshDefaults.adaptiveConcurrency holds its limit. Add instances; minLimit and tolerance set how soon requests are turned away.
 WF5900 an error nobody caught
   The process goes on unless it happens often. It is a fault in weft: report it with the log line.
 
@@ -302,6 +348,8 @@ WF9034 no configuration object is in what was given
   Check the path; a folder's .yaml, .yml and .json files are read.
 WF9035 the proxy refused what its admin interface was asked
   Its words say why. weft proxy-config log PROXY lists its loggers; weft sidecar --help names the levels.
+WF9036 a proxy's configuration cannot be read
+  weft why reads it as our sidecar would; the message says what in it our sidecar does not take. weft proxy-config shows it as it is.
 WF9040 the sidecar was not ready in time
   Its last lines are in the message; weft check looks at the mesh.
 WF9041 the sidecar ended before it was ready

@@ -15,10 +15,13 @@ import { configRoutes } from "./api/config-routes.ts";
 import { loadRoutes } from "./api/load-routes.ts";
 import { meshRoutes } from "./api/mesh-routes.ts";
 import { proxyRoutes } from "./api/proxy-routes.ts";
+import { proxyStartRoutes } from "./api/proxy-start-routes.ts";
 import { registryFacts, registryRoutes } from "./api/registry-routes.ts";
 import { tokenRoutes } from "./api/token-routes.ts";
+import { feedReportedHealth } from "./loads/health-feed.ts";
 import { loadHandlers } from "./loads/load-service.ts";
 import { createLoadTable } from "./loads/load-table.ts";
+import { seenByProxies } from "./loads/reported-health.ts";
 import { openMeshIdentity } from "./mesh-identity.ts";
 import { createMeshState, type MeshState } from "./mesh-state.ts";
 import { createMetrics } from "./metrics/metrics.ts";
@@ -97,6 +100,9 @@ export const openControlPlane = async (options: ControlPlaneOptions): Promise<Co
     ...{ trustDomain, clock, setTimer, log, metrics: pushMetrics },
   });
   const loads = createLoadTable(metrics);
+  const { model, reported, commitSoon } = state;
+  opened.use(feedReportedHealth({ table: loads, model, reported, commitSoon, clock, setTimer }));
+  const seen = (service: string) => seenByProxies(loads.list(), model, service, clock.wallMs());
   const loadReports = loadHandlers({
     ...{ table: loads, trustDomain, clock, setTimer, log },
     clustersOf: (proxy) => [...(state.publisher.snapshotOf(proxy).types.get(clusterUrl)?.entries.keys() ?? [])],
@@ -109,11 +115,15 @@ export const openControlPlane = async (options: ControlPlaneOptions): Promise<Co
     hosts: options.hosts,
     openPaths: ["/ready"],
   });
-  const analyzeContext = () => ({ ...registryFacts(registry, state.model), rootNamespace: options.rootNamespace });
+  const analyzeContext = () => ({
+    ...registryFacts(registry, state.model),
+    ...{ rootNamespace: options.rootNamespace, trustDomain },
+  });
   const routes: Routes = [
     ...aboutRoutes({ waitingFor: () => [], trustDomain }),
     ...configRoutes({ store: state.store, analyzeContext, runningFindings: () => runningFindings(state) }),
-    ...registryRoutes({ registry, model: state.model, commit: state.commit }),
+    ...registryRoutes({ registry, model, commit: state.commit, seen }),
+    ...proxyStartRoutes(model, options.rootNamespace),
     ...proxyRoutes({ proxies: ads.proxies, clock }),
     ...meshRoutes(state),
     ...loadRoutes(loads),

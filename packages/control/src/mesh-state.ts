@@ -1,11 +1,12 @@
 /** What the control plane knows, from configuration and registries to what each proxy should have. */
-import { createGraph, type Graph } from "@weft/core/collection";
+import { createGraph, type Graph, type Source } from "@weft/core/collection";
 import type { Clock, Logger, SetTimer } from "@weft/core/world";
 import { createGenerator } from "./generate/generator.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 import type { AllocationStore } from "./model/address-allocator.ts";
 import { type ConfigItem, sameConfigItem } from "./model/config-item.ts";
 import { createMeshModel, type MeshModel } from "./model/mesh-model.ts";
+import type { ReportedHealth } from "./model/service.ts";
 import { createPublisher, type Publisher } from "./push/publisher.ts";
 import type { PushMetrics } from "./push/push-metrics.ts";
 import { embeddedView } from "./registries/embedded/embedded-view.ts";
@@ -19,6 +20,8 @@ export interface MeshState extends Disposable {
   readonly model: MeshModel;
   readonly store: ConfigStore;
   readonly publisher: Publisher;
+  /** What proxies find failed, to be written; the next commit shows it. */
+  readonly reported: Source<ReportedHealth>;
   /** Applies what sources were written, and has it pushed. */
   commit(): void;
   /** As `commit`, once for all changes of this turn. */
@@ -52,6 +55,7 @@ export const createMeshState = (options: MeshStateOptions): MeshState => {
   const commitSoon = (): void => {
     soon ??= setTimer(() => commit(), 0);
   };
+  const reported = graph.source<ReportedHealth>("reported health");
   const embedded = embeddedView(graph, options.registry, { domain, changed: () => commitSoon() });
   const registries = [
     kubernetesRegistry(graph, config, domain),
@@ -61,6 +65,7 @@ export const createMeshState = (options: MeshStateOptions): MeshState => {
   const model = createMeshModel(graph, {
     config,
     registries,
+    reported,
     mesh: { trustDomain, rootNamespace, domain },
     ...(options.addresses ? { addresses: options.addresses } : {}),
   });
@@ -99,5 +104,5 @@ export const createMeshState = (options: MeshStateOptions): MeshState => {
     soon?.[Symbol.dispose]();
     embedded[Symbol.dispose]();
   };
-  return { graph, model, store, publisher, commit, commitSoon, [Symbol.dispose]: dispose };
+  return { graph, model, store, publisher, reported, commit, commitSoon, [Symbol.dispose]: dispose };
 };

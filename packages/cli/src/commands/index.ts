@@ -9,6 +9,7 @@ export const commandLoaders: ReadonlyMap<string, () => Promise<Command>> = new M
   ["delete", async () => (await import("./delete.ts")).deleteCommand],
   ["analyze", async () => (await import("./analyze.ts")).analyzeCommand],
   ["explain", async () => (await import("./explain.ts")).explainCommand],
+  ["why", async () => (await import("./why.ts")).whyCommand],
   ["check", async () => (await import("./check.ts")).checkCommand],
   ["proxy-status", async () => (await import("./proxy-status.ts")).proxyStatusCommand],
   ["proxy-config", async () => (await import("./proxy-config.ts")).proxyConfigCommand],

@@ -41,6 +41,8 @@ interface InterceptFlags {
   readonly excludeUids: string;
   readonly excludeGids: string;
   readonly ipv6: boolean;
+  readonly dns?: boolean;
+  readonly dnsPort: string;
 }
 
 const verbs = [
@@ -86,6 +88,8 @@ const withInterceptFlags = (program: Program): Program => {
     .option("--exclude-cidrs <cidrs>", "outbound destinations left alone", "")
     .option("--exclude-uids <ids>", "users whose programs are left alone", "")
     .option("--exclude-gids <ids>", "groups whose programs are left alone", "")
+    .option("--dns", "send questions for names to the sidecar too (it needs --dns as well)")
+    .option("--dns-port <port>", "where the sidecar answers them", "15053")
     .option("--no-ipv6", "leave IPv6 alone");
 };
 
@@ -115,6 +119,7 @@ const settingsOf = (flags: InterceptFlags): InterceptSettings => ({
   excludeUids: parseIds("--exclude-uids", flags.excludeUids),
   excludeGids: parseIds("--exclude-gids", flags.excludeGids),
   ipv6: flags.ipv6,
+  ...(flags.dns ? { dnsPort: onePort("--dns-port", flags.dnsPort) } : {}),
 });
 
 const intercept = (context: Context, verb: Verb, settings: InterceptSettings): ExitCode => {

@@ -21,6 +21,11 @@ interface ServiceItem {
   readonly healthy: number;
   readonly sources: readonly string[];
 }
+interface SeenByProxies {
+  readonly reporting: number;
+  readonly unhealthy: number;
+  readonly reasons: Readonly<Record<string, number>>;
+}
 interface EndpointItem {
   readonly address: string;
   readonly port: number;
@@ -29,6 +34,9 @@ interface EndpointItem {
   readonly namespace: string;
   readonly serviceAccount: string;
   readonly health: string;
+  /** Absent from a control plane that is older. */
+  readonly sentAs?: string;
+  readonly proxies?: SeenByProxies;
   readonly weight: number;
   readonly locality: string;
   readonly tls: boolean;
@@ -121,6 +129,18 @@ const serviceTable = (items: readonly ServiceItem[]): string =>
         ]),
       );
 
+/** The registry's word, and what proxies are told where that is another. */
+const healthText = ({ health, sentAs = health }: EndpointItem): string =>
+  sentAs === health ? health : `${health}, sent as ${sentAs}`;
+
+/** `2 of 3 do not use it: failed_active_hc 2`. */
+const proxiesText = (seen: SeenByProxies | undefined): string => {
+  if (seen === undefined) return "-";
+  if (seen.unhealthy === 0) return `${seen.reporting} use it`;
+  const reasons = Object.entries(seen.reasons).map(([reason, count]) => `${reason} ${count}`);
+  return `${seen.unhealthy} of ${seen.reporting} do not use it: ${reasons.join(", ")}`;
+};
+
 const endpointTable = (items: readonly EndpointItem[]): string =>
   items.length === 0
     ? "It has no endpoints.\n"
@@ -132,6 +152,7 @@ const endpointTable = (items: readonly EndpointItem[]): string =>
           "IDENTITY",
           "LABELS",
           "HEALTH",
+          "PROXIES",
           "WEIGHT",
           "LOCALITY",
           "MTLS",
@@ -145,7 +166,8 @@ const endpointTable = (items: readonly EndpointItem[]): string =>
           Object.entries(item.labels)
             .map(([key, value]) => `${key}=${value}`)
             .join(",") || "-",
-          item.health,
+          healthText(item),
+          proxiesText(item.proxies),
           String(item.weight),
           item.locality || "-",
           item.tls ? "yes" : "no",

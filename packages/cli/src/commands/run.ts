@@ -14,9 +14,11 @@ import { keepSidecar, waitUnlessStopped } from "../workload/keep-sidecar.ts";
 import { startProbe } from "../workload/probe-loop.ts";
 import { askProgram, probeTimes } from "../workload/probe-program.ts";
 import { runProgram } from "../workload/program.ts";
+import { readStart } from "../workload/proxy-start.ts";
 import { type KeptRegistration, keepRegistered, type Registration } from "../workload/registration.ts";
 import {
   parseAccount,
+  parseDns,
   parseLabels,
   parseName,
   parseOutbound,
@@ -24,7 +26,7 @@ import {
   parseProtocol,
 } from "../workload/run-values.ts";
 import { type Inbound, type SidecarSettings, spawnSidecar } from "../workload/spawn-sidecar.ts";
-import { type GroupFacts, readGroup } from "../workload/workload-group.ts";
+import { type GroupFacts, groupPort, readGroup } from "../workload/workload-group.ts";
 
 interface RunFlags extends ApiFlags {
   readonly name: string;
@@ -39,6 +41,7 @@ interface RunFlags extends ApiFlags {
   readonly labels?: string;
   readonly grpcServices?: string;
   readonly outbound: string;
+  readonly dns?: string | true;
   readonly secure?: string;
   readonly rootCert?: string;
   readonly joinTokenFile?: string;
@@ -46,6 +49,7 @@ interface RunFlags extends ApiFlags {
 }
 
 const readyTimeoutMs = 30_000;
+const defaultProtocol = "http";
 /** Istio's own ports, which a sidecar beside others must leave alone except 15001 for outbound. */
 const isReserved = (port: number): boolean => port >= 15_000 && port <= 15_100;
 
@@ -59,9 +63,9 @@ export const runCommand: Command = {
         "put a program into the mesh, without root: a sidecar of its own, started before it and stopped after it",
       )
       .requiredOption("--name <service>", "the service's name; others reach it under it")
-      .option("--port <port>", "port the program listens on (none: it only calls others)")
+      .option("--port <port>", "port the program listens on (default: its group's; none: it only calls others)")
       .option("--address <ip>", "this machine's address that others dial it at", "127.0.0.1")
-      .option("--protocol <protocol>", "http, http2, grpc or tcp", "http")
+      .option("--protocol <protocol>", "http, http2, grpc or tcp", defaultProtocol)
       .option("--service-port <port>", "port others dial", "80")
       .option("--workload <name>", "the workload's name (default: the service's)")
       .option("--group <name>", "WorkloadGroup of the namespace it belongs to: its labels, identity, health probe")
@@ -70,6 +74,7 @@ export const runCommand: Command = {
       .option("--labels <k=v,…>", "labels, such as version=v2")
       .option("--grpc-services <names>", "gRPC services it serves, package.Service, parted by commas")
       .option("--outbound <address>", "where the program dials others; a free port where taken", "127.0.0.1:15001")
+      .option("--dns [address]", "the sidecar answers DNS for the mesh's names (127.0.0.1:15053 unless given)")
       .option("--secure <address>", "control plane's xDS and CA over TLS (default: the mesh on this machine)")
       .option("--root-cert <file>", "the mesh's root certificate")
       .option("--join-token-file <file>", "token for the first certificate")
@@ -80,22 +85,28 @@ export const runCommand: Command = {
   },
 };
 
-const run = async (context: Context, words: readonly string[], flags: RunFlags): Promise<ExitCode> => {
-  checkValues(flags);
-  const api = findApi(flags, context.env);
+const run = async (context: Context, words: readonly string[], given: RunFlags): Promise<ExitCode> => {
+  checkValues(given);
+  const api = findApi(given, context.env);
+  const group = await readGroup(api, given.group, given.namespace);
+  const flags = withGroupPort(given, group);
   await using cleanup = new AsyncDisposableStack();
   const folder = cleanup.use(makePrivateFolder("weft-run-"));
   const inbound = await inboundOf(flags);
-  const group = await readGroup(api, flags.group, flags.namespace);
   const wantedPort = parseOutbound(flags.outbound);
   const outbound = `127.0.0.1:${await findFreePort("127.0.0.1", wantedPort, isReserved)}`;
   if (wantedPort !== 0 && outbound !== `127.0.0.1:${wantedPort}`)
     context.printError(`weft: ${flags.outbound} is busy, the program's way out is ${outbound}\n`);
+  const asked = settingsOf(context, { flags, group, api, inbound, outbound, folder: folder.path });
+  await askApi(api, "/v1/version");
+  const start = await readStart(api, asked);
+  for (const line of start.lines) context.printError(`weft: ${line}\n`);
   const settings = {
-    ...settingsOf(context, { flags, group, api, inbound, outbound, folder: folder.path }),
+    ...asked,
+    concurrency: start.concurrency,
+    env: { ...asked.env, ...start.env },
     adminPort: await findFreePort("127.0.0.1", 0, isReserved),
   };
-  await askApi(api, "/v1/version");
   const sidecar = cleanup.use(
     await keepSidecar({
       spawn: (stopping) => spawnSidecar(settings, readyTimeoutMs, stopping),
@@ -119,6 +130,14 @@ const run = async (context: Context, words: readonly string[], flags: RunFlags):
   };
   context.printError(`weft: ${flags.name} is in the mesh; way out ${outbound}, admin ${sidecar.admin}\n`);
   return await runProgram(words, { context, outbound, port: flags.port, onListening: register });
+};
+
+/** A protocol that was given goes before the one of the port's name. */
+const withGroupPort = (flags: RunFlags, group: GroupFacts): RunFlags => {
+  const of = flags.port === undefined ? groupPort(group) : undefined;
+  if (!of) return flags;
+  const protocol = flags.protocol === defaultProtocol ? (of.protocol ?? defaultProtocol) : flags.protocol;
+  return { ...flags, port: of.port, protocol };
 };
 
 /** Asks the program as its group's probe says, and tells the registry. */
@@ -149,6 +168,7 @@ const checkValues = (flags: RunFlags): void => {
   parseProtocol(flags.protocol);
   parseOutbound(flags.outbound);
   parseLabels(flags.labels ?? "");
+  parseDns(flags.dns);
 };
 
 const registrationOf = (
@@ -233,6 +253,7 @@ const settingsOf = (
     rootCertFile,
     tokenFile,
     outbound,
+    dns: parseDns(flags.dns),
     inbound,
     dataFolder: folder,
     logLevel: flags.logLevel,

@@ -11,9 +11,17 @@ test("registry lists services, and one service's endpoints with their identity a
     ...{ address: "::1", port: 9000, servicePort: 80, workload: "web-v1", namespace: "a", serviceAccount: "web" },
     ...{ health: "healthy", weight: 1, locality: "", tls: true, source: "Registry", labels: { version: "v1" } },
   };
+  const proxies = { reporting: 3, unhealthy: 2, reasons: { failed_active_hc: 2, failed_outlier_check: 1 } };
+  const well = { reporting: 3, unhealthy: 0, reasons: {} };
   await using api = await startApi({
     "/v1/registry": { items: [{ ...service, ports: [{ number: 80, protocol: "http" }], sources: ["Registry"] }] },
     "/v1/registry/web/endpoints": { items: [endpoint] },
+    "/v1/registry/sick/endpoints": {
+      items: [
+        { ...endpoint, sentAs: "unhealthy", proxies },
+        { ...endpoint, proxies: well },
+      ],
+    },
     "/v1/registry/none/endpoints": { items: [] },
   });
   const cp = ["--cp", api.address];
@@ -22,8 +30,11 @@ test("registry lists services, and one service's endpoints with their identity a
     /\nweb +a +web\.a\.svc\.cluster\.local +80\/http +2 +1 +Registry\n$/,
   );
   const { out } = await run(["registry", "web", "-n", "a", ...cp]);
-  assert.match(out, /\n\[::1\]:9000 +80 +web-v1\.a +ns\/a\/sa\/web +version=v1 +healthy +1 +- +yes +Registry\n$/);
+  assert.match(out, /\n\[::1\]:9000 +80 +web-v1\.a +ns\/a\/sa\/web +version=v1 +healthy +- +1 +- +yes +Registry\n$/);
   assert.equal(api.asked.at(-1)?.line, "GET /v1/registry/web/endpoints?namespace=a");
+  const sick = (await run(["registry", "sick", ...cp])).out;
+  assert.match(sick, /healthy, sent as unhealthy +2 of 3 do not use it: failed_active_hc 2, failed_outlier_check 1 +1/);
+  assert.match(sick, /healthy +3 use it +1/);
   assert.equal((await run(["registry", "none", ...cp])).out, "It has no endpoints.\n");
 });
 

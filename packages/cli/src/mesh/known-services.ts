@@ -25,7 +25,8 @@ export const knownServices = async (api: ApiTarget, required: boolean): Promise<
   if (api.mesh === undefined && !required) return {};
   try {
     const { items } = await askApi<{ items: readonly RegistryService[] }>(api, "/v1/registry");
-    return { services: items.map(toKnown) };
+    const { trustDomain } = await askApi<{ trustDomain?: string }>(api, "/v1/version");
+    return { services: items.map(toKnown), ...(trustDomain === undefined ? {} : { trustDomain }) };
   } catch (error) {
     if (required) throw error;
     return {};

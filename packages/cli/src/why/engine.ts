@@ -3,7 +3,7 @@
  * them, and a request goes through the same exchange up to the moment when a host would be asked.
  */
 import { type Clock, silentLogger } from "@weft/core/world";
-import { systemClock } from "@weft/net/clock";
+import { realClock } from "@weft/net/clock";
 import { SocketLoop } from "@weft/net/tcp/socket-loop";
 import type { RequestHead } from "@weft/protocols/http/head";
 import { HeaderList } from "@weft/protocols/http/headers";
@@ -38,6 +38,8 @@ export interface Told {
   readonly cluster: string | undefined;
   /** How long filters hold the request. */
   readonly delayMs: number;
+  /** The head that routes are matched by. */
+  readonly matched: RequestHead;
   /** The head as a host would get it, but for what the router adds. */
   readonly request: RequestHead;
   /** What the client's address counts as. */
@@ -45,6 +47,8 @@ export interface Told {
   readonly upstreamAlpn: AlpnOverride | undefined;
   /** What balancers go by; `undefined` where nothing is hashed. */
   readonly hash: bigint | undefined;
+  /** The hash is of a cookie that the request has not and the answer will set: each connection gets another. */
+  readonly newCookie: boolean;
 }
 
 export interface Engine {
@@ -88,7 +92,7 @@ interface Turn {
   waiting: (() => void)[];
 }
 
-export const createEngine = (routeSource: (name: string) => RouteSource, clock: Clock = systemClock): Engine => {
+export const createEngine = (routeSource: (name: string) => RouteSource, clock: Clock = realClock): Engine => {
   const turn: Turn = { draw: wholeDraw, cluster: undefined, delayMs: 0, waiting: [] };
   const random = (): number => turn.draw;
   const terminals = engineTools(turn, { routeSource, clock, random });
@@ -117,9 +121,13 @@ const tell = (exchange: Exchange, { draw, cluster, delayMs }: Turn): Told => {
   const { route, request, downstream, flags, details, grpcStatus, response } = exchange;
   const forwarded = details === "cluster_not_found";
   const action = route?.action;
+  const matched = copyHead(request);
   let hash: bigint | undefined;
+  let newCookie = false;
   if (forwarded && action?.kind === "forward") {
-    hash = action.hash?.(request, downstream).hash;
+    const hashed = action.hash?.(request, downstream);
+    newCookie = hashed?.setCookie !== undefined;
+    hash = newCookie ? undefined : hashed?.hash;
     const choice = action.clusterName(request, draw);
     choice.editRequest?.(request.headers, downstream, request, exchange);
     route?.editRequest(request.headers, downstream, request, exchange);
@@ -134,10 +142,12 @@ const tell = (exchange: Exchange, { draw, cluster, delayMs }: Turn): Told => {
     route,
     cluster: forwarded ? cluster : undefined,
     delayMs,
+    matched,
     request: copyHead(request),
     remoteHost: exchange.remoteHost ?? downstream.remoteHost,
     upstreamAlpn: exchange.upstreamAlpn,
     hash,
+    newCookie,
   };
 };
 

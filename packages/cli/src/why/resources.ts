@@ -70,9 +70,7 @@ const liveHosts = (statuses: readonly Resource[]): ProxyResources["live"] => {
   );
 };
 
-const addressText = (
-  address: NonNullable<StatusJson["hostStatuses"]>[number]["address"],
-): string => {
+const addressText = (address: NonNullable<StatusJson["hostStatuses"]>[number]["address"]): string => {
   const { address: host = "", portValue = 0 } = address?.socketAddress ?? {};
   if (address?.socketAddress === undefined) return address?.pipe?.path ?? "";
   return host.includes(":") ? `[${host}]:${portValue}` : `${host}:${portValue}`;

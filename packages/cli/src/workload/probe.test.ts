@@ -7,7 +7,6 @@ import type { GrpcHandler } from "@weft/net/grpc/calls";
 import { openGrpcServer } from "@weft/net/grpc/server";
 import { startProbe } from "./probe-loop.ts";
 import { askProgram, probeTimes } from "./probe-program.ts";
-import { groupFacts } from "./workload-group.ts";
 
 /** Timers that a test lets run out, in order. */
 const manualTimers = () => {
@@ -137,7 +136,7 @@ test("a command is well when it ends with 0 in time", async () => {
   assert.match((await askProgram({ exec: { command: ["/no/such/program"] } }, {})) ?? "", /ENOENT/);
 });
 
-test("times have Kubernetes' defaults, and a group's own labels go before its template's", () => {
+test("times have Kubernetes' defaults where the probe has none", () => {
   assert.deepEqual(probeTimes({}), {
     initialDelayMs: 0,
     periodMs: 10_000,
@@ -145,9 +144,30 @@ test("times have Kubernetes' defaults, and a group's own labels go before its te
     successThreshold: 1,
     failureThreshold: 3,
   });
-  const facts = groupFacts({
-    metadata: { labels: { a: "group" } },
-    template: { labels: { a: "template", b: "template" }, serviceAccount: "sa", weight: 3 },
+  const times = {
+    initialDelaySeconds: 1,
+    periodSeconds: 2,
+    timeoutSeconds: 3,
+    successThreshold: 4,
+    failureThreshold: 5,
+  };
+  assert.deepEqual(probeTimes(times), {
+    initialDelayMs: 1000,
+    periodMs: 2000,
+    timeoutMs: 3000,
+    successThreshold: 4,
+    failureThreshold: 5,
   });
-  assert.deepEqual([facts.labels, facts.serviceAccount, facts.weight], [{ a: "group", b: "template" }, "sa", 3]);
+});
+
+test("a host that is given is asked in place of this machine, and a scheme by TLS", async () => {
+  const server = createServer((request, response) => response.writeHead(request.headers.host ? 200 : 500).end());
+  const port = await listening(server);
+  const elsewhere = "127.0.0.77";
+  assert.equal(await askProgram({ httpGet: { port, host: "127.0.0.1" } }, {}), undefined);
+  assert.match((await askProgram({ httpGet: { port, host: elsewhere } }, {})) ?? "", /ECONNREFUSED/);
+  assert.notEqual(await askProgram({ httpGet: { port, scheme: "HTTPS" } }, {}), undefined);
+  assert.notEqual(await askProgram({ tcpSocket: { port, host: elsewhere } }, {}), undefined);
+  assert.equal(await askProgram({ tcpSocket: { port, host: "127.0.0.1" } }, {}), undefined);
+  await new Promise((resolve) => server.close(resolve));
 });

@@ -1,4 +1,4 @@
-import { parseAddress } from "@weft/core/address";
+import { isLoopback, parseAddress } from "@weft/core/address";
 import { WeftError } from "@weft/core/error";
 
 const bad = (message: string, next: string): WeftError => new WeftError("WF9022", message, { next });
@@ -34,6 +34,15 @@ export const parseOutbound = (text: string): number => {
   const address = parseAddress(text);
   if (address && ["127.0.0.1", "localhost"].includes(address.host)) return address.port;
   throw bad(`--outbound "${text}" is not an address on 127.0.0.1`, "--outbound 127.0.0.1:15001");
+};
+
+/** Where the sidecar answers DNS: as given, or Istio's port; `undefined` when it is not asked to. */
+export const parseDns = (given: string | true | undefined): string | undefined => {
+  if (given === undefined) return undefined;
+  if (given === true) return "127.0.0.1:15053";
+  const address = parseAddress(given);
+  if (address && isLoopback(address.host)) return given;
+  throw new WeftError("WF3112", `--dns ${given}: DNS is answered on loopback only`, { next: "--dns 127.0.0.1:15053" });
 };
 
 /** `a=1,b=2`. */

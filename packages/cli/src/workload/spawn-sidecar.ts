@@ -24,10 +24,14 @@ export interface SidecarSettings {
   readonly rootCertFile: string;
   readonly tokenFile: string;
   readonly outbound: string;
+  /** Where it answers DNS, H:P of loopback; not at all when absent. */
+  readonly dns?: string | undefined;
   readonly inbound: readonly Inbound[];
   readonly adminPort: number;
   readonly dataFolder: string;
   readonly logLevel: string;
+  /** Worker threads, 0 one for each core; the sidecar's own default where absent. */
+  readonly concurrency?: number | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly onLog: (line: string) => void;
 }
@@ -53,10 +57,12 @@ export const sidecarArguments = (settings: SidecarSettings): readonly string[] =
       .join(","),
   ],
   ...(settings.gateway ? ["--gateway"] : ["--outbound", settings.outbound]),
+  ...(settings.dns === undefined ? [] : ["--dns", settings.dns]),
   ...settings.inbound.flatMap(({ name, protocol, address, port, appPort }) => [
     "--inbound",
     `${name}:${protocol}:${address}:${port}:${appPort}`,
   ]),
+  ...(settings.concurrency === undefined ? [] : ["--concurrency", String(settings.concurrency)]),
   ...["--admin", `127.0.0.1:${settings.adminPort}`, "--data", settings.dataFolder, "--log-level", settings.logLevel],
 ];
 

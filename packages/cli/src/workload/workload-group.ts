@@ -2,6 +2,7 @@
 import type { ReadinessProbe, WorkloadGroupSpec } from "@weft/config/kinds/workload-group";
 import { WeftError } from "@weft/core/error";
 import { type ApiTarget, askApi } from "../mesh/api.ts";
+import { protocols } from "./run-values.ts";
 
 export interface GroupFacts {
   readonly labels: Readonly<Record<string, string>>;
@@ -9,6 +10,8 @@ export interface GroupFacts {
   readonly locality: string | undefined;
   readonly weight: number | undefined;
   readonly probe: ReadinessProbe | undefined;
+  /** By name, in the order written: where members listen that do not say so themselves. */
+  readonly ports: readonly (readonly [name: string, port: number])[];
 }
 
 export const noGroup: GroupFacts = {
@@ -17,6 +20,7 @@ export const noGroup: GroupFacts = {
   locality: undefined,
   weight: undefined,
   probe: undefined,
+  ports: [],
 };
 
 /** Its metadata's labels go before those of its template. */
@@ -26,7 +30,27 @@ export const groupFacts = ({ metadata, template, probe }: WorkloadGroupSpec): Gr
   locality: template.locality || undefined,
   weight: template.weight || undefined,
   probe,
+  ports: Object.entries(template.ports ?? {}),
 });
+
+/**
+ * The port and the protocol a member that gives no port listens with: the group's only port, its protocol by the port's
+ * name. Of several none is the program's for sure (WF9022).
+ */
+export const groupPort = ({
+  ports,
+}: Pick<GroupFacts, "ports">): { readonly port: string; readonly protocol: string | undefined } | undefined => {
+  const [first, second] = ports;
+  if (!first) return undefined;
+  if (second) {
+    const all = ports.map(([name, port]) => `${name} ${port}`).join(", ");
+    throw new WeftError("WF9022", `the WorkloadGroup has several ports (${all})`, {
+      next: `say which the program listens on: --port ${first[1]}`,
+    });
+  }
+  const [word = ""] = first[0].toLowerCase().split("-");
+  return { port: String(first[1]), protocol: protocols.find((protocol) => protocol === word) };
+};
 
 /** As the group is now: changes of it reach workloads that start later. */
 export const readGroup = async (api: ApiTarget, name: string | undefined, namespace: string): Promise<GroupFacts> => {

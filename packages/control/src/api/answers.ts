@@ -25,3 +25,14 @@ export const jsonBody = ({ body }: HttpRequest): Readonly<Record<string, unknown
 };
 
 export const param = ({ params }: HttpRequest, name: string): string => params.get(name) ?? "";
+
+/** `k=v,k=v`. Refuses what is none with 400 WF8400. */
+export const parseLabels = (text: string): readonly (readonly [string, string])[] =>
+  text
+    .split(",")
+    .filter((part) => part !== "")
+    .map((part) => {
+      const at = part.indexOf("=");
+      if (at <= 0) throw new HttpRefusal(400, "WF8400", `"${part}" is not NAME=VALUE`);
+      return [part.slice(0, at), part.slice(at + 1)];
+    });

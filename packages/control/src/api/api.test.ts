@@ -94,6 +94,18 @@ describe("configuration", () => {
     assert.equal((await mesh.api<Items>("/v1/config")).body.items.length, 0);
   });
 
+  test("what a Secret holds is not read back", async () => {
+    await using mesh = await openTestPlane();
+    const body =
+      "{apiVersion: v1, kind: Secret, metadata: {name: s}, data: {tls.key: c2VjcmV0}, stringData: {a: secret}}";
+    assert.equal((await mesh.api("/v1/config/apply", { method: "POST", body })).status, 200);
+    for (const path of ["/v1/config/Secret/default/s", "/v1/config?kind=Secret"]) {
+      const text = JSON.stringify((await mesh.api(path)).body);
+      assert.match(text, /"tls.key":"\[redacted\]"/, path);
+      assert.doesNotMatch(text, /c2VjcmV0|"secret"/, path);
+    }
+  });
+
   test("PUT takes exactly the object its path names", async () => {
     await using mesh = await openTestPlane();
     const path = "/v1/config/DestinationRule/default/a";

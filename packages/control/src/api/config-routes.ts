@@ -4,11 +4,12 @@ import type { AnalyzeContext } from "@weft/config/analyze/facts";
 import type { ConfigObject } from "@weft/config/config-object";
 import type { Finding } from "@weft/config/finding";
 import { kinds } from "@weft/config/kinds/index";
+import type { FieldPath } from "@weft/config/schema/problem";
 import { WeftError } from "@weft/core/error";
 import { type Route, route } from "@weft/net/http/routes";
 import { HttpRefusal, type HttpReply, type HttpRequest } from "@weft/net/http/server";
 import { type ChangeAnswer, type ConfigStore, keyOf } from "../store/config-store.ts";
-import { objectDocument } from "../store/object-document.ts";
+import { objectDocument, withoutKeys } from "../store/object-document.ts";
 import { json, listAnswer, notFound, param } from "./answers.ts";
 
 export interface ConfigRoutesOptions {
@@ -40,7 +41,7 @@ export const configRoutes = ({ store, analyzeContext, runningFindings }: ConfigR
     route("GET", "/v1/config/{kind}/{namespace}/{name}", (request) => {
       const object = store.get(keyIn(request));
       if (!object) throw notFound(`there is no ${keyIn(request)}`);
-      return json(shown(object));
+      return json({ ...shown(object), ...fieldPlaces(object, request.query.getAll("field")) });
     }),
     route("PUT", "/v1/config/{kind}/{namespace}/{name}", (request) => {
       const text = request.body.toString("utf8");
@@ -88,7 +89,23 @@ const stored = <T>(run: () => T): T => {
 };
 
 /** The document, and where it came from. */
-const shown = (object: ConfigObject): object => ({ ...objectDocument(object), source: object.source });
+const shown = (object: ConfigObject): object => ({ ...withoutKeys(objectDocument(object)), source: object.source });
+
+/** So many fields of one object are looked up at once. */
+const fieldsMax = 100;
+
+/** Where those fields are written, or their nearest parents; nothing where none is asked for. */
+const fieldPlaces = (object: ConfigObject, fields: readonly string[]): object => {
+  if (fields.length === 0) return {};
+  if (fields.length > fieldsMax) throw new HttpRefusal(400, "WF8400", `more than ${fieldsMax} fields are asked for`);
+  return { fields: Object.fromEntries(fields.map((field) => [field, object.positionOf(parsePath(field))])) };
+};
+
+/** `spec.http[0].match` as a path; a quoted key cannot be asked for. */
+const parsePath = (field: string): FieldPath =>
+  [...field.matchAll(/\[(\d+)\]|([^.[\]]+)/g)].map(([, index, key]) =>
+    index === undefined ? (key ?? "") : Number(index),
+  );
 
 const keyIn = (request: HttpRequest): string =>
   [kindNamed(param(request, "kind")), param(request, "namespace"), param(request, "name")].join("/");

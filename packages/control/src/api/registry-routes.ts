@@ -3,23 +3,26 @@ import type { AnalyzeContext } from "@weft/config/analyze/facts";
 import { WeftError } from "@weft/core/error";
 import { type Route, route } from "@weft/net/http/routes";
 import { HttpRefusal, type HttpReply, type HttpRequest } from "@weft/net/http/server";
+import type { SeenEndpoint, SeenService } from "../loads/reported-health.ts";
 import type { MeshModel } from "../model/mesh-model.ts";
-import type { EndpointRecord, Service } from "../model/service.ts";
+import { type EndpointRecord, idOfEndpoint, type Service } from "../model/service.ts";
 import type { Instance, InstanceRef } from "../registries/embedded/instance.ts";
 import { type EmbeddedRegistry, registryStatus } from "../registries/embedded/registry.ts";
-import { json, jsonBody, listAnswer, notFound, param } from "./answers.ts";
+import { json, jsonBody, listAnswer, notFound, param, parseLabels } from "./answers.ts";
 
 export interface RegistryRoutesOptions {
   readonly registry: EmbeddedRegistry;
   readonly model: MeshModel;
   /** Makes what was registered count at once, so that who writes reads it. */
   readonly commit: () => void;
+  /** What proxies report of a service's endpoints. */
+  readonly seen: (service: string) => SeenService;
 }
 
 /** Bytes a watcher may be behind before it is cut off; it comes back with `since`. */
 const watchLagBytesMax = 8 * 1024 * 1024;
 
-export const registryRoutes = ({ registry, model, commit }: RegistryRoutesOptions): readonly Route[] => {
+export const registryRoutes = ({ registry, model, commit, seen }: RegistryRoutesOptions): readonly Route[] => {
   const find = (request: HttpRequest): Service => {
     const wanted = param(request, "service");
     const namespace = request.query.get("namespace");
@@ -62,10 +65,15 @@ export const registryRoutes = ({ registry, model, commit }: RegistryRoutesOption
     route("GET", "/v1/registry/{service}/endpoints", (request) => {
       const port = request.query.get("port");
       const labels = parseLabels(request.query.get("labels") ?? "");
-      const items = endpointsOf(find(request))
+      const service = find(request);
+      const proxies = seen(service.key);
+      const items = endpointsOf(service)
         .filter(({ servicePort }) => port === null || String(servicePort) === port)
         .filter((endpoint) => labels.every(([name, value]) => endpoint.labels[name] === value));
-      return listAnswer("Endpoint", items.map(shownEndpoint));
+      return listAnswer(
+        "Endpoint",
+        items.map((one) => shownEndpoint(one, proxies.get(idOfEndpoint(one)))),
+      );
     }),
     route("GET", "/v1/registry/{service}/instances/{id}", (request) =>
       answered(() => {
@@ -105,7 +113,8 @@ const shown = (service: Service, endpoints: readonly EndpointRecord[]) => ({
   sources: service.sources,
 });
 
-const shownEndpoint = (endpoint: EndpointRecord) => ({
+/** `sentAs` is the health that proxies are told: the registry's own, unless enough of them found it failed. */
+const shownEndpoint = (endpoint: EndpointRecord, proxies: SeenEndpoint | undefined) => ({
   address: endpoint.address,
   port: endpoint.port,
   servicePort: endpoint.servicePort,
@@ -113,6 +122,8 @@ const shownEndpoint = (endpoint: EndpointRecord) => ({
   namespace: endpoint.namespace,
   serviceAccount: endpoint.serviceAccount,
   health: endpoint.health,
+  sentAs: endpoint.health === "healthy" && endpoint.reportedFailed ? "unhealthy" : endpoint.health,
+  ...(proxies ? { proxies } : {}),
   weight: endpoint.weight,
   locality: endpoint.locality,
   tls: endpoint.meshTls,
@@ -152,16 +163,6 @@ const answered = (run: () => HttpReply): HttpReply => {
     throw new HttpRefusal(registryStatus.get(code) ?? 400, code, message, next === undefined ? {} : { next });
   }
 };
-
-const parseLabels = (text: string): readonly (readonly [string, string])[] =>
-  text
-    .split(",")
-    .filter((part) => part !== "")
-    .map((part) => {
-      const at = part.indexOf("=");
-      if (at <= 0) throw new HttpRefusal(400, "WF8400", `"${part}" is not NAME=VALUE`);
-      return [part.slice(0, at), part.slice(at + 1)];
-    });
 
 const watchAnswer = (registry: EmbeddedRegistry, { query, signal }: HttpRequest): HttpReply => {
   const text = query.get("since");

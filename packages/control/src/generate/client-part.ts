@@ -1,7 +1,11 @@
 /** What all workloads of a namespace share: clusters, endpoints and routes for calls to every service they see. */
 import type { Finding } from "@weft/config/finding";
+import type { RouteConfigurationJson } from "@weft/xds/gen/envoy/config/route/v3/route";
 import { blackHole, passthrough, serviceClusters } from "./clusters.ts";
+import { dnsListener } from "./dns-listener.ts";
+import { unknownNames } from "./dynamic-dns.ts";
 import { endpointsOfCluster } from "./endpoints.ts";
+import { localRateLimits, withLimitRules } from "./local-rate-limits.ts";
 import { blackHoleCluster, httpProxyRoute, parseClusterName, passthroughCluster } from "./names.ts";
 import { plannedListener, virtualOutbound } from "./outbound-listeners.ts";
 import { planOutbound } from "./outbound-plan.ts";
@@ -16,6 +20,15 @@ interface ClientDraft {
   readonly draft: ResourceDraft;
   readonly notes: Finding[];
 }
+
+const addUnknownNames = (scope: Scope, draft: ResourceDraft): void => {
+  const { names } = scope.unknown;
+  if (names === undefined) return;
+  draft.cluster.set(
+    names,
+    scope.memo.of(`cluster ${names}`, [scope.model.mesh], () => unknownNames(scope, names)),
+  );
+};
 
 export const clientPart = (scope: Scope): Generated => {
   const draft = emptyDraft();
@@ -34,12 +47,17 @@ export const clientPart = (scope: Scope): Generated => {
     memo.of(`cluster ${blackHoleCluster}`, [scope.model.mesh], () => blackHole(scope)),
   );
   if (scope.proxy.kind === "gateway") return { resources: draft, notes };
+  addUnknownNames(scope, draft);
   noteSidecars(scope, notes);
-  if (scope.proxy.mode === "NONE") draft.route.set(httpProxyRoute, httpProxyTable({ scope, notes }));
+  const limits = localRateLimits(scope, "outbound");
+  const limited = (made: RouteConfigurationJson) => withLimitRules(scope, limits, made);
+  if (scope.proxy.mode === "NONE") draft.route.set(httpProxyRoute, limited(httpProxyTable({ scope, notes })));
   else {
     const catchAll = virtualOutbound(scope);
     draft.listener.set(catchAll.name ?? "", catchAll);
   }
+  const dns = dnsListener(scope);
+  if (dns) draft.listener.set(dns.name ?? "", dns);
   const plan = planOutbound(scope, notes);
   for (const planned of plan.listeners) {
     const listener = plannedListener(scope, planned);
@@ -49,7 +67,7 @@ export const clientPart = (scope: Scope): Generated => {
     const [only] = members;
     const context = { scope, notes };
     const made = single && only ? serviceTable(context, view, only) : portTable(context, view, { port, members });
-    draft.route.set(name, { ...made, name });
+    draft.route.set(name, { ...limited(made), name });
   }
   return { resources: draft, notes };
 };

@@ -20,6 +20,7 @@ import {
   policyFor,
   tcpKeepalive,
   withMeshDefaults,
+  withRetryBudget,
 } from "./traffic-policy.ts";
 import { httpOptionsName, isHttp2Upstream, type UpstreamHttpInput, upstreamHttp } from "./upstream-http.ts";
 import { type AutoNames, autoNames, losesCredential, originates, transport } from "./upstream-transport.ts";
@@ -83,7 +84,7 @@ const outbound = (scope: Scope, target: Target, blocks: PolicyBlocks): ClusterJs
     altStatName: `${name};`,
     ...discovery(scope, target, { blocks, names }),
     connectTimeout: connectTimeout ? duration(connectTimeout) : toProtoDuration(mesh.connectTimeoutMs),
-    circuitBreakers: circuitBreakers(blocks),
+    circuitBreakers: circuitBreakers(withRetryBudget(blocks, mesh)),
     ...(blocks.outlierDetection ? { outlierDetection: outlierDetectionJson(blocks.outlierDetection) } : {}),
     ...commonLb(blocks, mesh),
     ...upstreamHttp(http),

@@ -57,7 +57,7 @@ export const httpConnectionManager = (chain: HttpChain): FilterJson => {
     statPrefix: chain.statPrefix,
     codecType: "AUTO",
     ...placeOfRoutes(chain.routes),
-    httpFilters: httpFilters(chain),
+    httpFilters: httpFilters(chain, chain.mesh.defaults),
     ...directionSettings(chain),
     ...(log.length > 0 ? { accessLog: log } : {}),
     streamIdleTimeout: "0s",

@@ -3,6 +3,7 @@ import { toProtoDuration } from "@weft/core/duration";
 import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
 import { any } from "@weft/xds/resource";
 import type { Scope } from "./scope.ts";
+import { circuitBreakers, tcpKeepalive, withMeshDefaults } from "./traffic-policy.ts";
 import type { AutoNames } from "./upstream-transport.ts";
 
 /** One for all clusters of a proxy, as its filters must name the same. */
@@ -13,6 +14,16 @@ export const dnsCache = (scope: Pick<Scope, "model">) => ({
 });
 
 const clusterConfig = "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig";
+
+/** For requests to places the mesh does not know, where MeshConfig has their hosts looked up. */
+export const unknownNames = (scope: Scope, name: string): ClusterJson => ({
+  name,
+  altStatName: `${name};`,
+  ...dynamicDns(scope, undefined),
+  connectTimeout: toProtoDuration(scope.model.mesh.connectTimeoutMs),
+  circuitBreakers: circuitBreakers(withMeshDefaults({}, scope.model.mesh)),
+  ...tcpKeepalive({}, scope.model.mesh),
+});
 
 export const dynamicDns = (scope: Scope, names: AutoNames | undefined): Partial<ClusterJson> => ({
   clusterType: {

@@ -81,9 +81,7 @@ const assignment = (
 
 const lbEndpoint = (record: EndpointRecord): LbEndpointJson => ({
   endpoint: { address: addressJson(record.address, record.port) },
-  ...(record.health === "healthy"
-    ? {}
-    : { healthStatus: record.health === "draining" ? ("DRAINING" as const) : ("UNHEALTHY" as const) }),
+  ...healthStatus(record),
   metadata: {
     filterMetadata: {
       ...(record.meshTls ? { "envoy.transport_socket_match": { tlsMode: "istio" } } : {}),
@@ -92,6 +90,12 @@ const lbEndpoint = (record: EndpointRecord): LbEndpointJson => ({
   },
   loadBalancingWeight: Math.max(1, record.weight),
 });
+
+/** What proxies report never takes an endpoint out of the list: who checks it has to see it come back. */
+const healthStatus = ({ health, reportedFailed }: EndpointRecord): Pick<LbEndpointJson, "healthStatus"> => {
+  if (health === "draining") return { healthStatus: "DRAINING" };
+  return health === "unhealthy" || reportedFailed ? { healthStatus: "UNHEALTHY" } : {};
+};
 
 export const addressJson = (address: string, portValue: number): AddressJson =>
   address.startsWith("unix://")

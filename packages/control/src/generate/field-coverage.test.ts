@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { type FieldWithoutEffect, fieldsWithoutEffect } from "@weft/config/effects";
 import { kinds } from "@weft/config/kinds/index";
@@ -7,7 +8,7 @@ import { parseConfig } from "@weft/config/parse-config";
 import { type Leaf, type LeafPath, leafName, leavesOf, withLeaf, withoutLeaf } from "@weft/config/schema/leaves";
 import { basesFor, fieldBases } from "../testing/field-bases.ts";
 import { fieldMesh } from "../testing/field-mesh.ts";
-import { pendingFields, refusedFields } from "../testing/field-pending.ts";
+import { actsElsewhere, refusedFields } from "../testing/field-pending.ts";
 import { asWritten, firstSample, samplesFor } from "../testing/field-samples.ts";
 
 const outcomeOf = fieldMesh();
@@ -66,10 +67,11 @@ const effectOf = (kind: Kind, leaf: Leaf, outcome: Outcome, basesMax = Number.PO
 
 /** What is said of the field, if it is said to have no effect. */
 const toldOf = (kind: string, name: string): FieldWithoutEffect | undefined =>
-  (fieldsWithoutEffect.get(kind) ?? []).find(
-    ({ path, values }) =>
-      values === undefined && (name === path || name.startsWith(`${path}.`) || name.startsWith(`${path}[]`)),
-  );
+  (fieldsWithoutEffect.get(kind) ?? []).find(({ path, values }) => values === undefined && isWithin(name, path));
+
+/** The field itself, or one of its parts. */
+const isWithin = (name: string, path: string): boolean =>
+  name === path || name.startsWith(`${path}.`) || name.startsWith(`${path}[]`);
 
 /** A field that is said to have no effect is tried in so many objects only, or the test would take minutes. */
 const toldBasesMax = 1;
@@ -77,16 +79,18 @@ const toldBasesMax = 1;
 for (const kind of kinds.filter(({ name }) => fieldBases.has(name))) {
   test(`every field of ${kind.name} changes what some proxy gets, or is said to have no effect`, () => {
     const outcome = outcomes(kind);
-    const [pending, refused] = [pendingFields, refusedFields].map((fields) => new Set(fields.get(kind.name)));
+    const refused = new Set(refusedFields.get(kind.name));
+    const elsewhere = [...(actsElsewhere.get(kind.name)?.keys() ?? [])];
     const wrong: string[] = [];
     for (const leaf of leavesOf(kind.schema).map(asWritten)) {
       const name = leafName(leaf.path);
       const told = toldOf(kind.name, name);
-      const effective = effectOf(kind, leaf, outcome, told ? toldBasesMax : undefined) > 1;
+      const acts = elsewhere.some((path) => isWithin(name, path));
+      const effective = effectOf(kind, leaf, outcome, told || acts ? toldBasesMax : undefined) > 1;
       if (effective && told && !told.inResources) wrong.push(`${name} has an effect: take it out of effects.ts`);
-      else if (effective && pending?.has(name)) wrong.push(`${name} has an effect: take it out of field-pending.ts`);
-      else if (told && pending?.has(name)) wrong.push(`${name} is in effects.ts: take it out of field-pending.ts`);
-      else if (!effective && !told && !pending?.has(name) && !refused?.has(name)) wrong.push(`${name} does nothing`);
+      else if (effective && acts) wrong.push(`${name} has an effect: take it out of field-pending.ts`);
+      else if (told && acts) wrong.push(`${name} is in effects.ts: take it out of one of the two`);
+      else if (!effective && !told && !acts && !refused.has(name)) wrong.push(`${name} does nothing`);
     }
     assert.deepEqual(wrong, []);
   });
@@ -118,11 +122,24 @@ test("fields that are said to be refused are", () => {
   }
 });
 
-test("what waits for an effect is a field of its kind", () => {
-  for (const [name, fields] of [...pendingFields, ...refusedFields]) {
+test("what is refused is a field of its kind, and so is what acts elsewhere, of which a test speaks", () => {
+  const knownOf = (name: string): readonly string[] => {
     const kind = kinds.find((one) => one.name === name);
     assert.ok(kind, name);
-    const known = new Set(leavesOf(kind.schema).map((leaf) => leafName(asWritten(leaf).path)));
-    for (const field of fields) assert.ok(known.has(field), `${name}.${field}`);
+    return leavesOf(kind.schema).map((leaf) => leafName(asWritten(leaf).path));
+  };
+  for (const [name, fields] of refusedFields)
+    for (const field of fields) assert.ok(knownOf(name).includes(field), `${name}.${field}`);
+  for (const [name, fields] of actsElsewhere) {
+    const known = knownOf(name);
+    for (const [field, file] of fields) {
+      const inside = known.filter((one) => isWithin(one, field));
+      assert.ok(inside.length > 0, `${name}.${field}`);
+      const text = readFileSync(new URL(`../../../../${file}`, import.meta.url), "utf8");
+      for (const leaf of inside) {
+        const word = leaf.split(/[.[\]*]+/).findLast((step) => step !== "") ?? "";
+        assert.ok(text.includes(word), `${file} does not speak of ${name}.${leaf}`);
+      }
+    }
   }
 });

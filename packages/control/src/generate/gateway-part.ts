@@ -19,6 +19,7 @@ import {
 } from "./gateway-servers.ts";
 import { gatewayTable } from "./gateway-tables.ts";
 import { serverSocket } from "./gateway-tls.ts";
+import { limitFilters, localRateLimits, withLimitRules } from "./local-rate-limits.ts";
 import { socketAddress } from "./outbound-listeners.ts";
 import { httpRbac } from "./rbac.ts";
 import { emptyDraft, type Generated, noteAt, type ResourceDraft } from "./resource-set.ts";
@@ -50,7 +51,8 @@ export const gatewayPart = (scope: Scope): Generated => {
       beside: members.flatMap(({ beside }) => beside),
       notes: part.notes,
     };
-    part.draft.route.set(name, gatewayTable(scope, name, servers, context));
+    const made = gatewayTable(scope, name, servers, context);
+    part.draft.route.set(name, withLimitRules(scope, localRateLimits(scope, "inbound"), made));
   }
   return { resources: part.draft, notes: part.notes };
 };
@@ -140,10 +142,11 @@ const endedTls = (part: Draft, listener: string, bound: BoundServer): readonly C
 };
 
 const http = (
-  { scope: { model, proxy }, notes }: Draft,
+  { scope, notes }: Draft,
   { server, table, protocol }: BoundServer,
   { listener, secure }: { readonly listener: string; readonly secure: boolean },
 ): FilterJson => {
+  const { model, proxy } = scope;
   const authorization = authorizationOf(model.authorizationPolicies(), proxy, model.mesh.rootNamespace);
   return httpConnectionManager({
     mesh: model.mesh,
@@ -152,6 +155,7 @@ const http = (
     direction: "gateway",
     native: proxy.native,
     grpcWeb: protocol === "grpc-web",
+    limits: limitFilters(localRateLimits(scope, "inbound")),
     rbac: httpRbac(authorization, { tcp: false, isPort: undefined, notes }),
   });
 };

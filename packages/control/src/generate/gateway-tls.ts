@@ -6,7 +6,7 @@ import type { SecretJson } from "@weft/xds/gen/envoy/extensions/transport_socket
 import type { CommonTlsContextJson } from "@weft/xds/gen/envoy/extensions/transport_sockets/tls/v3/tls";
 import { any } from "@weft/xds/resource";
 import type { Scope } from "./scope.ts";
-import { authoritiesSecret, certificateSecret } from "./secrets.ts";
+import { authoritiesSecret, certificateSecret, withheld } from "./secrets.ts";
 import { exactName, fromAds, meshServerSocket } from "./tls-contexts.ts";
 
 /** A socket with the secrets it names, or why there can be none. */
@@ -149,8 +149,8 @@ const keysFromSecrets = (scope: Scope, credentials: readonly string[]): Found =>
     const secret = certificateSecret(scope, credential);
     if (!secret) {
       const why =
-        `namespace ${scope.proxy.namespace} of the gateway has no Secret "${credential}" with tls.crt and tls.key: the ` +
-        "server is left out";
+        `namespace ${scope.proxy.namespace} of the gateway has no Secret "${credential}" with tls.crt and tls.key` +
+        `${withheld(scope)}: the server is left out`;
       return { kind: "none", why };
     }
     secrets.push(secret);

@@ -212,6 +212,17 @@ test("a credential is the Secret of the gateway's namespace, given over SDS; wit
   assert.equal(hosts("https.443.p443-HTTPS-bexample.edge.default").length, 0);
 });
 
+test("a proxy that shows no certificate is given no key, and told why", () => {
+  const yaml =
+    gateway(server(443, "HTTPS", '["*"]', ", tls: { mode: SIMPLE, credentialName: own }")) + secret("own", keyPair);
+  const id = "router~10.0.0.9~edge-1.default~default.svc.cluster.local";
+  const stranger = testProxy({ INTERCEPTION_MODE: "REDIRECT", LABELS: { istio: "edge" } }, id, false);
+  const { resources, notes } = testMesh({ yaml: services + yaml }).generator.generate(stranger);
+  assert.equal(resources.secret.size, 0);
+  assert.match(notes[0]?.message ?? "", /keys go to proxies that show a certificate/);
+  assert.equal(generate(yaml).resources.secret.size, 1);
+});
+
 test("authorities may be in a Secret of their own; a Secret without PEM is none", () => {
   const mutual = server(443, "HTTPS", '["*"]', ", tls: { mode: MUTUAL, credentialName: own }");
   const apart = secret("own-cacert", { cacert: pem("CERTIFICATE") });

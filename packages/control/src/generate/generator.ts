@@ -12,6 +12,7 @@ import { type PatchSite, patchGenerated } from "./envoy-filter/envoy-filters.ts"
 import { createPatchReader, type PatchPlan } from "./envoy-filter/patch.ts";
 import { gatewayPart } from "./gateway-part.ts";
 import { grpcPart } from "./grpc-part.ts";
+import { withHealthReports } from "./health-reports.ts";
 import { layeredMap } from "./layered-map.ts";
 import { createMemo, type Memo } from "./memo.ts";
 import { parseClusterName } from "./names.ts";
@@ -59,7 +60,8 @@ export const createGenerator = (model: MeshModel): Generator => {
     if (known) return known.generated;
     const scope = createScope(model, memo, proxy);
     const site: PatchSite = { kind: proxy.kind, part: key.startsWith("own ") ? "own" : "client", key, memo };
-    const generated = settled(memo, key, patchGenerated(make(scope), keys.of(proxy).patches, site));
+    const patched = patchGenerated(make(scope), keys.of(proxy).patches, site);
+    const generated = settled(memo, key, proxy.native ? withHealthReports(memo, key, patched) : patched);
     parts.set(key, { generated, scope, byHost: namesByHost(generated.resources.endpoints) });
     return generated;
   };
@@ -156,12 +158,13 @@ const clientKey = (rules: TrafficRules, proxy: ProxyFacts, sidecar: Sidecar | un
   const intercepted = proxy.mode === "NONE" ? null : [proxy.outbound.port, hasIPv6(proxy)];
   return `client ${JSON.stringify([
     proxy.kind,
+    proxy.authenticated,
     proxy.namespace,
     intercepted,
     proxy.native,
     proxy.sdsCluster ?? null,
     rules.readsLocality ? proxy.locality : "",
-    proxy.dnsCapture && [hasIPv6(proxy)],
+    proxy.dnsCapture && [hasIPv6(proxy), proxy.dnsAddress ?? null],
     labels,
     sidecar ? `${sidecar.namespace}/${sidecar.name}` : null,
   ])}`;
@@ -170,6 +173,7 @@ const clientKey = (rules: TrafficRules, proxy: ProxyFacts, sidecar: Sidecar | un
 /** Everything that is one workload's own. */
 const ownKey = ({
   kind,
+  authenticated,
   namespace,
   mode,
   native,
@@ -181,6 +185,7 @@ const ownKey = ({
 }: ProxyFacts): string =>
   `own ${JSON.stringify([
     kind,
+    authenticated,
     namespace,
     mode,
     native,

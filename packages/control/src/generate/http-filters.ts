@@ -1,7 +1,11 @@
 /** HTTP and network filters in Istio's order. Istio's own are for our sidecar only: stock Envoy does not have them. */
+import { toProtoDuration } from "@weft/core/duration";
 import type { FilterJson } from "@weft/xds/gen/envoy/config/listener/v3/listener_components";
+import type { AdaptiveConcurrencyJson } from "@weft/xds/gen/envoy/extensions/filters/http/adaptive_concurrency/v3/adaptive_concurrency";
 import type { HttpFilterJson } from "@weft/xds/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager";
+import { StatusCode, type StatusCodeJson } from "@weft/xds/gen/envoy/type/v3/http_status";
 import { any } from "@weft/xds/resource";
+import type { MeshDefaults } from "../model/mesh-defaults.ts";
 
 export type Direction = "outbound" | "inbound" | "gateway";
 
@@ -50,19 +54,67 @@ const fault = filter("envoy.filters.http.fault", "envoy.extensions.filters.http.
 const cors = filter("envoy.filters.http.cors", "envoy.extensions.filters.http.cors.v3.Cors");
 export const router = filter("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router");
 
+/** Tells callers why the proxy answered; the first, so that it sees answers of all filters after it. */
+const reasonFilter = ({ direction, ownCallers }: FilterOptions, to: MeshDefaults["reasonHeader"]): HttpFilterJson[] => {
+  if (to === "on" || (to === "mesh" && direction === "outbound" && ownCallers)) return [{ name: "weft.reason" }];
+  if (to === "mesh" && direction === "inbound") return [{ name: "weft.reason.peers" }];
+  return to === "mesh" ? [{ name: "weft.reason.none" }] : [];
+};
+
 export interface FilterOptions {
   readonly direction: Direction;
   readonly native: boolean;
   readonly grpcWeb?: boolean;
+  /** Nobody but the proxy's own workload can call here. */
+  readonly ownCallers?: boolean;
   /** Authorization, in the order it is decided. */
   readonly rbac?: readonly HttpFilterJson[];
+  /** What turns requests away that are too many, after authorization. */
+  readonly limits?: readonly HttpFilterJson[] | undefined;
 }
 
-export const httpFilters = (options: FilterOptions): HttpFilterJson[] => {
+/** Time between measurements of the best latency: for as long only the least limit is allowed. */
+const measureEvery = "60s";
+const measureRequests = 25;
+
+const concurrencyFilter = (
+  { direction }: FilterOptions,
+  given: MeshDefaults["adaptiveConcurrency"],
+): HttpFilterJson[] => {
+  if (!given || direction !== "inbound") return [];
+  const config: AdaptiveConcurrencyJson = {
+    gradientControllerConfig: {
+      concurrencyLimitParams: {
+        maxConcurrencyLimit: given.maxLimit,
+        concurrencyUpdateInterval: toProtoDuration(given.intervalMs),
+      },
+      minRttCalcParams: {
+        interval: measureEvery,
+        requestCount: measureRequests,
+        minConcurrency: given.minLimit,
+        buffer: { value: Math.min(100, Math.round((given.tolerance - 1) * 100)) },
+      },
+    },
+    concurrencyLimitExceededStatus: { code: statusName(given.status) },
+  };
+  const message = "envoy.extensions.filters.http.adaptive_concurrency.v3.AdaptiveConcurrency";
+  return [filter("envoy.filters.http.adaptive_concurrency", message, config)];
+};
+
+/** Envoy answers only with statuses it has names for. */
+const statusName = (status: number): StatusCodeJson =>
+  (StatusCode[status] ?? StatusCode[StatusCode.ServiceUnavailable]) as StatusCodeJson;
+
+export const httpFilters = (
+  options: FilterOptions,
+  { reasonHeader, adaptiveConcurrency }: MeshDefaults,
+): HttpFilterJson[] => {
   const { direction, native } = options;
   return [
-    ...(native ? [peerMetadata(direction)] : []),
+    ...(native ? [...reasonFilter(options, reasonHeader), peerMetadata(direction)] : []),
     ...(options.rbac ?? []),
+    ...(options.limits ?? []),
+    ...concurrencyFilter(options, adaptiveConcurrency),
     ...(options.grpcWeb ? [grpcWeb] : []),
     grpcStats,
     ...(native && direction !== "inbound" ? [alpn] : []),

@@ -19,7 +19,19 @@ export interface ApplicationPort {
   readonly servicePort: number;
   /** Stands instead of the pool limits of the service's DestinationRule. */
   readonly connectionPool?: ConnectionPoolSettings | undefined;
+  /** The application is reached at the address that was dialled, not at `address`. */
+  readonly asDialled?: boolean | undefined;
 }
+
+/** Where the client dialled, from an address that interception leaves alone. */
+const asDialled = (scope: Scope): Pick<ClusterJson, "type" | "lbPolicy" | "upstreamBindConfig"> => ({
+  type: "ORIGINAL_DST",
+  lbPolicy: "CLUSTER_PROVIDED",
+  upstreamBindConfig: {
+    sourceAddress: { address: "127.0.0.6", portValue: 0 },
+    ...(hasIPv6(scope.proxy) ? { extraSourceAddresses: [{ address: { address: "::6", portValue: 0 } }] } : {}),
+  },
+});
 
 /**
  * To the application. The pool limits of its service's DestinationRule hold here too, as in Istio, so that a server is not
@@ -39,14 +51,19 @@ export const applicationCluster = (scope: Scope, target: ApplicationPort): Clust
   return {
     name,
     altStatName: `${name};`,
-    type: "STATIC",
+    ...(target.asDialled ? asDialled(scope) : {}),
+    ...(target.asDialled ? {} : { type: "STATIC" as const }),
     connectTimeout: connectTimeout ? duration(connectTimeout) : toProtoDuration(model.mesh.connectTimeoutMs),
     circuitBreakers: circuitBreakers(pool),
     ...tcpKeepalive(pool, model.mesh),
-    loadAssignment: {
-      clusterName: name,
-      endpoints: [{ lbEndpoints: [{ endpoint: { address: target.address } }] }],
-    },
+    ...(target.asDialled
+      ? {}
+      : {
+          loadAssignment: {
+            clusterName: name,
+            endpoints: [{ lbEndpoints: [{ endpoint: { address: target.address } }] }],
+          },
+        }),
     ...upstreamHttp({ protocol: upstream, connectionPool, mesh: model.mesh, direction: "inbound" }),
     metadata: {
       filterMetadata: {
@@ -68,15 +85,10 @@ export const inboundPassthrough = (scope: Scope): ClusterJson => {
   return {
     name: inboundPassthroughCluster,
     altStatName: `${inboundPassthroughCluster};`,
-    type: "ORIGINAL_DST",
-    lbPolicy: "CLUSTER_PROVIDED",
+    ...asDialled(scope),
     connectTimeout: toProtoDuration(mesh.connectTimeoutMs),
     circuitBreakers: circuitBreakers(pool),
     ...tcpKeepalive(pool, mesh),
-    upstreamBindConfig: {
-      sourceAddress: { address: "127.0.0.6", portValue: 0 },
-      ...(hasIPv6(scope.proxy) ? { extraSourceAddresses: [{ address: { address: "::6", portValue: 0 } }] } : {}),
-    },
     ...upstreamHttp({ protocol: "auto", connectionPool: undefined, mesh, direction: "inbound" }),
   };
 };

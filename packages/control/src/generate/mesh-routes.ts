@@ -5,7 +5,7 @@ import type { Service } from "../model/service.ts";
 import { mostSpecificRule, type VirtualServiceRule } from "../model/virtual-services.ts";
 import type { EgressView } from "./egress.ts";
 import { noteAt } from "./resource-set.ts";
-import { defaultRoute, isRouted, type RouteContext, rulesRoutes } from "./rule-routes.ts";
+import { defaultRoutes, isRouted, type RouteContext, rulesRoutes } from "./rule-routes.ts";
 
 /** A host of rules that is no service of the table. */
 export interface BareHost {
@@ -57,7 +57,7 @@ const arrange = ({ services, rules }: EgressView): RuleTable => {
         return routes.length > 0 ? [{ rule, routes }] : [];
       });
       for (const { rule } of others) noteShadowed(context, held?.rule, { rule, host: service.hostname });
-      return held?.routes ?? [defaultRoute(context.scope, service, port)];
+      return held?.routes ?? defaultRoutes(context.scope, service, port);
     },
     bare: bareHosts(withRoutes, services),
   };
@@ -100,5 +100,5 @@ const bareHosts = (
 export const serviceRoutes = (context: RouteContext, service: Service, port: number): readonly RouteJson[] => {
   const { views } = context.scope.egress;
   const view = views.find(({ services }) => services.has(service.hostname)) ?? views[0];
-  return view ? ruleTable(view).routes(context, service, port) : [defaultRoute(context.scope, service, port)];
+  return view ? ruleTable(view).routes(context, service, port) : defaultRoutes(context.scope, service, port);
 };

@@ -33,6 +33,8 @@ export const parseClusterName = (name: string): ClusterNameParts | undefined => 
 };
 
 export const passthroughCluster = "PassthroughCluster";
+/** Looks up the hosts that requests for unknown places name. */
+export const dynamicDnsCluster = "PassthroughDynamicDnsCluster";
 export const blackHoleCluster = "BlackHoleCluster";
 export const inboundPassthroughCluster = "InboundPassthroughCluster";
 export const inboundPassthroughCluster6 = "InboundPassthroughClusterIpv6";

@@ -6,6 +6,7 @@ import type { ListenerJson } from "@weft/xds/gen/envoy/config/listener/v3/listen
 import type { FilterChainJson, FilterJson } from "@weft/xds/gen/envoy/config/listener/v3/listener_components";
 import { chainMatch, takesAll } from "./chain-match.ts";
 import { httpConnectionManager, httpInspector, tlsInspector } from "./connection-managers.ts";
+import { limitFilters, localRateLimits } from "./local-rate-limits.ts";
 import { blackHoleCluster, httpProxyRoute } from "./names.ts";
 import { anyIPv4, type PlannedChain, type PlannedListener } from "./outbound-plan.ts";
 import { hasIPv6 } from "./proxy-facts.ts";
@@ -19,6 +20,8 @@ export const anyAddress = ({ proxy }: Scope, portValue: number) => ({
   address: socketAddress("0.0.0.0", portValue),
   ...(hasIPv6(proxy) ? { additionalAddresses: [{ address: socketAddress("::", portValue) }] } : {}),
 });
+
+const isLoopback = (host: string): boolean => host === "localhost" || host === "::1" || host.startsWith("127.");
 
 /** Explicit mode: one HTTP listener where the application is told to send everything. */
 export const explicitListener = (scope: Scope): ListenerJson => {
@@ -38,7 +41,9 @@ export const explicitListener = (scope: Scope): ListenerJson => {
             routes: { rds: httpProxyRoute },
             direction: "outbound",
             native: scope.proxy.native,
+            limits: limitFilters(localRateLimits(scope, "outbound")),
             connect: true,
+            ownCallers: isLoopback(host),
           }),
         ],
       },
@@ -114,5 +119,7 @@ const httpManager = (scope: Scope, { bind, port, grpcWeb }: PlannedListener, rds
     routes: { rds },
     direction: "outbound",
     native: scope.proxy.native,
+    limits: limitFilters(localRateLimits(scope, "outbound")),
+    ownCallers: scope.proxy.mode !== "NONE" || isLoopback(bind),
     grpcWeb,
   });

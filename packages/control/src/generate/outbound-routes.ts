@@ -41,14 +41,16 @@ const unknownPort =
 
 /**
  * As dialled where connections are intercepted. In explicit mode the Host is all there is: an address is dialled (our
- * sidecar reads it from the header added here, Envoy from the Host itself), a name cannot be.
+ * sidecar reads it from the header added here, Envoy from the Host itself), a name cannot be, unless the mesh has names
+ * looked up.
  */
 const allowAny = ({ proxy, unknown }: Scope): readonly RouteJson[] => {
   const route: RouteJson = {
     name: "allow_any",
     match: { prefix: "/" },
-    route: { cluster: unknown.cluster, timeout: "0s", maxGrpcTimeout: "0s" },
+    route: { cluster: unknown.names ?? unknown.cluster, timeout: "0s", maxGrpcTimeout: "0s" },
   };
+  if (unknown.names !== undefined) return [route];
   if (proxy.mode !== "NONE" || unknown.cluster !== passthroughCluster) return [route];
   const toAddress: RouteJson = {
     ...route,

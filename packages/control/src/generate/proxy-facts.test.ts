@@ -9,6 +9,7 @@ test("a node's id and metadata give the facts, with Istio's defaults", () => {
   const facts = parseProxyFacts({ id, metadata: {}, locality: { region: "eu", zone: "a" } });
   assert.deepEqual(facts, {
     id,
+    authenticated: false,
     kind: "sidecar",
     addresses: ["10.0.0.1"],
     workload: "web-7",
@@ -22,6 +23,7 @@ test("a node's id and metadata give the facts, with Istio's defaults", () => {
     native: false,
     sdsCluster: undefined,
     dnsCapture: false,
+    dnsAddress: undefined,
     outbound: { host: "127.0.0.1", port: 15001 },
     inbound: [],
     envoyFacts: { istioVersion: "1.31.0", metadata: new Map() },

@@ -1,5 +1,5 @@
 /** What generation reads of a proxy: parsed once from its xDS node. */
-import { parseAddress, type SocketAddress } from "@weft/core/address";
+import { isLoopback, parseAddress, type SocketAddress } from "@weft/core/address";
 import { WeftError } from "@weft/core/error";
 
 /** A port the proxy takes connections at for its application. */
@@ -20,6 +20,8 @@ export type InterceptionMode = "NONE" | "REDIRECT" | "TPROXY";
 
 export interface ProxyFacts {
   readonly id: string;
+  /** A certificate shows that it is who it says: only such a proxy is sent keys. */
+  readonly authenticated: boolean;
   readonly kind: "sidecar" | "gateway" | "grpc";
   /** The addresses of the proxy's workload, the one in the node's id first. */
   readonly addresses: readonly string[];
@@ -38,6 +40,8 @@ export interface ProxyFacts {
   readonly sdsCluster: string | undefined;
   /** Its application looks names up through it. */
   readonly dnsCapture: boolean;
+  /** Where it is to answer DNS itself. */
+  readonly dnsAddress: SocketAddress | undefined;
   readonly outbound: SocketAddress;
   readonly inbound: readonly InboundPort[];
   /** What patches of EnvoyFilters ask of a proxy. */
@@ -72,7 +76,7 @@ export const nativeSdsCluster = "sds-grpc";
  * Reads a node. Refuses (WeftError WF3001) an id that is not `TYPE~IP~WORKLOAD.NAMESPACE~DOMAIN`, unless it is a gRPC
  * client's, which may be anything; refuses metadata of the wrong shape (WF3002).
  */
-export const parseProxyFacts = (node: NodeJson): ProxyFacts => {
+export const parseProxyFacts = (node: NodeJson, authenticated = false): ProxyFacts => {
   const metadata = record(node.metadata) ?? {};
   const isGrpc = metadata.GENERATOR === "grpc" || /^grpc|^gRPC/.test(node.userAgentName ?? "");
   const id = node.id ?? "";
@@ -91,6 +95,7 @@ export const parseProxyFacts = (node: NodeJson): ProxyFacts => {
   const ips = text(metadata.INSTANCE_IPS)?.split(",") ?? [];
   return {
     id,
+    authenticated,
     kind: isGrpc ? "grpc" : type === "sidecar" ? "sidecar" : "gateway",
     addresses: [...new Set([...(wellFormed && ip ? [ip] : []), ...ips.filter((address) => address !== "")])],
     workload: text(metadata.WORKLOAD_NAME) ?? (name && dot > 0 ? name.slice(0, dot) : (name ?? "")),
@@ -103,7 +108,7 @@ export const parseProxyFacts = (node: NodeJson): ProxyFacts => {
     agent: node.userAgentName ?? "",
     native,
     sdsCluster: native ? nativeSdsCluster : text(metadata.WEFT_SDS),
-    dnsCapture: metadata.DNS_CAPTURE === true || metadata.DNS_CAPTURE === "true",
+    ...parseDns(metadata, native),
     outbound: parseAddress(text(metadata.WEFT_OUTBOUND) ?? "") ?? { host: "127.0.0.1", port: 15001 },
     inbound: parseInbound(metadata.WEFT_INBOUND),
     envoyFacts: {
@@ -133,6 +138,25 @@ const parseMode = (mode: string | undefined): InterceptionMode => {
   throw new WeftError("WF3002", `node metadata INTERCEPTION_MODE is "${mode}"`, {
     next: "write NONE, REDIRECT or TPROXY",
   });
+};
+
+/** Istio's port; somebody else may answer there for a proxy that is not ours, unless it says where. */
+const dnsDefault: SocketAddress = { host: "127.0.0.1", port: 15_053 };
+
+const parseDns = (
+  metadata: Readonly<Record<string, unknown>>,
+  native: boolean,
+): Pick<ProxyFacts, "dnsCapture" | "dnsAddress"> => {
+  const captures = metadata.DNS_CAPTURE === true || metadata.DNS_CAPTURE === "true";
+  const written = text(metadata.WEFT_DNS);
+  if (written === undefined) return { dnsCapture: captures, dnsAddress: captures && native ? dnsDefault : undefined };
+  const address = parseAddress(written);
+  if (address === undefined || !isLoopback(address.host) || address.host === "localhost") {
+    throw new WeftError("WF3002", `node metadata WEFT_DNS is "${written}"`, {
+      next: "write HOST:PORT, an address of loopback: names are looked up from there only",
+    });
+  }
+  return { dnsCapture: true, dnsAddress: address };
 };
 
 const parseLabels = (value: unknown): Readonly<Record<string, string>> => {

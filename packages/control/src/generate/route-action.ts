@@ -22,6 +22,8 @@ import type {
   WeightedCluster_ClusterWeightJson,
 } from "@weft/xds/gen/envoy/config/route/v3/route_components";
 import { any } from "@weft/xds/resource";
+import type { MeshDefaults } from "../model/mesh-defaults.ts";
+import { notExecutedOn, type RetryDefaults } from "./retry-defaults.ts";
 import { stringMatcher } from "./route-match.ts";
 import { duration } from "./traffic-policy.ts";
 
@@ -33,8 +35,9 @@ export interface RouteTools {
   /** The port the listener of these routes is for. */
   readonly port: number;
   readonly secure: boolean;
-  /** Retries of rules that say nothing of them; `undefined` are Istio's. */
+  /** Retries of rules that say nothing of them; `undefined` are those of the profile. */
   readonly retries: HttpRetry | undefined;
+  readonly profile: MeshDefaults["profile"];
   /** Told what cannot be given as written. */
   readonly report: (code: string, message: string) => void;
 }
@@ -48,9 +51,13 @@ const previousHosts = {
 
 const defaultRetryOn = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes";
 
-/** Istio's retries where none are configured: twice, not on the same host unless a hash chooses the only cluster. */
-export const retryPolicy = (retries: HttpRetry | undefined, hashed: boolean): RetryPolicyJson | undefined => {
-  if (!retries) return withHosts({ retryOn: defaultRetryOn, numRetries: 2 }, !hashed);
+/** Retries where none are configured: twice, not on the same host unless a hash chooses the only cluster. */
+export const retryPolicy = (
+  retries: HttpRetry | undefined,
+  { hashed, profile }: RetryDefaults,
+): RetryPolicyJson | undefined => {
+  if (!retries)
+    return withHosts({ retryOn: profile === "weft" ? notExecutedOn : defaultRetryOn, numRetries: 2 }, !hashed);
   if (!retries.attempts || retries.attempts < 0) return undefined;
   const { conditions, codes } = parseRetryOn(retries.retryOn || defaultRetryOn);
   return withHosts(
@@ -259,7 +266,8 @@ const forwardAction = (rule: HttpRoute, tools: RouteTools): RouteActionJson => {
   const destinations = weighted(rule.route ?? []);
   const hashPolicy = destinations.flatMap(({ destination }) => tools.hashPolicyOf(destination));
   const timeout = rule.timeout ? duration(rule.timeout) : "0s";
-  const retry = retryPolicy(rule.retries ?? tools.retries, hashPolicy.length > 0 && rule.route?.length === 1);
+  const hashed = hashPolicy.length > 0 && rule.route?.length === 1;
+  const retry = retryPolicy(rule.retries ?? tools.retries, { hashed, profile: tools.profile });
   const mirrored = mirrors(rule, tools);
   const host =
     rule.rewrite?.authority ||

@@ -20,7 +20,7 @@ export const stringMatcher = ({ exact, prefix, regex }: StringMatch): StringMatc
   return { safeRegex: { regex: regex ?? "" } };
 };
 
-const headerMatcher = (name: string, match: StringMatch): HeaderMatcherJson =>
+export const headerMatcher = (name: string, match: StringMatch): HeaderMatcherJson =>
   asksPresence(match) ? { name, presentMatch: true } : { name, stringMatch: stringMatcher(match) };
 
 const withoutMatcher = (name: string, match: StringMatch): HeaderMatcherJson =>

@@ -2,6 +2,7 @@
 import type { Finding } from "@weft/config/finding";
 import type { LoadBalancerSettings } from "@weft/config/kinds/destination-rule";
 import type { Destination, HttpMatchRequest } from "@weft/config/kinds/virtual-service";
+import { formatPath } from "@weft/config/schema/problem";
 import { parseGoDuration, toProtoDuration } from "@weft/core/duration";
 import type { RouteAction_HashPolicyJson, RouteJson } from "@weft/xds/gen/envoy/config/route/v3/route_components";
 import { isHttp } from "../model/protocol.ts";
@@ -10,6 +11,7 @@ import type { HttpRule, VirtualServiceRule } from "../model/virtual-services.ts"
 import { labelsMatch } from "../model/workload-policies.ts";
 import { outboundCluster, parseClusterName } from "./names.ts";
 import { noteAt } from "./resource-set.ts";
+import { byMethod, repeatsByMethod } from "./retry-defaults.ts";
 import { type RouteTools, retryPolicy, routeAction } from "./route-action.ts";
 import { isCatchAll, routeMatch } from "./route-match.ts";
 import type { Scope } from "./scope.ts";
@@ -99,11 +101,18 @@ const destinationHash = (scope: Scope, destination: Destination, namespace: stri
   );
 };
 
-/** The route to a service no rule speaks of. */
-export const defaultRoute = (scope: Scope, service: Service, port: number): RouteJson => {
+/** The routes to a service no rule speaks of. */
+export const defaultRoutes = (scope: Scope, service: Service, port: number): readonly RouteJson[] => {
+  const route = defaultRoute(scope, service, port);
+  const onlyGrpc = service.ports.find(({ number }) => number === port)?.protocol === "grpc";
+  return repeatsByMethod(scope) && !onlyGrpc ? byMethod(route) : [route];
+};
+
+const defaultRoute = (scope: Scope, service: Service, port: number): RouteJson => {
   const policy = scope.model.rules().destinationPolicy(service, scope.proxy)?.trafficPolicy;
   const hashPolicy = hashPolicyJson(hashAt(policy, port) ?? policy?.loadBalancer?.consistentHash);
-  const retry = retryPolicy(scope.model.mesh.defaultHttpRetryPolicy, false);
+  const { defaultHttpRetryPolicy: retries, defaults } = scope.model.mesh;
+  const retry = retryPolicy(retries, { hashed: false, profile: defaults.profile });
   return {
     name: "default",
     match: { prefix: "/" },
@@ -139,28 +148,39 @@ export const rulesRoutes = (context: RuleContext, rule: VirtualServiceRule): rea
   const routes: RouteJson[] = [];
   for (const { code, message, object, path } of rule.problems)
     context.notes.push(noteAt(code, message, { object, path }));
+  const repeats = repeatsByMethod(context.scope);
   for (const one of rule.http) {
     const action = routeAction(one.rule, toolsFor(context, one));
     if (!action) continue;
     const alternatives: readonly (HttpMatchRequest | undefined)[] = one.rule.match?.length
       ? one.rule.match
       : [undefined];
-    for (const match of alternatives) {
+    for (const [index, match] of alternatives.entries()) {
       if (match && !applies(match, context)) continue;
-      const route = finish(one, match, action, { root: rule, port: context.port });
-      routes.push(route);
+      const route = finish(one, match, action, { root: rule, port: context.port, index });
+      routes.push(...(repeats && one.rule.retries === undefined ? byMethod(route) : [route]));
       if (route.match && isCatchAll(route.match)) return routes;
     }
   }
   return routes;
 };
 
+/**
+ * Where a route is written, for whoever asks why it was taken; Istio's own metadata stops at the object. The matches of
+ * a delegate's rule are merged with those that delegate to it, so that theirs have no place of their own.
+ */
+const writtenAt = ({ object, path }: HttpRule, root: VirtualServiceRule, index: number | undefined) => {
+  if (object !== root.object) return { field: formatPath(path), object: `${object.namespace}/${object.name}` };
+  return { field: formatPath(index === undefined ? path : [...path, "match", index]) };
+};
+
 const finish = (
-  { rule }: HttpRule,
+  one: HttpRule,
   match: HttpMatchRequest | undefined,
   action: RouteJson,
-  { root, port }: { readonly root: VirtualServiceRule; readonly port: number },
+  { root, port, index }: { readonly root: VirtualServiceRule; readonly port: number; readonly index: number },
 ): RouteJson => {
+  const { rule } = one;
   const { namespace, name: rootName } = root.object;
   const name = match?.name ? `${rule.name ?? ""}.${match.name}` : (rule.name ?? "");
   const routed = parseClusterName(action.route?.cluster ?? "");
@@ -173,6 +193,7 @@ const finish = (
     metadata: {
       filterMetadata: {
         istio: { config: `/apis/networking.istio.io/v1/namespaces/${namespace}/virtual-service/${rootName}` },
+        weft: writtenAt(one, root, match && index),
       },
     },
     decorator: { operation: `${place}${operationPath(match)}` },
@@ -188,6 +209,7 @@ const toolsFor = (context: RuleContext, { object, path }: HttpRule): RouteTools 
   port: context.port,
   secure: context.secure,
   retries: context.scope.model.mesh.defaultHttpRetryPolicy,
+  profile: context.scope.model.mesh.defaults.profile,
   clusterOf: (destination) => destinationCluster(context, destination, object.namespace),
   hashPolicyOf: (destination) => destinationHash(context.scope, destination, object.namespace),
   report: (code, message) => void context.notes.push(noteAt(code, message, { object, path })),

@@ -4,7 +4,7 @@ import type { MeshModel } from "../model/mesh-model.ts";
 import type { SidecarChoice } from "../model/sidecars.ts";
 import { type Egress, egressOf } from "./egress.ts";
 import type { Memo } from "./memo.ts";
-import { blackHoleCluster, outboundCluster, passthroughCluster } from "./names.ts";
+import { blackHoleCluster, dynamicDnsCluster, outboundCluster, passthroughCluster } from "./names.ts";
 import type { ProxyFacts } from "./proxy-facts.ts";
 
 /** What becomes of traffic to places the mesh does not know. */
@@ -12,6 +12,8 @@ export interface UnknownTraffic {
   readonly allowed: boolean;
   /** Where connections go, and requests where they are allowed. */
   readonly cluster: string;
+  /** Where requests go instead that name a host, which is looked up. */
+  readonly names?: string;
 }
 
 export interface Scope {
@@ -50,7 +52,10 @@ const unknownTraffic = (model: MeshModel, choice: SidecarChoice | undefined): Un
   const policy = choice?.sidecar.spec.outboundTrafficPolicy;
   const mode = policy ? (policy.mode ?? "REGISTRY_ONLY") : model.mesh.outboundTrafficPolicy;
   if (mode === "REGISTRY_ONLY") return { allowed: false, cluster: blackHoleCluster };
-  if (!choice || !policy?.egressProxy) return { allowed: true, cluster: passthroughCluster };
+  if (!choice || !policy?.egressProxy) {
+    const names = mode === "ALLOW_ANY_DYNAMIC_DNS" ? { names: dynamicDnsCluster } : {};
+    return { allowed: true, cluster: passthroughCluster, ...names };
+  }
   const { host, port, subset } = policy.egressProxy;
   const { namespace } = choice.sidecar;
   const hostname = resolveHost(host, namespace, model.mesh.domain);

@@ -32,16 +32,23 @@ const entriesOf = ({ model }: Scope, kind: string, namespace: string, name: stri
 
 const isPem = (text: string | undefined): text is string => text?.includes("-----BEGIN ") ?? false;
 
-/** The Secret with certificate and key, which a gateway may read in its own namespace. `undefined`: there is none. */
+/**
+ * The Secret with certificate and key, which a gateway may read in its own namespace. `undefined`: there is none, or
+ * nothing shows that the proxy is who it says.
+ */
 export const certificateSecret = (scope: Scope, credential: string): SecretJson | undefined => {
   const entries = entriesOf(scope, "Secret", scope.proxy.namespace, credential);
   const [chain, key] = [entries?.["tls.crt"] ?? entries?.cert, entries?.["tls.key"] ?? entries?.key];
-  if (!isPem(chain) || !isPem(key)) return undefined;
+  if (!scope.proxy.authenticated || !isPem(chain) || !isPem(key)) return undefined;
   return {
     name: secretName(credential),
     tlsCertificate: { certificateChain: { inlineString: chain }, privateKey: { inlineString: key } },
   };
 };
+
+/** Why a key that is there may not be sent. */
+export const withheld = ({ proxy }: Scope): string =>
+  proxy.authenticated ? "" : " (keys go to proxies that show a certificate, at the secure address, only)";
 
 /** Authorities beside the key (`ca.crt`), or in a Secret of their own with `-cacert` behind the name. */
 export const authoritiesSecret = (scope: Scope, credential: string): SecretJson | undefined => {
@@ -66,7 +73,9 @@ export const clientSecrets = (
   return {
     secrets: [key, authorities].filter((secret) => secret !== undefined),
     missing: [
-      ...(mode === "MUTUAL" && !key ? [`${place} with tls.crt and tls.key: connections wait for it`] : []),
+      ...(mode === "MUTUAL" && !key
+        ? [`${place} with tls.crt and tls.key${withheld(scope)}: connections wait for it`]
+        : []),
       ...(insecureSkipVerify || authorities
         ? []
         : [`${place} or "${credential}${authoritiesSuffix}" with ca.crt: connections wait for it`]),

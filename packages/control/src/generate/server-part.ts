@@ -13,6 +13,7 @@ import { authorizationOf, peerAuthenticationModes, type TlsMode } from "../model
 import { httpConnectionManager, httpInspector, originalDst, tcpFilters, tlsInspector } from "./connection-managers.ts";
 import { type InboundProtocol, inboundChains, needs } from "./inbound-chains.ts";
 import { applicationCluster, inboundPassthrough } from "./inbound-clusters.ts";
+import { limitFilters, limitRules, localRateLimits } from "./local-rate-limits.ts";
 import { blackHoleCluster, inboundCluster, inboundPassthroughCluster } from "./names.ts";
 import { anyAddress, explicitListener, socketAddress } from "./outbound-listeners.ts";
 import { httpRbac, networkRbac } from "./rbac.ts";
@@ -27,6 +28,8 @@ interface InboundTarget {
   readonly address: string;
   readonly port: number;
   readonly appAddress: string;
+  /** The mesh's policy has it reached at the address that was dialled. */
+  readonly asDialled?: boolean;
   readonly appPort: number;
   readonly protocol: Protocol;
   readonly service: Service | undefined;
@@ -43,7 +46,8 @@ export const serverPart = (scope: Scope): Generated => {
   for (const target of targets) {
     const address = target.ingress?.endpoint ?? socketAddress(target.appAddress, target.appPort);
     const connectionPool = inboundPool(scope, target.appPort);
-    const cluster = applicationCluster(scope, { ...target, address, connectionPool });
+    const asDialled = target.asDialled && !target.ingress;
+    const cluster = applicationCluster(scope, { ...target, address, connectionPool, asDialled });
     draft.cluster.set(cluster.name ?? "", cluster);
     for (const secret of target.ingress?.secrets ?? []) draft.secret.set(secret.name ?? "", secret);
   }
@@ -116,6 +120,7 @@ const inboundTargets = (scope: Scope): readonly InboundTarget[] => {
       // Where the machine has IPv6 alone, its programs may listen there alone.
       appAddress: proxy.addresses.some((address) => !address.includes(":")) ? "127.0.0.1" : "::1",
       appPort: record.port,
+      ...(model.mesh.inboundTrafficPolicy === "PASSTHROUGH" ? { asDialled: true } : {}),
       protocol: port.protocol,
       service,
       servicePort: record.servicePort,
@@ -129,10 +134,12 @@ const chainProtocol = (protocol: Protocol): InboundProtocol =>
 
 /** The table in place: everything goes to the application. A request that never reached it is safe to send again. */
 const inboundRoutes = (
+  scope: Scope,
   target: Pick<InboundTarget, "protocol" | "service" | "servicePort">,
   cluster: string,
 ): RouteConfigurationJson => {
   const host = target.service?.hostname ?? "*";
+  const rateLimits = limitRules(scope, localRateLimits(scope, "inbound"), target.servicePort);
   const retried = target.protocol !== "grpc";
   return {
     name: cluster,
@@ -153,6 +160,7 @@ const inboundRoutes = (
             decorator: { operation: `${host}:${target.servicePort}/*` },
           },
         ],
+        ...(rateLimits.length > 0 ? { rateLimits: [...rateLimits] } : {}),
       },
     ],
     validateClusters: false,
@@ -163,6 +171,31 @@ const tlsMode = (scope: Scope, appPort: number | undefined): TlsMode => {
   const { model, proxy } = scope;
   const modes = peerAuthenticationModes(model.peerAuthentications(), proxy, model.mesh.rootNamespace);
   return (appPort === undefined ? undefined : modes.ports.get(appPort)) ?? modes.mode;
+};
+
+/** Which PeerAuthentication says what of which port (`*`: of all others), for whoever asks why. */
+const modesWrittenAt = (
+  { model, proxy }: Scope,
+  appPorts: readonly number[] | undefined,
+): Pick<ListenerJson, "metadata"> => {
+  const { from, ports, portsFrom } = peerAuthenticationModes(
+    model.peerAuthentications(),
+    proxy,
+    model.mesh.rootNamespace,
+  );
+  const [only, more] = appPorts ?? [];
+  const own = portsFrom ? [...ports.keys()].filter((port) => appPorts === undefined || appPorts.includes(port)) : [];
+  const peerAuthentication = {
+    ...(from ? { "*": `${from.namespace}/${from.name}/spec.mtls` } : {}),
+    ...Object.fromEntries(
+      own.map((port) => [
+        only === port && more === undefined ? "*" : String(port),
+        `${portsFrom?.namespace}/${portsFrom?.name}/spec.portLevelMtls.${port}`,
+      ]),
+    ),
+  };
+  if (Object.keys(peerAuthentication).length === 0) return {};
+  return { metadata: { filterMetadata: { weft: { peerAuthentication } } } };
 };
 
 interface ChainPlan {
@@ -202,6 +235,7 @@ const chains = (scope: Scope, plan: ChainPlan, notes: Finding[]): FilterChainJso
         native,
         grpcWeb: plan.protocol === "grpc-web",
         rbac: httpRbac(authorization, context),
+        limits: limitFilters(localRateLimits(scope, "inbound")),
       }),
     ],
     tcp: () =>
@@ -246,7 +280,7 @@ const portListener = (scope: Scope, target: InboundTarget, notes: Finding[]): Li
     statPrefix: `inbound_${name}`,
     cluster,
     mode,
-    routes: inboundRoutes(target, cluster),
+    routes: inboundRoutes(scope, target, cluster),
     protocol: target.protocol,
     match: {},
     isPort: (port) => port === target.appPort || port === target.port,
@@ -256,6 +290,7 @@ const portListener = (scope: Scope, target: InboundTarget, notes: Finding[]): Li
     name,
     address: socketAddress(target.address, target.port),
     trafficDirection: "INBOUND",
+    ...modesWrittenAt(scope, [target.appPort]),
     ...inspectors(scope.model.mesh, inspectorsFor(scope, target, mode)),
     filterChains: chains(scope, plan, notes),
   };
@@ -281,7 +316,7 @@ const virtualInbound = (scope: Scope, targets: readonly InboundTarget[], notes: 
     statPrefix: inboundPassthroughCluster,
     cluster: inboundPassthroughCluster,
     mode: passthroughMode,
-    routes: inboundRoutes({ protocol: "auto", service: undefined, servicePort: 0 }, inboundPassthroughCluster),
+    routes: inboundRoutes(scope, { protocol: "auto", service: undefined, servicePort: 0 }, inboundPassthroughCluster),
     protocol: "auto",
     match: {},
     isPort: undefined,
@@ -292,7 +327,7 @@ const virtualInbound = (scope: Scope, targets: readonly InboundTarget[], notes: 
       statPrefix: `inbound_0.0.0.0_${target.appPort}`,
       cluster: inboundCluster(target.appPort),
       mode: tlsMode(scope, target.appPort),
-      routes: inboundRoutes(target, inboundCluster(target.appPort)),
+      routes: inboundRoutes(scope, target, inboundCluster(target.appPort)),
       protocol: target.protocol,
       match: { destinationPort: target.appPort },
       isPort: (port) => port === target.appPort,
@@ -315,6 +350,7 @@ const virtualInbound = (scope: Scope, targets: readonly InboundTarget[], notes: 
     name: "virtualInbound",
     ...anyAddress(scope, inboundPort),
     trafficDirection: "INBOUND",
+    ...modesWrittenAt(scope, undefined),
     listenerFilters: [
       originalDst,
       ...(scope.proxy.mode === "TPROXY" && !native ? [originalSrc] : []),

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { parseConfig } from "@weft/config/parse-config";
 import { createGraph } from "@weft/core/collection";
 import { type ConfigItem, configItem, sameConfigItem } from "../model/config-item.ts";
+import { profileDefaults } from "../model/mesh-defaults.ts";
 import { createMeshModel } from "../model/mesh-model.ts";
 import type { MeshSettings } from "../model/mesh-settings.ts";
 import { embeddedView } from "../registries/embedded/embedded-view.ts";
@@ -20,7 +21,7 @@ export interface InstanceInput {
   readonly [field: string]: unknown;
 }
 
-/** Everything is committed; call `commit` after changing configuration or registrations. */
+/** The profile is Istio's unless a test says another. Everything is committed; call `commit` after changing configuration or registrations. */
 export const testMesh = (
   input: {
     readonly yaml?: string;
@@ -50,7 +51,11 @@ export const testMesh = (
     serviceEntryRegistry(graph, config, embedded.endpoints),
     embedded,
   ];
-  const model = createMeshModel(graph, { config, registries, ...(input.mesh ? { mesh: input.mesh } : {}) });
+  const model = createMeshModel(graph, {
+    config,
+    registries,
+    mesh: { defaults: profileDefaults("istio"), ...input.mesh },
+  });
   const generator = createGenerator(model);
   const commit = () => {
     const { failures } = graph.commit();
@@ -65,11 +70,12 @@ export const testMesh = (
 export const testProxy = (
   metadata: Readonly<Record<string, unknown>> = {},
   id = "sidecar~10.0.0.9~web-1.default~default.svc.cluster.local",
+  authenticated = true,
 ) =>
-  parseProxyFacts({
-    id,
-    metadata: { NAMESPACE: "default", WEFT_VERSION: "0.1.0", INTERCEPTION_MODE: "NONE", ...metadata },
-  });
+  parseProxyFacts(
+    { id, metadata: { NAMESPACE: "default", WEFT_VERSION: "0.1.0", INTERCEPTION_MODE: "NONE", ...metadata } },
+    authenticated,
+  );
 
 /** All YAML a test needs for one service of Kubernetes with its endpoints. */
 export const kubernetesService = (

@@ -66,6 +66,14 @@ export const withMeshDefaults = (blocks: PolicyBlocks, { defaultTrafficPolicy }:
   ...blocks,
 });
 
+/** With the mesh's bound on retries, where none is written. */
+export const withRetryBudget = (blocks: PolicyBlocks, { defaults }: MeshSettings): PolicyBlocks => {
+  const budget = defaults.retryBudget;
+  if (!budget || blocks.retryBudget || blocks.connectionPool?.http?.maxRetries) return blocks;
+  const { percent, minConcurrency } = budget;
+  return { ...blocks, retryBudget: { percent, minRetryConcurrency: minConcurrency } };
+};
+
 /** Proto JSON of a Go duration that validation has accepted. */
 export const duration = (text: string): string => toProtoDuration(parseGoDuration(text) ?? 0);
 

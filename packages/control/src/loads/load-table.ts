@@ -23,6 +23,10 @@ export interface ReportedCluster {
   readonly localities: readonly LocalityReport[];
   /** Hosts that it does not use, as of its last report. */
   readonly unhealthy?: readonly UnhealthyHost[];
+  /** It checks the hosts actively. */
+  readonly checksHosts?: true;
+  /** Of its last report that spoke of the cluster. */
+  readonly reportedAtMs: number;
 }
 
 export interface Reporter extends Disposable {
@@ -41,6 +45,8 @@ export interface LoadTable {
   /** One stream's part, until it is disposed. */
   open(facts: { readonly proxy: string; readonly namespace: string }): Reporter;
   list(): readonly ReporterView[];
+  /** Calls when a report of clusters whose hosts are checked came, and when one who made such is gone. */
+  onChecks(tell: () => void): void;
 }
 
 interface Held {
@@ -50,6 +56,8 @@ interface Held {
   kept: number;
   reports: number;
   reportedAtMs: number | undefined;
+  /** It has reported clusters whose hosts it checks. */
+  checks: boolean;
 }
 
 interface Totals {
@@ -92,7 +100,9 @@ export const createLoadTable = (metrics: Metrics): LoadTable => {
     totals.set(cluster, sum);
   };
 
-  const addCluster = (held: Held, report: ClusterReport): void => {
+  let tellChecks = (): void => {};
+
+  const addCluster = (held: Held, report: ClusterReport, reportedAtMs: number): void => {
     const { cluster, service } = report;
     const known = held.clusters.get(cluster);
     const before = known === undefined ? 0 : 1 + known.localities.length + (known.unhealthy?.length ?? 0);
@@ -113,8 +123,10 @@ export const createLoadTable = (metrics: Metrics): LoadTable => {
       ...rest,
       dropped: (known?.dropped ?? 0) + report.dropped,
       localities,
+      reportedAtMs,
       ...(unhealthy.length === 0 ? {} : { unhealthy }),
     });
+    held.checks ||= report.checksHosts === true;
     const now = 1 + localities.length + unhealthy.length;
     held.kept += now - before;
     kept += now - before;
@@ -123,16 +135,19 @@ export const createLoadTable = (metrics: Metrics): LoadTable => {
 
   return {
     open(facts) {
-      const held: Held = { facts, clusters: new Map(), kept: 0, reports: 0, reportedAtMs: undefined };
+      const held: Held = { facts, clusters: new Map(), kept: 0, reports: 0, reportedAtMs: undefined, checks: false };
       reporters.add(held);
       return {
         add(clusters, atMs) {
           held.reports++;
           held.reportedAtMs = atMs;
-          for (const report of clusters) addCluster(held, report);
+          for (const report of clusters) addCluster(held, report, atMs);
+          if (held.checks) tellChecks();
         },
         [Symbol.dispose]: () => {
-          if (reporters.delete(held)) kept -= held.kept;
+          if (!reporters.delete(held)) return;
+          kept -= held.kept;
+          if (held.checks) tellChecks();
         },
       };
     },
@@ -143,6 +158,9 @@ export const createLoadTable = (metrics: Metrics): LoadTable => {
         reportedAtMs,
         clusters: [...clusters.values()],
       })),
+    onChecks: (tell) => {
+      tellChecks = tell;
+    },
   };
 };
 

@@ -4,7 +4,15 @@ import { formatIdentity } from "@weft/core/identity";
 import { byKind, type ConfigItem, ofKind } from "./config-item.ts";
 import { applyMeshConfig, meshConfigOf } from "./mesh-config.ts";
 import type { MeshSettings } from "./mesh-settings.ts";
-import type { EndpointRecord, Service, ServiceEndpoints, ServicePort, ServiceRecord } from "./service.ts";
+import {
+  type EndpointRecord,
+  idOfEndpoint,
+  type ReportedHealth,
+  type Service,
+  type ServiceEndpoints,
+  type ServicePort,
+  type ServiceRecord,
+} from "./service.ts";
 import { type PeerAuthenticationModes, peerAuthenticationModes } from "./workload-policies.ts";
 
 /** What one registry tells: the files' services, the embedded registry, others. */
@@ -87,9 +95,11 @@ export const mergeServices = (
     readonly registries: readonly RegistryView[];
     readonly config: Collection<ConfigItem>;
     readonly mesh: MeshSettings;
+    /** What proxies find failed, by service. */
+    readonly reported?: Collection<ReportedHealth>;
   },
 ): MergedServices => {
-  const { registries, config, mesh } = sources;
+  const { registries, config, mesh, reported } = sources;
   const records = graph.union(
     "service records",
     registries.map(({ services }) => services),
@@ -112,11 +122,13 @@ export const mergeServices = (
     const settings = applyMeshConfig(mesh, meshConfigOf(meshConfigs, mesh.rootNamespace));
     const modes = modeReader(fetch, policies, settings.rootNamespace);
     const known = new Set(service.ports.map(({ number }) => number));
+    const failed = new Set(reported && fetch.get(reported, key)?.failed);
     return {
       key,
       endpoints: members
         .filter(({ servicePort }) => known.has(servicePort))
-        .map((endpoint) => withTls(endpoint, service, modes)),
+        .map((endpoint) => withTls(endpoint, service, modes))
+        .map((endpoint) => (failed.has(idOfEndpoint(endpoint)) ? { ...endpoint, reportedFailed: true } : endpoint)),
     };
   });
   return { services, endpoints, byAddress: addresses.index("address", ({ address }) => [address]) };

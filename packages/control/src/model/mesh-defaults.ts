@@ -42,14 +42,27 @@ const limitOf = (given: MeshDefaultsObject["spec"]["adaptiveConcurrency"]): Adap
       }
     : undefined;
 
-/** The oldest object of the root namespace holds, whole; without one the profile is `weft`. */
-export const meshDefaultsOf = (objects: readonly MeshDefaultsObject[], rootNamespace: string): MeshDefaults => {
+/** Everything a profile has where its object says nothing more. */
+export const profileDefaults = (profile: MeshDefaults["profile"]): MeshDefaults => fromSpec({ profile });
+
+const fromSpec = ({
+  profile = "weft",
+  retryBudget,
+  adaptiveConcurrency,
+  reasonHeader,
+}: MeshDefaultsObject["spec"]): MeshDefaults => ({
+  profile,
+  retryBudget: budgetOf(retryBudget, profile),
+  adaptiveConcurrency: limitOf(adaptiveConcurrency),
+  reasonHeader: reasonHeader ?? (profile === "istio" ? "off" : "mesh"),
+});
+
+/** What the oldest object of the root namespace says, whole; `base` where there is none. */
+export const meshDefaultsOf = (
+  base: MeshDefaults,
+  objects: readonly MeshDefaultsObject[],
+  rootNamespace: string,
+): MeshDefaults => {
   const [object] = objects.filter(({ namespace }) => namespace === rootNamespace).sort(compareAge);
-  const { profile = "weft", retryBudget, adaptiveConcurrency, reasonHeader } = object?.spec ?? {};
-  return {
-    profile,
-    retryBudget: budgetOf(retryBudget, profile),
-    adaptiveConcurrency: limitOf(adaptiveConcurrency),
-    reasonHeader: reasonHeader ?? (profile === "istio" ? "off" : "mesh"),
-  };
+  return object ? fromSpec(object.spec) : base;
 };

@@ -129,7 +129,9 @@ test("PeerAuthentication: workload over namespace over mesh, the oldest in each,
     peerAuthenticationModes(mesh.model.peerAuthentications(), { namespace, labels }, "istio-system");
   assert.equal(of("elsewhere").mode, "STRICT");
   assert.equal(of("shop").mode, "DISABLE");
-  assert.deepEqual(of("bank", { app: "a" }), { mode: "STRICT", ports: new Map([[1, "DISABLE"]]) });
+  const { mode, ports, from, portsFrom } = of("bank", { app: "a" });
+  assert.deepEqual({ mode, ports }, { mode: "STRICT", ports: new Map([[1, "DISABLE"]]) });
+  assert.deepEqual([from?.name, portsFrom?.name], ["mesh", "unset"]);
   assert.equal(of("bank", { app: "b" }).ports.size, 0);
   assert.equal(peerAuthenticationModes([], { namespace: "x", labels: {} }, "istio-system").mode, "PERMISSIVE");
 });

@@ -8,13 +8,16 @@ import { byKind, type ConfigItem, ofKind } from "./config-item.ts";
 import { visibleIn } from "./hostname.ts";
 import { mergeServices, type RegistryView } from "./merged-services.ts";
 import { applyMeshConfig, meshConfigOf } from "./mesh-config.ts";
+import { meshDefaultsOf } from "./mesh-defaults.ts";
 import { defaultMeshSettings, type MeshSettings } from "./mesh-settings.ts";
-import type { EndpointRecord, Service, ServiceEndpoints } from "./service.ts";
+import type { EndpointRecord, ReportedHealth, Service, ServiceEndpoints } from "./service.ts";
 import { type TrafficRules, trafficRules } from "./traffic-rules.ts";
 
 export interface ModelSources {
   readonly config: Collection<ConfigItem>;
   readonly registries: readonly RegistryView[];
+  /** What proxies find failed, by service. */
+  readonly reported?: Collection<ReportedHealth>;
   /** Settings the control plane was started with; a MeshConfig object goes before them. */
   readonly mesh?: Partial<MeshSettings>;
   /** Where virtual addresses are kept over a restart. */
@@ -44,6 +47,7 @@ export interface MeshModel {
   rules(): TrafficRules;
   peerAuthentications(): readonly ConfigOf<"PeerAuthentication">[];
   authorizationPolicies(): readonly ConfigOf<"AuthorizationPolicy">[];
+  localRateLimits(): readonly ConfigOf<"LocalRateLimit">[];
   /** Endpoint records at an address: what a proxy there serves. */
   endpointsAt(address: string): readonly EndpointRecord[];
   /** What sources disagree on about the same service. */
@@ -63,10 +67,15 @@ export const createMeshModel = (graph: Graph, sources: ModelSources): MeshModel 
   const allocator = createAddressAllocator(sources.addresses);
   let settings = started;
   const meshNow = (): MeshSettings => {
-    const now = applyMeshConfig(
-      started,
-      meshConfigOf(ofKind(kinds.lookup("MeshConfig"), "MeshConfig"), started.rootNamespace),
-    );
+    const configs = ofKind(kinds.lookup("MeshConfig"), "MeshConfig");
+    const now: MeshSettings = {
+      ...applyMeshConfig(started, meshConfigOf(configs, started.rootNamespace)),
+      defaults: meshDefaultsOf(
+        started.defaults,
+        ofKind(kinds.lookup("MeshDefaults"), "MeshDefaults"),
+        started.rootNamespace,
+      ),
+    };
     if (!sameValue(settings, now)) settings = now;
     return settings;
   };
@@ -92,6 +101,7 @@ export const createMeshModel = (graph: Graph, sources: ModelSources): MeshModel 
       state.cached("peer", () => ofKind(kinds.lookup("PeerAuthentication"), "PeerAuthentication")),
     authorizationPolicies: () =>
       state.cached("authorization", () => ofKind(kinds.lookup("AuthorizationPolicy"), "AuthorizationPolicy")),
+    localRateLimits: () => state.cached("limits", () => ofKind(kinds.lookup("LocalRateLimit"), "LocalRateLimit")),
     findings: () => state.cached("findings", () => [...services.values()].flatMap(conflictFindings)),
     endpointsAt: (address) => byAddress.lookup(address),
     takeChange: state.take,
@@ -162,11 +172,11 @@ const noteAddresses = (
   for (const endpoint of old.symmetricDifference(current)) addresses.add(endpoint.address);
 };
 
-/** As Istio: only where a name is looked up, and what is dialled is not what decides. */
+/** As Istio, for what the registry knows too, which gives out no addresses: only where a name is looked up, and what is dialled is not what decides. */
 const wantsAddress = ({ addresses, sources, resolution, hostname, autoAddress }: Service): boolean =>
   autoAddress &&
   addresses.length === 0 &&
-  sources[0] === "ServiceEntry" &&
+  (sources[0] === "ServiceEntry" || sources[0] === "Registry") &&
   resolution !== "passthrough" &&
   (!hostname.startsWith("*") || resolution === "dynamicDns");
 

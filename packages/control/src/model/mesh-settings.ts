@@ -6,6 +6,7 @@ import type {
 } from "@weft/config/kinds/destination-rule";
 import type { HttpRetry } from "@weft/config/kinds/virtual-service";
 import { defaultRootNamespace, defaultTrustDomain } from "@weft/core/identity";
+import { type MeshDefaults, profileDefaults } from "./mesh-defaults.ts";
 
 type TcpPool = NonNullable<ConnectionPoolSettings["tcp"]>;
 type LocalityLbSetting = NonNullable<LoadBalancerSettings["localityLbSetting"]>;
@@ -16,8 +17,8 @@ export interface MeshSettings {
   /** DNS suffix of registry services. */
   readonly domain: string;
   readonly outboundTrafficPolicy: "ALLOW_ANY" | "REGISTRY_ONLY" | "ALLOW_ANY_DYNAMIC_DNS";
-  /** What becomes of connections to ports no service names. */
-  readonly inboundTrafficPolicy: "PASSTHROUGH" | "LOCALHOST";
+  /** Where intercepted connections to a service's port go: where they were dialled, or, if nobody says so, to localhost. */
+  readonly inboundTrafficPolicy: "PASSTHROUGH" | "LOCALHOST" | undefined;
   readonly enableAutoMtls: boolean;
   readonly connectTimeoutMs: number;
   readonly dnsRefreshMs: number;
@@ -40,8 +41,10 @@ export interface MeshSettings {
     readonly connectionPool?: ConnectionPoolSettings;
     readonly outlierDetection?: OutlierDetection;
   };
-  /** Retries of routes that do not say otherwise; `undefined` are Istio's two. */
+  /** Retries of routes that do not say otherwise; `undefined` are those of `defaults`. */
   readonly defaultHttpRetryPolicy: HttpRetry | undefined;
+  /** What nobody wrote, as MeshDefaults says. */
+  readonly defaults: MeshDefaults;
   /** Empty is everywhere. */
   readonly defaultServiceExportTo: readonly string[];
   /** Who sees ServiceEntries that do not say so themselves. */
@@ -64,7 +67,7 @@ export const defaultMeshSettings: MeshSettings = {
   protocolDetectionTimeoutMs: 0,
   accessLogFile: "",
   numTrustedProxies: 0,
-  inboundTrafficPolicy: "PASSTHROUGH",
+  inboundTrafficPolicy: undefined,
   accessLogFormat: "",
   accessLogEncoding: "TEXT",
   h2UpgradePolicy: "DO_NOT_UPGRADE",
@@ -74,6 +77,7 @@ export const defaultMeshSettings: MeshSettings = {
   zoneAwareLbSetting: undefined,
   defaultTrafficPolicy: {},
   defaultHttpRetryPolicy: undefined,
+  defaults: profileDefaults("weft"),
   defaultServiceExportTo: [],
   serviceEntryVisibility: "PUBLIC",
   defaultVirtualServiceExportTo: [],

@@ -1,4 +1,5 @@
 /** What the model knows of services: records as sources give them, and the services merged from them. */
+import { formatAddress } from "@weft/core/address";
 import type { Protocol } from "./protocol.ts";
 
 export interface ServicePort {
@@ -85,6 +86,8 @@ export interface EndpointRecord {
   readonly locality: string;
   readonly weight: number;
   readonly health: "healthy" | "draining" | "unhealthy";
+  /** Enough of the proxies that check it find it failed. */
+  readonly reportedFailed?: true;
   readonly network: string;
   readonly cluster: string;
   /** Has a proxy that takes mTLS, unless PeerAuthentication turns that off. */
@@ -96,6 +99,27 @@ export interface ServiceEndpoints {
   readonly key: string;
   readonly endpoints: readonly EndpointRecord[];
 }
+
+/** Endpoints of a service that proxies find failed. */
+export interface ReportedHealth {
+  /** `NAMESPACE/HOSTNAME` of the service. */
+  readonly key: string;
+  /** As `endpointId` has them; sorted. */
+  readonly failed: readonly string[];
+}
+
+/** What tells endpoints of one service from each other: `PORT ADDRESS`, the address as proxies report it. */
+export const endpointId = (servicePort: number, dialled: string): string => `${servicePort} ${dialled}`;
+
+export const idOfEndpoint = ({
+  servicePort,
+  address,
+  port,
+}: Pick<EndpointRecord, "servicePort" | "address" | "port">): string =>
+  endpointId(
+    servicePort,
+    address.startsWith("unix://") ? address.slice("unix://".length) : formatAddress({ host: address, port }),
+  );
 
 export const tlsModeLabel = "security.istio.io/tlsMode";
 

@@ -32,7 +32,12 @@ export const trafficRules = (config: Collection<ConfigItem>, mesh: MeshSettings)
   return {
     ...virtualServices(virtualObjects, mesh),
     destinationPolicy: destinationRules,
-    clientLabels: labelsRead(virtualObjects, destinationObjects, mesh),
+    clientLabels: labelsRead(
+      virtualObjects,
+      destinationObjects,
+      ofKind(kinds.lookup("LocalRateLimit"), "LocalRateLimit"),
+      mesh,
+    ),
     readsLocality:
       readsLocality(mesh) ||
       destinationObjects.some(({ spec }) =>
@@ -62,9 +67,14 @@ const addLabels = (priority: readonly string[] | undefined, found: Set<string>):
 const labelsRead = (
   virtualServices: readonly ConfigOf<"VirtualService">[],
   destinationRules: readonly ConfigOf<"DestinationRule">[],
+  rateLimits: readonly ConfigOf<"LocalRateLimit">[],
   mesh: MeshSettings,
 ): ReadonlySet<string> => {
   const found = new Set<string>();
+  for (const { spec } of rateLimits) {
+    if (spec.side !== "outbound") continue;
+    for (const name of Object.keys(spec.selector?.matchLabels ?? {})) found.add(name);
+  }
   addLabels(mesh.localityLbSetting.failoverPriority, found);
   for (const { spec } of virtualServices) {
     const { http, tls, tcp } = spec;

@@ -24,6 +24,10 @@ export interface PeerAuthenticationModes {
   readonly mode: TlsMode;
   /** By the workload's port, where it differs. */
   readonly ports: ReadonlyMap<number, TlsMode>;
+  /** The policy that `mode` is written in; `undefined` where none speaks. */
+  readonly from?: PeerAuthentication | undefined;
+  /** The policy that `ports` are written in. */
+  readonly portsFrom?: PeerAuthentication | undefined;
 }
 
 type PeerAuthentication = ConfigOf<"PeerAuthentication">;
@@ -52,13 +56,13 @@ export const peerAuthenticationModes = (
       ({ spec: { selector } }) => selects(selector?.matchLabels) && labelsMatch(selector?.matchLabels, workload.labels),
     ),
   );
-  const wider = declared(namespace) ?? declared(mesh) ?? "PERMISSIVE";
-  const mode = declared(selected) ?? wider;
+  const from = [selected, namespace, mesh].find((policy) => declared(policy) !== undefined);
+  const mode = declared(from) ?? "PERMISSIVE";
   const ports = new Map<number, TlsMode>();
   for (const [port, { mode: portMode }] of Object.entries(selected?.spec.portLevelMtls ?? {})) {
     if (portMode !== undefined && portMode !== "UNSET" && portMode !== mode) ports.set(Number(port), portMode);
   }
-  return { mode, ports };
+  return { mode, ports, from, portsFrom: selected };
 };
 
 type AuthorizationPolicy = ConfigOf<"AuthorizationPolicy">;

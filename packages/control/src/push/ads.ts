@@ -252,7 +252,7 @@ class AdsStream implements BidiEvents {
     const { publisher, trustDomain, log } = this.#shared;
     let proxy: ProxyFacts;
     try {
-      proxy = parseProxyFacts(node);
+      proxy = parseProxyFacts(node, this.#call.peer.secure);
     } catch (error) {
       if (!(error instanceof WeftError)) throw error;
       this.#refuse("node", grpcStatus.invalidArgument, `${error.code} ${error.message}`);

@@ -26,3 +26,19 @@ export const objectDocument = (object: ConfigObject): ObjectDocument => {
     : { spec: object.spec };
   return { ...body, apiVersion, kind, metadata };
 };
+
+const redacted = "[redacted]";
+const hide = (value: unknown): unknown =>
+  typeof value === "object" && value !== null
+    ? Object.fromEntries(Object.keys(value).map((key) => [key, redacted]))
+    : value;
+
+/** The same for people to read: what a Secret holds is only named. */
+export const withoutKeys = (document: ObjectDocument): ObjectDocument =>
+  document.kind !== "Secret"
+    ? document
+    : {
+        ...document,
+        ...("data" in document ? { data: hide(document.data) } : {}),
+        ...("stringData" in document ? { stringData: hide(document.stringData) } : {}),
+      };

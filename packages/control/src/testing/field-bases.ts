@@ -277,7 +277,7 @@ export const fieldBases: ReadonlyMap<string, readonly Spec[]> = new Map([
       { defaultTrafficPolicy: { outlierDetection: { splitExternalLocalOriginErrors: true } } },
     ],
   ],
-  ["MeshDefaults", [{}]],
+  ["MeshDefaults", [{}, { adaptiveConcurrency: { enabled: true } }]],
   ["LocalRateLimit", [{ bucket }, { side: "outbound", bucket }, { bucket, per: "key", key: { header: "x-a" } }]],
   [
     "PeerAuthentication",

@@ -160,7 +160,7 @@ export const fieldMesh = (): OutcomeOf => {
   const registries = [kubernetesRegistry(graph, config, "cluster.local"), serviceEntryRegistry(graph, config)];
   const model = createMeshModel(graph, { config, registries });
   const generator = createGenerator(model);
-  const proxies = nodes.map(parseProxyFacts);
+  const proxies = nodes.map((node) => parseProxyFacts(node, true));
   let added: readonly ConfigItem[] = [];
   return (objects) => {
     for (const { key } of added) config.drop(key);

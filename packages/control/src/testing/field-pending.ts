@@ -1,59 +1,44 @@
-/** Fields of configuration that are not yet as the coverage test wants them. */
-
-/** By kind: fields that neither have an effect nor are reported as without one. To be emptied. */
-export const pendingFields: ReadonlyMap<string, readonly string[]> = new Map([
-  [
-    "LocalRateLimit",
-    [
-      "selector.matchLabels",
-      "side",
-      "match.hosts[]",
-      "match.port",
-      "match.path.exact",
-      "match.path.prefix",
-      "match.path.regex",
-      "match.methods[]",
-      "match.headers.*.exact",
-      "match.headers.*.prefix",
-      "match.headers.*.regex",
-      "per",
-      "key.header",
-      "key.maxKeys",
-      "status",
-      "responseHeaders.*",
-    ],
-  ],
-  ["AuthorizationPolicy", ["provider.name"]],
-  [
-    "WorkloadGroup",
-    [
-      "metadata.labels",
-      "template.labels",
-      "template.locality",
-      "template.weight",
-      "template.serviceAccount",
-      "probe.initialDelaySeconds",
-      "probe.timeoutSeconds",
-      "probe.periodSeconds",
-      "probe.successThreshold",
-      "probe.failureThreshold",
-      "probe.httpGet.path",
-      "probe.httpGet.port",
-      "probe.httpGet.host",
-      "probe.httpGet.scheme",
-      "probe.httpGet.httpHeaders[].name",
-      "probe.httpGet.httpHeaders[].value",
-      "probe.tcpSocket.host",
-      "probe.tcpSocket.port",
-      "probe.exec.command[]",
-      "probe.grpc.port",
-      "probe.grpc.service",
-    ],
-  ],
-]);
+/** Fields of configuration that the coverage test would not find an effect of in resources. */
 
 /** By kind: fields of which reading refuses every value, as Istio does. */
 export const refusedFields: ReadonlyMap<string, readonly string[]> = new Map([
   ["VirtualService", ["http[].fault.delay.exponentialDelay", "http[].fault.abort.http2Error"]],
   ["WorkloadGroup", ["template.address"]],
+]);
+
+const groupTest = "packages/cli/src/workload/workload-group.test.ts";
+const probeTest = "packages/cli/src/workload/probe.test.ts";
+const startTest = "packages/control/src/model/proxy-start.test.ts";
+
+/** By kind: fields that act where programs and sidecars are started, with the test that shows it. */
+export const actsElsewhere: ReadonlyMap<string, ReadonlyMap<string, string>> = new Map([
+  [
+    "WorkloadGroup",
+    new Map([
+      ["metadata.labels", groupTest],
+      ["template.labels", groupTest],
+      ["template.locality", groupTest],
+      ["template.weight", groupTest],
+      ["template.serviceAccount", groupTest],
+      ["template.ports", groupTest],
+      ["probe.initialDelaySeconds", probeTest],
+      ["probe.timeoutSeconds", probeTest],
+      ["probe.periodSeconds", probeTest],
+      ["probe.successThreshold", probeTest],
+      ["probe.failureThreshold", probeTest],
+      ["probe.httpGet", probeTest],
+      ["probe.tcpSocket", probeTest],
+      ["probe.exec", probeTest],
+      ["probe.grpc", probeTest],
+    ]),
+  ],
+  [
+    "ProxyConfig",
+    new Map([
+      ["selector", startTest],
+      ["concurrency", startTest],
+      ["environmentVariables", startTest],
+    ]),
+  ],
+  ["MeshConfig", new Map([["defaultConfig.concurrency", startTest]])],
 ]);

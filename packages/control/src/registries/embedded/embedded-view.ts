@@ -77,7 +77,7 @@ const serviceRecord = (members: readonly Instance[], domain: string): ServiceRec
     exportTo: [],
     subjectAltNames: [],
     grpcServices: [...new Set(members.flatMap(grpcServices))].sort(),
-    autoAddress: false,
+    autoAddress: true,
     createdAt: undefined,
     config: undefined,
   };

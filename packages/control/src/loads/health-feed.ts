@@ -1,0 +1,48 @@
+/** Keeps the model told of what proxies find failed: reports come in crowds, and go stale without a word. */
+import type { Source } from "@weft/core/collection";
+import type { Clock, SetTimer } from "@weft/core/world";
+import type { MeshModel } from "../model/mesh-model.ts";
+import type { ReportedHealth } from "../model/service.ts";
+import type { LoadTable } from "./load-table.ts";
+import { reportedHealth, reportedHealthLimits } from "./reported-health.ts";
+
+export interface HealthFeedOptions {
+  readonly table: LoadTable;
+  readonly model: Pick<MeshModel, "visibleServices" | "endpoints">;
+  readonly reported: Source<ReportedHealth>;
+  /** Has what was written settled and pushed. */
+  readonly commitSoon: () => void;
+  readonly clock: Clock;
+  readonly setTimer: SetTimer;
+}
+
+/** Reports that come within this time are judged together. */
+const gatherMs = 500;
+
+/** Follows the table until disposed. */
+export const feedReportedHealth = (options: HealthFeedOptions): Disposable => {
+  const { table, model, reported, clock, setTimer } = options;
+  let timer: Disposable | undefined;
+  let isSoon = false;
+
+  const wait = (delayMs: number): void => {
+    timer?.[Symbol.dispose]();
+    timer = setTimer(judge, delayMs);
+  };
+  const judge = (): void => {
+    timer = undefined;
+    isSoon = false;
+    const now = reportedHealth(table.list(), model, clock.wallMs());
+    const before = [...reported.values()];
+    if (now.length === 0 && before.length === 0) return;
+    reported.reset(now);
+    options.commitSoon();
+    if (now.length > 0) wait(reportedHealthLimits.reportLifeMs);
+  };
+  table.onChecks(() => {
+    if (isSoon) return;
+    isSoon = true;
+    wait(gatherMs);
+  });
+  return { [Symbol.dispose]: () => timer?.[Symbol.dispose]() };
+};
