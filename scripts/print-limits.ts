@@ -1,6 +1,7 @@
 /** Prints docs/limits.md: every bound of the sidecar by name, from the code that holds it. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { dnsConnectionsMax, dnsIdleMs, dnsPipelinedMax } from "@weft/net/dns/serve";
 import { ownReadBuffersMax, queuedBytesMax, readBufferBytes, sharedReadBytes } from "@weft/net/tcp/limits";
 import { defaultHttp1Limits } from "@weft/protocols/http1/limits";
 import { type BudgetLimit, http2Limits } from "@weft/protocols/http2/limits";
@@ -9,7 +10,9 @@ import { defaultConnectTimeoutMs } from "@weft/proxy/clusters/compile-cluster";
 import { hostsMax } from "@weft/proxy/clusters/host-set";
 import { originalHostsMax, unusedHostMs } from "@weft/proxy/clusters/original-dst";
 import { subsetsMax, subsetsPerHostMax } from "@weft/proxy/clusters/subsets";
+import { forwardedMax } from "@weft/proxy/dns/compile-dns-listener";
 import { dnsRefreshMsMin } from "@weft/proxy/dns/limits";
+import { addressesOfNameMax, tableNamesMax } from "@weft/proxy/dns/name-table";
 import { questionsMax } from "@weft/proxy/dns/resolver";
 import * as http from "@weft/proxy/http/limits";
 import { chainPlacesMax } from "@weft/proxy/listeners/chain-index";
@@ -125,6 +128,12 @@ const upstreamRows: readonly Row[] = [
   ["least time between two questions for a name", time(dnsRefreshMsMin), fixed],
   ["questions to name servers at once", String(questionsMax), fixed],
   ["pools of one host by the name that requests give", String(namedPoolsMax), fixed],
+  ["DNS questions passed on at once; one more is answered SERVFAIL", String(forwardedMax), fixed],
+  ["names a DNS listener answers for itself", String(tableNamesMax), fixed],
+  ["addresses of one name", String(addressesOfNameMax), fixed],
+  ["connections to one DNS address", String(dnsConnectionsMax), fixed],
+  ["… kept silent for", `${dnsIdleMs / 1000} s`, fixed],
+  ["questions of one such connection not answered yet", String(dnsPipelinedMax), fixed],
   ["cases that the filter chains of a listener tell apart", String(chainPlacesMax), fixed],
 ];
 

@@ -39,6 +39,7 @@ const portTable = table(
     ["15000", "sidecar", "admin interface"],
     ["15001", "sidecar", "outbound: where programs dial the mesh, or where their connections are redirected to"],
     ["15006", "sidecar", "inbound, when connections are intercepted"],
+    ["15053", "sidecar", "DNS over UDP and TCP, on loopback, with `--dns`"],
   ],
 );
 
@@ -48,6 +49,7 @@ const variableTable = table(
     ["`WEFT_CP`", "the control plane's HTTP address, as `--cp`"],
     ["`WEFT_TOKEN`", "the admin token itself"],
     ["`WEFT_TOKEN_FILE`", "the file it is in, as `--token-file`"],
+    ["`ISTIO_META_DNS_CAPTURE`", "`true`: a sidecar started without `--dns` has it all the same"],
     ["`WEFT_STATE_DIR`", "where the mesh that runs on this machine is noted; in the temporary folder by default"],
     ["`WEFT_OUTBOUND`", "given to programs of `weft run`: where they dial the mesh"],
     [
@@ -75,6 +77,7 @@ export const nodeMetadata: readonly (readonly [name: string, meaning: string])[]
     "DNS_CAPTURE",
     "`true`: its program's names are looked up through it, so services without addresses have virtual ones",
   ],
+  ["WEFT_DNS", "where it answers DNS itself, HOST:PORT of loopback; weft's own: 127.0.0.1:15053 with `DNS_CAPTURE`"],
   ["ISTIO_VERSION", "what `proxyVersion` in an EnvoyFilter is compared with; 1.31.0 if absent"],
   ["WEFT_INBOUND", "with NONE: a list of `{name, protocol, address, port, appAddress?, appPort, service?}`"],
 ];

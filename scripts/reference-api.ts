@@ -4,6 +4,7 @@ import { configRoutes } from "@weft/control/api/config-routes";
 import { loadRoutes } from "@weft/control/api/load-routes";
 import { meshRoutes } from "@weft/control/api/mesh-routes";
 import { proxyRoutes } from "@weft/control/api/proxy-routes";
+import { proxyStartRoutes } from "@weft/control/api/proxy-start-routes";
 import { registryRoutes } from "@weft/control/api/registry-routes";
 import { tokenRoutes } from "@weft/control/api/token-routes";
 import type { Route } from "@weft/net/http/routes";
@@ -15,6 +16,7 @@ const routes: readonly Route[] = [
   ...aboutRoutes(unused),
   ...registryRoutes(unused),
   ...configRoutes(unused),
+  ...proxyStartRoutes(unused, ""),
   ...proxyRoutes(unused),
   ...tokenRoutes(unused, unused),
   ...meshRoutes(unused),
@@ -35,7 +37,10 @@ export const pathMeanings: ReadonlyMap<string, string> = new Map([
       "or the changes after `?since=VERSION`; 410 WF8005 when those are not kept",
   ],
   ["GET /v1/registry/{service}", "one service, by name, `NAME.NAMESPACE` or host name; `?namespace=`"],
-  ["GET /v1/registry/{service}/endpoints", "its endpoints; `?port=`, `?labels=k=v,k=v`, `?namespace=`"],
+  [
+    "GET /v1/registry/{service}/endpoints",
+    "its endpoints, with what proxies report of each and what is sent; `?port=`, `?labels=k=v,k=v`, `?namespace=`",
+  ],
   ["GET /v1/registry/{service}/instances/{id}", "one instance as registered, its version as ETag; `?namespace=`"],
   [
     "PUT /v1/registry/{service}/instances/{id}",
@@ -44,7 +49,10 @@ export const pathMeanings: ReadonlyMap<string, string> = new Map([
   ["DELETE /v1/registry/{service}/instances/{id}", "takes an instance out; `?namespace=`, `If-Match`"],
   ["POST /v1/registry/{service}/instances/{id}/heartbeat", "renews an instance with `ttlSeconds`; `?namespace=`"],
   ["GET /v1/config", "configuration objects with their sources; `?kind=`, `?namespace=`"],
-  ["GET /v1/config/{kind}/{namespace}/{name}", "one object; the kind by name or plural in any case"],
+  [
+    "GET /v1/config/{kind}/{namespace}/{name}",
+    "one object; the kind by name or plural in any case; `?field=spec.http[0]` adds where that is written",
+  ],
   ["PUT /v1/config/{kind}/{namespace}/{name}", "creates or replaces that object (YAML or JSON); `?dryRun=true`"],
   [
     "DELETE /v1/config/{kind}/{namespace}/{name}",
@@ -68,6 +76,10 @@ export const pathMeanings: ReadonlyMap<string, string> = new Map([
   ["GET /debug/syncz", "sent and acknowledged versions, in the shape `istioctl proxy-status` reads"],
   ["GET /debug/adsz", "discovery streams and what each is subscribed to"],
   ["GET /debug/config_dump", "what a proxy should have, in the shape of Envoy's; `?proxyID=`; no keys"],
+  [
+    "GET /v1/proxy-start",
+    "how a workload's proxy starts, from ProxyConfigs and MeshConfig; `?namespace=`, `?labels=k=v,k=v`",
+  ],
   ["GET /debug/registryz", "the services of the model"],
   ["GET /debug/endpointz", "the endpoints of the model; `?service=HOSTNAME`"],
   ["GET /debug/configz", "objects, findings, resources held back, and what could not be generated as asked"],

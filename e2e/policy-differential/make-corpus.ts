@@ -37,6 +37,14 @@ export interface CorpusSize {
   readonly requestsPerHost: number;
 }
 
+/** Everything weft does that a stock Envoy can do too: only our sidecar has reasons to tell. */
+const onlyWhatEnvoyHas = {
+  apiVersion: "weft.dev/v1alpha1",
+  kind: "MeshDefaults",
+  metadata: { name: "mesh", namespace: "istio-system" },
+  spec: { profile: "weft", reasonHeader: "off" },
+};
+
 const serviceEntry = (host: string, backends: readonly Backend[]): object => ({
   apiVersion: "networking.istio.io/v1",
   kind: "ServiceEntry",
@@ -78,11 +86,16 @@ export interface Upstreams {
   readonly closedPort: number;
 }
 
+/** A host that no rule is for: who can ask it has its endpoints. */
+export const plainHost = "plain.example";
+
 /** The same seed makes the same corpus, but for the ports. JSON is YAML. */
 export const makeCorpus = (seed: number, size: CorpusSize, { backends, closedPort }: Upstreams): Corpus => {
   const random = seededRandom(seed);
   const pick = createPick(random);
   const documents: object[] = [
+    serviceEntry(plainHost, backends),
+    onlyWhatEnvoyHas,
     serviceEntry("dead.example", [{ version: "v1", port: closedPort }]),
     serviceEntry("empty.example", []),
   ];

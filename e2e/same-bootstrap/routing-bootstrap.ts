@@ -50,6 +50,7 @@ const httpFilters: readonly object[] = [
   filter("cors", "cors", "Cors", {}),
   filter("local_ratelimit", "local_ratelimit", "LocalRateLimit", { statPrefix: "limits" }),
   filter("buffer", "buffer", "Buffer", { maxRequestBytes: 100_000 }),
+  filter("on_demand", "on_demand", "OnDemand", {}),
   router,
 ];
 
@@ -82,6 +83,22 @@ const tiers = (low: number, high: number): object =>
         priority,
         lbEndpoints: [{ endpoint: { address: tcp(port) } }],
       })),
+    },
+  });
+
+const stages = (ports: Readonly<Record<string, number>>): object =>
+  cluster("stages", [], {
+    lbSubsetConfig: { fallbackPolicy: "NO_FALLBACK", subsetSelectors: [{ keys: ["stage", "tier"] }] },
+    loadAssignment: {
+      clusterName: "stages",
+      endpoints: [
+        {
+          lbEndpoints: Object.entries(ports).map(([stage, port]) => ({
+            endpoint: { address: tcp(port) },
+            metadata: { filterMetadata: { "envoy.lb": { stage, tier: "a" } } },
+          })),
+        },
+      ],
     },
   });
 
@@ -127,6 +144,8 @@ export const routingBootstrap = ({ listener: port, admin }: BootstrapPorts, port
       clusters: [
         cluster("one", [ports.one], { circuitBreakers: { thresholds: [{ maxRetries: 100 }] } }),
         cluster("two", [ports.two]),
+        cluster("tight", [ports.one], { circuitBreakers: { thresholds: [{ maxRequests: 0 }] } }),
+        stages({ one: ports.one, two: ports.two }),
         cluster("shadow", [ports.shadow]),
         cluster("refused", [ports.closed]),
         cluster("echo", [ports.echo]),

@@ -13,6 +13,8 @@ export interface RoutingCase {
   readonly apart?: boolean;
   /** So many copies are waited for, and compared as well. */
   readonly copies?: number;
+  /** Asked by HTTP/2, as stream 1 of a connection. */
+  readonly http2?: boolean;
   /** Sent when the first answer is there. */
   readonly inside?: string;
 }
@@ -265,6 +267,23 @@ const moreRetries: readonly RoutingCase[] = [
     listener: "inside",
     note: "a try's timeout asked",
   }),
+  ...(["inside", "plain"] as const).map((listener) =>
+    retried("/plain/late/900", {
+      headers: ["x-envoy-upstream-rq-timeout-ms: 150", "x-envoy-upstream-rq-timeout-alt-response: 1"],
+      listener,
+      note: `an empty answer asked at ${listener}`,
+    }),
+  ),
+  retried("/plain/late/900", {
+    headers: [
+      "x-envoy-retry-on: 5xx",
+      "x-envoy-max-retries: 0",
+      "x-envoy-upstream-rq-per-try-timeout-ms: 150",
+      "x-envoy-upstream-rq-timeout-alt-response: 1",
+    ],
+    listener: "inside",
+    note: "an empty answer asked, by a try's timeout",
+  }),
   retried("/try/late/300", {
     headers: ["x-envoy-hedge-on-per-try-timeout: true"],
     listener: "inside",
@@ -281,6 +300,9 @@ const clusters: readonly RoutingCase[] = [
   ),
   ...["0", "1"].map((value) => one("clusters", "/filters", { headers: [`x-random: ${value}`], note: value })),
   one("clusters", "/zero"),
+  ...["0", "1", "2"].map((value) => one("clusters", "/staged", { headers: [`x-random: ${value}`], note: value })),
+  one("clusters", "/few", { note: "of default priority" }),
+  one("clusters", "/many", { note: "of high priority" }),
   ...["one", "two", "nowhere"].flatMap((name) =>
     ["/named", "/weighted-named"].map((path) => one("clusters", path, { headers: [`x-cluster: ${name}`], note: name })),
   ),
@@ -295,6 +317,8 @@ const clusters: readonly RoutingCase[] = [
     one("hashes", path, { headers: ["cookie: a=b; session=abc"], note: "with one" }),
   ),
   one("hashes", "/lasting", { note: "made" }),
+  one("hashes", "/unhashed", { note: "where nothing is hashed" }),
+  one("hashes", "/unhashed", { headers: ["cookie: session=abc"], note: "where nothing is hashed, with one" }),
   ...["/suffix", "/same", "/rewritten/x"].map((path) => one("mirrors", path, { copies: 1 })),
   one("mirrors", "/suffix", { copies: 1, method: "POST", body: "copy me", note: "with a body" }),
   one("mirrors.example:81", "/suffix", { copies: 1, listener: "ported" }),
@@ -400,7 +424,42 @@ const tunnels: readonly RoutingCase[] = [["x-end: 1"], ["x-through: 1"], []].map
   ...(headers.includes("x-end: 1") ? { inside: "GET /inside HTTP/1.1\r\nHost: in.example\r\n\r\n" } : {}),
 }));
 
+/** The same by HTTP/2: pseudo headers are what matchers, rewrites, redirects and hashes look at. */
+const byHttp2: readonly RoutingCase[] = [
+  one("paths", "/sep/a?x"),
+  one("order", "/a/e", { headers: ["x-h: 1"] }),
+  one("headers", "/x", { headers: ["x-h: exact", "x-h: exact"] }),
+  one("headers.example:81", "/x", { listener: "ported" }),
+  one("domains.test", "/"),
+  one("DEEP.domains.TEST", "/"),
+  one("tls", "/x?y=1"),
+  one("redirects", "/https?a"),
+  one("redirects", "/port/x"),
+  one("redirects.example:81", "/port", { listener: "ported" }),
+  one("rewrites", "/prefix/a?q=1"),
+  one("rewrites", "/host-literal"),
+  one("rewrites", "/host-forwarded"),
+  one("rewrites", "/auto-forwarded"),
+  one("edits", "/actions", { headers: ["x-append: 1", "x-over: 1", "x-over: 1b", "x-gone: 1"] }),
+  one("edits", "/formats?x=1"),
+  one("edits", "/weighted", { headers: ["x-cluster-removes: 1"] }),
+  one("retries", "/5xx/fail/503/2"),
+  one("retries", "/5xx/fail/500", { method: "POST", body: "again" }),
+  one("retries", "/gateway/fail/0"),
+  one("retries", "/refused/x"),
+  one("clusters", "/staged", { headers: ["x-random: 1"] }),
+  one("clusters", "/by-value", { headers: ["x-random: 29"] }),
+  one("clusters", "/named", { headers: ["x-cluster: two"] }),
+  one("hashes", "/header", { headers: ["x-user: ann"] }),
+  one("hashes", "/cookie", { headers: ["cookie: a=b; session=abc"] }),
+  one("hashes", "/cookie", { headers: ["cookie: a=b", "cookie: session=abc"], note: "in two crumbs" }),
+  one("mirrors", "/suffix", { copies: 1 }),
+  one("filters", "/cors", { headers: [origin, ...preflight], method: "OPTIONS" }),
+  one("filters", "/mutate"),
+].map((each) => ({ ...each, name: `HTTP/2: ${each.name} ${each.method ?? ""}`.trimEnd(), http2: true }));
+
 export const routingCases: readonly RoutingCase[] = [
+  ...byHttp2,
   ...tunnels,
   ...matching,
   ...actions,

@@ -178,6 +178,21 @@ export const policyHosts: readonly RoutingHost[] = [
           },
         },
       }),
+      prefix("/staged", {
+        route: {
+          metadataMatch: { filterMetadata: { "envoy.lb": { tier: "a" } } },
+          weightedClusters: {
+            headerName: "x-random",
+            clusters: ["one", "two", "nowhere"].map((stage) => ({
+              name: "stages",
+              weight: 1,
+              metadataMatch: { filterMetadata: { "envoy.lb": { stage } } },
+            })),
+          },
+        },
+      }),
+      one("/few", { cluster: "tight" }),
+      one("/many", { cluster: "tight", priority: "HIGH" }),
       prefix("/named", { route: { clusterHeader: "x-cluster" } }),
       prefix("/weighted-named", {
         route: { weightedClusters: { clusters: [{ clusterHeader: "x-cluster", weight: 1 }] } },
@@ -202,6 +217,7 @@ export const policyHosts: readonly RoutingHost[] = [
           { cookie: { name: "session", ttl: "3600s", path: "/p", attributes: [{ name: "SameSite", value: "Lax" }] } },
         ],
       }),
+      one("/unhashed", { hashPolicy: [{ cookie: { name: "session", ttl: "60s" } }] }),
       one("/lasting", { cluster: "lone", hashPolicy: [{ cookie: { name: "session", ttl: "0s" } }] }),
       one("/terminal", {
         cluster: "ring",

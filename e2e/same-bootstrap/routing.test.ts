@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { findFreePort } from "@weft/net/process/free-port";
 import { eventually } from "@weft/testkit/eventually";
+import { maskAnswer } from "./compare.ts";
+import { callHttp2 } from "./http2-call.ts";
 import { alike, apartIn, type Deed, type Pair, startPair } from "./pair.ts";
 import { routingBootstrap, routingListeners } from "./routing-bootstrap.ts";
 import { type RoutingCase, routingCases } from "./routing-cases.ts";
@@ -30,9 +32,8 @@ after(async () => {
 });
 
 const bytesOf = (each: RoutingCase, key: string): string => {
-  const { host, path, method = "GET", headers = [], body } = each;
-  const authority = host.includes(".") ? host : `${host}.example`;
-  const lines = [`${method} ${path} HTTP/1.1`, `Host: ${authority}`, `x-case: ${key}`, ...headers];
+  const { path, method = "GET", headers = [], body } = each;
+  const lines = [`${method} ${path} HTTP/1.1`, `Host: ${hostOf(each)}`, `x-case: ${key}`, ...headers];
   if (body !== undefined) lines.push(`content-length: ${body.length}`);
   return `${lines.join("\r\n")}\r\n\r\n${body ?? ""}`;
 };
@@ -50,23 +51,49 @@ const mask = (text: string): string =>
     .replace(/,"/g, ', "')
     .replace(/^(content-length: )\d+$/g, "$1(some)");
 
+const hostOf = ({ host }: RoutingCase): string => (host.includes(".") ? host : `${host}.example`);
+
+const askHttp2 = async (each: RoutingCase, port: number, key: string): Promise<unknown> => {
+  const { path, method = "GET", headers = [], body } = each;
+  const given = headers.map((line) => {
+    const colon = line.indexOf(":");
+    return [line.slice(0, colon), line.slice(colon + 1).trim()] as const;
+  });
+  const answer = await callHttp2(port, {
+    fields: [
+      [":method", method],
+      [":scheme", "http"],
+      [":authority", hostOf(each)],
+      [":path", path],
+      ["x-case", key],
+      ...given,
+    ],
+    ...(body === undefined ? {} : { body }),
+  });
+  return mask(JSON.stringify(maskAnswer(answer)));
+};
+
+const askHttp1 = async (each: RoutingCase, port: number, key: string): Promise<unknown> => {
+  const first: Step[] = [{ send: bytesOf(each, key) }];
+  const step = each.inside
+    ? [...first, { until: /\r\n\r\n/ }, { send: each.inside }, { until: /\}$/ }]
+    : [...first, whole];
+  const times = each.times ?? 1;
+  const talks = [];
+  if (each.apart) for (let i = 0; i < times; i++) talks.push(await talk(port, step));
+  else talks.push(await talk(port, Array.from({ length: times }, () => step).flat()));
+  return talks.map((said) => {
+    const { received, ended } = maskTalk(said);
+    return { received: received.map((part) => part.map(mask)), ended };
+  });
+};
+
 const deedOf =
   (each: RoutingCase): Deed =>
   async (peer) => {
     const key = `${each.name} of ${peer.name.padEnd(5, ".")}`;
     const port = peer.port(each.listener ?? "plain");
-    const first: Step[] = [{ send: bytesOf(each, key) }];
-    const step = each.inside
-      ? [...first, { until: /\r\n\r\n/ }, { send: each.inside }, { until: /\}$/ }]
-      : [...first, whole];
-    const times = each.times ?? 1;
-    const talks = [];
-    if (each.apart) for (let i = 0; i < times; i++) talks.push(await talk(port, step));
-    else talks.push(await talk(port, Array.from({ length: times }, () => step).flat()));
-    const answers = talks.map((said) => {
-      const { received, ended } = maskTalk(said);
-      return { received: received.map((part) => part.map(mask)), ended };
-    });
+    const answers = await (each.http2 ? askHttp2 : askHttp1)(each, port, key);
     if (each.copies === undefined) return answers;
     const most = each.copies;
     const seen = (): readonly string[] => shadow.seen(key);
