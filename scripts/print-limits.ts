@@ -1,4 +1,4 @@
-/** Prints docs/limits.md: every bound of the sidecar by name, from the code that holds it. */
+/** Prints docs/limits.md: every bound of the sidecar and of registries by name, from the code that holds it. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { dnsConnectionsMax, dnsIdleMs, dnsPipelinedMax } from "@weft/net/dns/serve";
@@ -10,6 +10,7 @@ import { defaultConnectTimeoutMs } from "@weft/proxy/clusters/compile-cluster";
 import { hostsMax } from "@weft/proxy/clusters/host-set";
 import { originalHostsMax, unusedHostMs } from "@weft/proxy/clusters/original-dst";
 import { subsetsMax, subsetsPerHostMax } from "@weft/proxy/clusters/subsets";
+import { firstRoundMaxMs } from "@weft/proxy/discovery/first-rounds";
 import { forwardedMax } from "@weft/proxy/dns/compile-dns-listener";
 import { dnsRefreshMsMin } from "@weft/proxy/dns/limits";
 import { addressesOfNameMax, tableNamesMax } from "@weft/proxy/dns/name-table";
@@ -18,10 +19,12 @@ import * as http from "@weft/proxy/http/limits";
 import { chainPlacesMax } from "@weft/proxy/listeners/chain-index";
 import { handshakesPerSecondDefault, waitingHandshakesMax } from "@weft/proxy/listeners/handshake-pacer";
 import { nameCharsMax, seriesMax } from "@weft/proxy/observe/create-stats";
+import * as onDemand from "@weft/proxy/on-demand/limits";
 import * as overload from "@weft/proxy/overload/limits";
 import * as pool from "@weft/proxy/pool/limits";
 import { namedPoolsMax } from "@weft/proxy/pool/named-pools";
 import { defaultTimeoutMs } from "@weft/proxy/routing/timeouts";
+import { registryRows } from "./registry-limits.ts";
 
 export const limitsPath = join(import.meta.dirname, "../docs/limits.md");
 
@@ -82,6 +85,13 @@ const clientRows: readonly Row[] = [
     `${size(queuedBytesMax)}, and what one read of ${size(sharedReadBytes)} adds; of ${size(readBufferBytes)} for ${ownReadBuffersMax} of a worker's`,
     fixed,
   ],
+  [
+    "requests and connections that wait for clusters fetched on demand, and requests that wait for virtual hosts",
+    `${onDemand.demandsWaitingMax} each`,
+    fixed,
+  ],
+  ["clusters, and virtual hosts, fetched on demand", `${onDemand.demandedNamesMax} each`, fixed],
+  ["length of the name of one", `${onDemand.demandedNameLengthMax} characters`, fixed],
   ["bytes of pipelined requests that wait", size(http.pipelinedBytesMax), fixed],
   ["chunk extensions of a message", size(defaultHttp1Limits.chunkExtensionBytesMax), fixed],
   [
@@ -105,6 +115,7 @@ const upstreamRows: readonly Row[] = [
   ["requests at a time", String(circuitDefaults.maxRequests), breaker("max_requests")],
   ["retries at a time", String(circuitDefaults.maxRetries), `${breaker("max_retries")}, or its \`retry_budget\``],
   ["time for a connection to be made", time(defaultConnectTimeoutMs), "`connect_timeout` of the cluster"],
+  ["time for the first health check of each host, before the cluster serves", time(firstRoundMaxMs), "fixed"],
   ["time for an answer", time(defaultTimeoutMs), "`timeout` of the route"],
   ["time without a request, of a connection", time(http.defaultConnectionIdleMs), upstream("idle_timeout")],
   [
@@ -160,6 +171,10 @@ ${table(clientRows)}
 ## Upstreams
 
 ${table(upstreamRows)}
+
+## Registries
+
+${table(registryRows({ size, time, percent }))}
 `;
 
 if (import.meta.main) writeFileSync(limitsPath, printLimits());

@@ -6,6 +6,7 @@ import { meshRoutes } from "@weft/control/api/mesh-routes";
 import { proxyRoutes } from "@weft/control/api/proxy-routes";
 import { proxyStartRoutes } from "@weft/control/api/proxy-start-routes";
 import { registryRoutes } from "@weft/control/api/registry-routes";
+import { sourceRoutes } from "@weft/control/api/source-routes";
 import { tokenRoutes } from "@weft/control/api/token-routes";
 import type { Route } from "@weft/net/http/routes";
 
@@ -15,6 +16,7 @@ const unused = {} as never;
 const routes: readonly Route[] = [
   ...aboutRoutes(unused),
   ...registryRoutes(unused),
+  ...sourceRoutes(unused, unused),
   ...configRoutes(unused),
   ...proxyStartRoutes(unused, ""),
   ...proxyRoutes(unused),
@@ -30,6 +32,10 @@ export const servedPaths: readonly string[] = routes.map(({ method, parts }) => 
 export const pathMeanings: ReadonlyMap<string, string> = new Map([
   ["GET /ready", "200 `ready`, or 503 and what is waited for"],
   ["GET /v1/version", "name, version, trust domain"],
+  [
+    "GET /v1/registries",
+    "where services come from: each registry's state, age, counts, what is held and what is wrong",
+  ],
   ["GET /v1/registry", "services with ports and counts of endpoints; `?namespace=`"],
   [
     "GET /v1/registry/watch",

@@ -48,8 +48,9 @@ const cases: Readonly<Record<string, Case>> = {
   },
   "half-at-most": {
     outlier: { ...long, consecutive5xx: 1, maxEjectionPercent: 50 },
-    statuses: { 1: 503, 2: 503, 3: 503 },
-    requests: 4,
+    // All fail, for where a turn begins is anybody's guess: the third request meets a host that may not go.
+    statuses: { 1: 503, 2: 503, 3: 503, 4: 503 },
+    requests: 3,
     ejected: [1, 2],
     counters: { ejections_active: 2, ejections_overflow: 1 },
   },

@@ -13,6 +13,7 @@ import type { MeshDefaultsSpec } from "./kinds/mesh-defaults.ts";
 import type { PeerAuthenticationSpec } from "./kinds/peer-authentication.ts";
 import type { ProxyConfigSpec } from "./kinds/proxy-config.ts";
 import type { RequestAuthenticationSpec } from "./kinds/request-authentication.ts";
+import type { SecretSpec } from "./kinds/secret.ts";
 import type { ServiceEntrySpec } from "./kinds/service-entry.ts";
 import type { SidecarSpec } from "./kinds/sidecar.ts";
 import type { TelemetrySpec } from "./kinds/telemetry.ts";
@@ -39,6 +40,7 @@ export interface SpecOf {
   readonly AuthorizationPolicy: AuthorizationPolicySpec;
   readonly Service: KubernetesServiceSpec;
   readonly Endpoints: EndpointsSpec;
+  readonly Secret: SecretSpec;
   readonly EndpointSlice: EndpointSliceSpec;
   readonly RequestAuthentication: RequestAuthenticationSpec;
   readonly Telemetry: TelemetrySpec;

@@ -185,7 +185,7 @@ export const fieldsWithoutEffect: ReadonlyMap<string, readonly FieldWithoutEffec
       ...proxyDefaults.map((name) => ({ path: `defaultConfig.${name}`, note: "use the sidecar's flags" })),
     ],
   ],
-  ["MeshDefaults", [{ path: "hedging", note: "no request is hedged: an EnvoyFilter can give a route a hedge_policy" }]],
+  ["MeshDefaults", []],
   ["LocalRateLimit", [{ path: "key.maxKeys", note: "the sidecar keeps the 1000 used last, Envoy its own number" }]],
   ["PeerAuthentication", []],
   [
@@ -206,4 +206,5 @@ export const fieldsWithoutEffect: ReadonlyMap<string, readonly FieldWithoutEffec
   ["Service", [{ path: "trafficDistribution", note: "use a DestinationRule with localityLbSetting" }]],
   ["Endpoints", []],
   ["EndpointSlice", []],
+  ["Secret", []],
 ]);

@@ -1,14 +1,10 @@
 import assert from "node:assert/strict";
-import { generateKeyPairSync } from "node:crypto";
 import { describe, test } from "node:test";
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
 import { formatAddress } from "@weft/core/address";
-import { createCsr } from "@weft/protocols/x509/csr";
-import { IstioCertificateRequestSchema, IstioCertificateResponseSchema } from "@weft/xds/gen/istio/ca";
 import { resourceType } from "@weft/xds/resource";
-import { createCertificatePath } from "./ca/ca-service.ts";
 import { openAdsClient, testNode } from "./testing/ads-client.ts";
+import { join } from "./testing/join.ts";
 import { openTestPlane, type TestPlane } from "./testing/plane.ts";
 
 const service = (name: string, port: number): string => `apiVersion: networking.istio.io/v1
@@ -100,33 +96,6 @@ describe("a grpc-js client over the plaintext port", () => {
     assert.ok((await good.next()).names.includes(clusterOf("one")));
   });
 });
-
-/** A certificate from the CA, by the join token. */
-const join = async (mesh: TestPlane, identity: string): Promise<{ key: string; chain: string }> => {
-  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-  const csr = createCsr(privateKey, { uris: [identity], dnsNames: [], ipAddresses: [] });
-  const client = new grpc.Client(
-    formatAddress(mesh.plane.secure),
-    grpc.credentials.createSsl(Buffer.from(mesh.rootPem)),
-    { "grpc.ssl_target_name_override": "localhost" },
-  );
-  const metadata = new grpc.Metadata();
-  metadata.set("authorization", `Bearer ${mesh.joinToken}`);
-  const request = toBinary(IstioCertificateRequestSchema, create(IstioCertificateRequestSchema, { csr }));
-  const answer = await new Promise<Buffer>((resolve, reject) =>
-    client.makeUnaryRequest(
-      createCertificatePath,
-      (b: Buffer) => b,
-      (b: Buffer) => b,
-      Buffer.from(request),
-      metadata,
-      (error, value) => (error ? reject(error) : resolve(value as Buffer)),
-    ),
-  );
-  client.close();
-  const { certChain } = fromBinary(IstioCertificateResponseSchema, answer);
-  return { key: privateKey.export({ format: "pem", type: "pkcs8" }).toString(), chain: certChain.join("") };
-};
 
 describe("the secure port", () => {
   test("serves a proxy whose certificate says who its node says it is", async () => {

@@ -17,6 +17,7 @@ import { meshRoutes } from "./api/mesh-routes.ts";
 import { proxyRoutes } from "./api/proxy-routes.ts";
 import { proxyStartRoutes } from "./api/proxy-start-routes.ts";
 import { registryFacts, registryRoutes } from "./api/registry-routes.ts";
+import { sourceRoutes } from "./api/source-routes.ts";
 import { tokenRoutes } from "./api/token-routes.ts";
 import { feedReportedHealth } from "./loads/health-feed.ts";
 import { loadHandlers } from "./loads/load-service.ts";
@@ -29,6 +30,7 @@ import { addProcessMetrics } from "./metrics/process-metrics.ts";
 import { createAds } from "./push/ads.ts";
 import { createPushMetrics } from "./push/push-metrics.ts";
 import { createEmbeddedRegistry, type EmbeddedRegistry } from "./registries/embedded/registry.ts";
+import type { NamedRegistry } from "./registries/outside/named-registries.ts";
 import { csdsHandlers } from "./status/csds.ts";
 import { createDebugAnswers } from "./status/debug-types.ts";
 import { runningFindings } from "./status/running-findings.ts";
@@ -46,6 +48,8 @@ export interface ControlPlaneOptions extends ControlPlaneAddresses {
   /** Absent: configuration comes by the API only. */
   readonly configFolder: string | undefined;
   readonly dataFolder: string;
+  /** Registries beside the files and weft's own. */
+  readonly registries?: readonly NamedRegistry[];
   readonly trustDomain: string;
   readonly rootNamespace: string;
   /** xDS connections older than this, ±20 %, are asked to come again. Absent: never. */
@@ -84,6 +88,7 @@ export const openControlPlane = async (options: ControlPlaneOptions): Promise<Co
     persistence: folderChanges(`${dataFolder}/config`, log),
     registry,
     addresses: opened.use(openKeyValueStore(`${dataFolder}/addresses.sqlite`)),
+    outside: { registries: options.registries ?? [], folder: `${dataFolder}/registries` },
   });
   opened.use(state);
   opened.use(expireInstances(registry, options));
@@ -116,12 +121,14 @@ export const openControlPlane = async (options: ControlPlaneOptions): Promise<Co
     openPaths: ["/ready"],
   });
   const analyzeContext = () => ({
-    ...registryFacts(registry, state.model),
+    ...registryFacts(registry, state.model, state.outside.views),
     ...{ rootNamespace: options.rootNamespace, trustDomain },
   });
+  let waitingFor: readonly string[] = ["registries"];
   const routes: Routes = [
-    ...aboutRoutes({ waitingFor: () => [], trustDomain }),
+    ...aboutRoutes({ waitingFor: () => waitingFor, trustDomain }),
     ...configRoutes({ store: state.store, analyzeContext, runningFindings: () => runningFindings(state) }),
+    ...sourceRoutes(state.outside, registry),
     ...registryRoutes({ registry, model, commit: state.commit, seen }),
     ...proxyStartRoutes(model, options.rootNamespace),
     ...proxyRoutes({ proxies: ads.proxies, clock }),
@@ -134,6 +141,21 @@ export const openControlPlane = async (options: ControlPlaneOptions): Promise<Co
     type: "text/plain; version=0.0.4; charset=utf-8",
     body: metrics.print(),
   }));
+
+  const http = await listening("--http-address", () => openHttpServer({ address: options.http, routes, guard, log }));
+  opened.defer(() => http.close());
+  const monitoring = await listening("--monitoring-address", () =>
+    openHttpServer({
+      address: options.monitoring,
+      routes: [print, ...aboutRoutes({ waitingFor: () => waitingFor, trustDomain })],
+      log,
+    }),
+  );
+  opened.defer(() => monitoring.close());
+  // A sidecar that comes before its registries were read would be told that its services are gone.
+  await state.outside.firstAnswers();
+  state.commit();
+  waitingFor = [];
 
   if (!isLoopback(options.xds.host)) {
     log.warn("xDS without TLS is open beyond this machine: proxies are not authenticated there", {
@@ -160,17 +182,6 @@ export const openControlPlane = async (options: ControlPlaneOptions): Promise<Co
   );
   opened.defer(() => secure.close());
   opened.use(identity.renewing(secure.setTls));
-  const http = await listening("--http-address", () => openHttpServer({ address: options.http, routes, guard, log }));
-  opened.defer(() => http.close());
-  const monitoring = await listening("--monitoring-address", () =>
-    openHttpServer({
-      address: options.monitoring,
-      routes: [print, ...aboutRoutes({ waitingFor: () => [], trustDomain })],
-      log,
-    }),
-  );
-  opened.defer(() => monitoring.close());
-
   const kept = opened.move();
   return {
     xds: xds.address,

@@ -1,6 +1,6 @@
 /** What the control plane knows, from configuration and registries to what each proxy should have. */
 import { createGraph, type Graph, type Source } from "@weft/core/collection";
-import type { Clock, Logger, SetTimer } from "@weft/core/world";
+import type { Clock, Logger, Random, SetTimer } from "@weft/core/world";
 import { createGenerator } from "./generate/generator.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 import type { AllocationStore } from "./model/address-allocator.ts";
@@ -13,6 +13,9 @@ import { embeddedView } from "./registries/embedded/embedded-view.ts";
 import type { EmbeddedRegistry } from "./registries/embedded/registry.ts";
 import { kubernetesRegistry } from "./registries/files/kubernetes.ts";
 import { serviceEntryRegistry } from "./registries/files/service-entries.ts";
+import type { NamedRegistry } from "./registries/outside/named-registries.ts";
+import { createOutsideRegistries, type OutsideRegistries } from "./registries/outside/outside-registries.ts";
+import { collectSourceMetrics } from "./registries/outside/source-metrics.ts";
 import { type ChangePersistence, type ConfigStore, createConfigStore } from "./store/config-store.ts";
 
 export interface MeshState extends Disposable {
@@ -20,6 +23,7 @@ export interface MeshState extends Disposable {
   readonly model: MeshModel;
   readonly store: ConfigStore;
   readonly publisher: Publisher;
+  readonly outside: OutsideRegistries;
   /** What proxies find failed, to be written; the next commit shows it. */
   readonly reported: Source<ReportedHealth>;
   /** Applies what sources were written, and has it pushed. */
@@ -34,10 +38,13 @@ export interface MeshStateOptions {
   readonly persistence: ChangePersistence;
   /** The registry beside the files' objects. */
   readonly registry: EmbeddedRegistry;
+  /** Outside registries, and where their last good views are kept. */
+  readonly outside?: { readonly registries: readonly NamedRegistry[]; readonly folder: string };
   /** Where virtual addresses are kept over a restart. */
   readonly addresses?: AllocationStore;
   readonly clock: Clock;
   readonly setTimer: SetTimer;
+  readonly random: Random;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly pushMetrics: PushMetrics;
@@ -57,10 +64,15 @@ export const createMeshState = (options: MeshStateOptions): MeshState => {
   };
   const reported = graph.source<ReportedHealth>("reported health");
   const embedded = embeddedView(graph, options.registry, { domain, changed: () => commitSoon() });
+  const outside = createOutsideRegistries(graph, {
+    ...(options.outside ?? { registries: [], folder: "" }),
+    ...{ domain, clock, setTimer, random: options.random, log },
+  });
   const registries = [
     kubernetesRegistry(graph, config, domain),
     serviceEntryRegistry(graph, config, embedded.endpoints),
     embedded,
+    ...outside.views,
   ];
   const model = createMeshModel(graph, {
     config,
@@ -82,9 +94,7 @@ export const createMeshState = (options: MeshStateOptions): MeshState => {
     "Items left at their last good form because deriving them failed.",
   );
   metrics.collect("pilot_services", "gauge", "Services known.", () => [{ value: model.services.size }]);
-  metrics.collect("weft_registry_instances", "gauge", "Instances registered.", () => [
-    { value: options.registry.list().length },
-  ]);
+  collectSourceMetrics(metrics, outside, () => options.registry.list().length);
   metrics.collect("pilot_config_objects", "gauge", "Configuration objects in force.", () => [{ value: config.size }]);
 
   const commit = (): void => {
@@ -100,9 +110,11 @@ export const createMeshState = (options: MeshStateOptions): MeshState => {
     if (report.changed) publisher.changed();
   };
   const store = createConfigStore({ source: config, commit, persistence: options.persistence, log });
+  outside.open(commitSoon);
   const dispose = (): void => {
+    outside[Symbol.dispose]();
     soon?.[Symbol.dispose]();
     embedded[Symbol.dispose]();
   };
-  return { graph, model, store, publisher, reported, commit, commitSoon, [Symbol.dispose]: dispose };
+  return { graph, model, store, publisher, outside, reported, commit, commitSoon, [Symbol.dispose]: dispose };
 };

@@ -26,6 +26,10 @@ const tell = (interest: Interest): void => {
 const differs = ({ told, wanted }: Interest): boolean =>
   told.size !== wanted.size || [...wanted].some((name) => !told.has(name));
 
+/** Everything there is, and nothing by name, is asked for by no name at all. */
+const namesOf = ({ wildcard, wanted }: Interest): readonly string[] =>
+  wildcard && wanted.size === 1 ? [] : [...wanted];
+
 const none: ReadonlyMap<string, string> = new Map();
 const delta = (interest: Interest, rest: Partial<DeltaRequest>): ClientRequest => ({
   form: "delta",
@@ -42,7 +46,7 @@ const delta = (interest: Interest, rest: Partial<DeltaRequest>): ClientRequest =
 export const deltaDialect: Dialect = {
   first: (interest) => {
     tell(interest);
-    return delta(interest, { subscribe: [...interest.wanted], initialVersions: new Map(interest.held) });
+    return delta(interest, { subscribe: namesOf(interest), initialVersions: new Map(interest.held) });
   },
   change: (interest) => {
     if (!differs(interest)) return undefined;
@@ -61,7 +65,7 @@ const sotw = (interest: Interest, nonce: string, rest: Partial<DiscoveryRequest>
     node: undefined,
     typeUrl: interest.type.typeUrl,
     versionInfo: interest.version,
-    resourceNames: [...interest.wanted],
+    resourceNames: namesOf(interest),
     responseNonce: nonce,
     errorDetail: undefined,
     ...rest,

@@ -1,13 +1,16 @@
 /** What one client wants and holds of one resource type, over all its streams, and what it told this stream. */
-import { type ResourceType, resourceTypes } from "./resource.ts";
+import { type SubscribedType, subscribedTypes } from "./resource.ts";
 
 export interface Interest {
-  readonly type: ResourceType;
+  readonly type: SubscribedType;
   /** Every resource of the type, named or not. */
   wildcard: boolean;
+  /** With `*` among them where everything is wanted: names beside it are asked for by themselves. */
   readonly wanted: Set<string>;
   /** Accepted resources: name → version. Survives the stream; what nobody wants any more is not in it. */
   readonly held: Map<string, string>;
+  /** Other names of resources, by which they may be wanted. */
+  readonly aliases: Map<string, readonly string[]>;
   /** Held resources with a lifetime → when it ends. It runs on without a stream. */
   readonly expires: Map<string, number>;
   /** SotW: the version of the last response that was accepted whole. */
@@ -28,13 +31,14 @@ export interface Interest {
 
 export const createInterests = (): ReadonlyMap<string, Interest> =>
   new Map(
-    resourceTypes.map((type): [string, Interest] => [
+    subscribedTypes.map((type): [string, Interest] => [
       type.typeUrl,
       {
         type,
         wildcard: false,
         wanted: new Set(),
         held: new Map(),
+        aliases: new Map(),
         expires: new Map(),
         version: "",
         mixed: false,
@@ -47,7 +51,8 @@ export const createInterests = (): ReadonlyMap<string, Interest> =>
     ]),
   );
 
-export const isWanted = ({ wildcard, wanted }: Interest, name: string): boolean => wildcard || wanted.has(name);
+export const isWanted = ({ wildcard, wanted, aliases }: Interest, name: string): boolean =>
+  wildcard || wanted.has(name) || aliases.get(name)?.some((alias) => wanted.has(alias)) === true;
 
 /** Forgets what belonged to a stream. */
 export const endStream = (interest: Interest): void => {
@@ -61,14 +66,15 @@ export const endStream = (interest: Interest): void => {
 /** The resource is held no more. */
 export const drop = (interest: Interest, name: string): void => {
   interest.held.delete(name);
+  interest.aliases.delete(name);
   interest.expires.delete(name);
 };
 
 /** Replaces what is wanted; resources that no longer are stop being held, and so are not claimed on reconnect. */
 export const changeInterest = (interest: Interest, names: ReadonlySet<string> | "*"): void => {
-  interest.wildcard = names === "*";
   interest.wanted.clear();
-  if (names !== "*") for (const name of names) interest.wanted.add(name);
+  for (const name of names === "*" ? ["*"] : names) interest.wanted.add(name);
+  interest.wildcard = interest.wanted.has("*");
   for (const name of interest.held.keys()) if (!isWanted(interest, name)) drop(interest, name);
   for (const name of interest.waiting.keys()) if (!isWanted(interest, name)) interest.waiting.delete(name);
 };
@@ -76,5 +82,5 @@ export const changeInterest = (interest: Interest, names: ReadonlySet<string> | 
 /** Starts the clock for wanted names that this stream has asked for and that are not here. */
 export const startWaiting = (interest: Interest, untilMs: number): void => {
   for (const name of interest.wanted)
-    if (!interest.held.has(name) && !interest.waiting.has(name)) interest.waiting.set(name, untilMs);
+    if (name !== "*" && !interest.held.has(name) && !interest.waiting.has(name)) interest.waiting.set(name, untilMs);
 };

@@ -3,13 +3,15 @@ import type { ClientResponse } from "./client-dialect.ts";
 import { type Interest, isWanted } from "./client-interest.ts";
 import { decodeResource } from "./codec.ts";
 import type { EncodedResource } from "./discovery.ts";
-import { type ResourceJson, type ResourceKind, resourceName } from "./resource.ts";
+import { resourceName, type SubscribedJson, type SubscribedKind } from "./resource.ts";
 
 export interface OfferedChange {
   readonly name: string;
   readonly version: string;
   /** Absent: the server says there is no such resource (any more). */
-  readonly json: ResourceJson[ResourceKind] | undefined;
+  readonly json: SubscribedJson[SubscribedKind] | undefined;
+  /** Other names that it goes by; absent where it has none. */
+  readonly aliases?: readonly string[];
 }
 
 export interface Refusal {
@@ -37,6 +39,7 @@ export const readResponse = (interest: Interest, response: ClientResponse): Read
   const lifetimes = new Map<string, Lifetime>();
   const silent = response.resources.filter(({ value }) => value === undefined);
   for (const resource of response.resources) {
+    if (interest.type.kind === "virtualHost") noteAliases(interest, resource, changes);
     const read = readResource(interest, resource);
     if (!read) continue;
     if ("reason" in read) refusals.push(read);
@@ -65,6 +68,21 @@ export const readResponse = (interest: Interest, response: ClientResponse): Read
   return { changes: [...changes.values()], refusals, lifetimes: [...lifetimes.values()], heartbeats };
 };
 
+/** A virtual host is asked for by one of its aliases. One without a body is none: there is nothing by that name. */
+const noteAliases = (
+  interest: Interest,
+  { name, aliases = [], value }: EncodedResource,
+  changes: Map<string, OfferedChange>,
+): void => {
+  if (value !== undefined) {
+    if (aliases.some((alias) => interest.wanted.has(alias))) interest.aliases.set(name, aliases);
+    return;
+  }
+  if (interest.held.has(name)) return;
+  for (const asked of [name, ...aliases])
+    if (interest.wanted.has(asked)) changes.set(asked, { name: asked, version: "", json: undefined });
+};
+
 const readResource = (interest: Interest, resource: EncodedResource): OfferedChange | Refusal | undefined => {
   const { kind, typeUrl } = interest.type;
   // A heartbeat repeats a name without a body: nothing of it changed but how long it lives.
@@ -72,7 +90,12 @@ const readResource = (interest: Interest, resource: EncodedResource): OfferedCha
   if (resource.typeUrl !== typeUrl) return { name: resource.name, reason: `is a ${resource.typeUrl}, not ${typeUrl}` };
   try {
     const json = resource.json ?? decodeResource(typeUrl, resource.value);
-    const name = resourceName(kind, json);
+    if (kind === "virtualHost") {
+      const name = resource.name || ((json as SubscribedJson["virtualHost"]).name ?? "");
+      const { aliases } = resource;
+      return { name, version: resource.version, json, ...(aliases ? { aliases } : {}) };
+    }
+    const name = resourceName(kind, json as never);
     if (name === "") return { name: resource.name, reason: "has no name" };
     if (resource.name !== "" && resource.name !== name)
       return { name: resource.name, reason: `is named ${name} inside` };

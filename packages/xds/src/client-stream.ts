@@ -16,7 +16,7 @@ import {
   startWaiting,
 } from "./client-interest.ts";
 import { type Lifetime, type OfferedChange, type Refusal, readResponse } from "./client-offer.ts";
-import { type ResourceKind, resourceType } from "./resource.ts";
+import { type SubscribedKind, subscribedTypes } from "./resource.ts";
 
 export type ClientInput =
   /** The stream is really connected: requests may be sent. */
@@ -24,10 +24,10 @@ export type ClientInput =
   | { readonly kind: "response"; readonly response: ClientResponse }
   /** How the proxy took an offer; no rejections is an ACK. */
   | { readonly kind: "verdict"; readonly offer: number; readonly rejections: readonly Refusal[] }
-  /** From now on these names of that kind are wanted, or all there are. */
-  | { readonly kind: "want"; readonly of: ResourceKind; readonly names: ReadonlySet<string> | "*" }
+  /** From now on these names of that kind are wanted, or all there are: `*`, by itself or among names. */
+  | { readonly kind: "want"; readonly of: SubscribedKind; readonly names: ReadonlySet<string> | "*" }
   /** The proxy runs these already, from disk: from the next stream on they are held. */
-  | { readonly kind: "resume"; readonly of: ResourceKind; readonly versions: ReadonlyMap<string, string> }
+  | { readonly kind: "resume"; readonly of: SubscribedKind; readonly versions: ReadonlyMap<string, string> }
   | { readonly kind: "tick" }
   | { readonly kind: "closed" };
 
@@ -37,20 +37,20 @@ export type ClientOutput =
   | {
       readonly kind: "offer";
       readonly offer: number;
-      readonly of: ResourceKind;
+      readonly of: SubscribedKind;
       readonly changes: readonly OfferedChange[];
     }
   /** Asked for on a connected stream and not given in time: waiting for it makes no sense any more. */
-  | { readonly kind: "missing"; readonly of: ResourceKind; readonly name: string }
+  | { readonly kind: "missing"; readonly of: SubscribedKind; readonly name: string }
   /** Their lifetime ended without a refresh: they are to be taken for removed. */
-  | { readonly kind: "expired"; readonly of: ResourceKind; readonly names: readonly string[] };
+  | { readonly kind: "expired"; readonly of: SubscribedKind; readonly names: readonly string[] };
 
 export interface ClientStream {
   handle(input: ClientInput, nowMs: number): readonly ClientOutput[];
   /** When a `tick` is due. */
   deadlineMs(): number | undefined;
   /** Names and versions accepted of a kind. */
-  held(kind: ResourceKind): ReadonlyMap<string, string>;
+  held(kind: SubscribedKind): ReadonlyMap<string, string>;
 }
 
 export interface ClientStreamOptions {
@@ -78,6 +78,10 @@ interface Offer {
   readonly ends: ReadonlyMap<string, number | undefined>;
 }
 
+const typeUrls: ReadonlyMap<SubscribedKind, string> = new Map(
+  subscribedTypes.map(({ kind, typeUrl }) => [kind, typeUrl]),
+);
+
 const setEnd = (interest: Interest, name: string, atMs: number | undefined): void => {
   if (atMs === undefined) interest.expires.delete(name);
   else interest.expires.set(name, atMs);
@@ -94,7 +98,7 @@ export const createClientStream = (options: ClientStreamOptions): ClientStream =
   const resourceTimeoutMs = options.resourceTimeoutMs ?? defaultResourceTimeoutMs;
   const backoff = exponentialBackoff(options.backoff ?? defaultBackoff, options.random);
   const interests = createInterests();
-  const interestOf = (kind: ResourceKind): Interest => interests.get(resourceType(kind).typeUrl) as Interest;
+  const interestOf = (kind: SubscribedKind): Interest => interests.get(typeUrls.get(kind) ?? "") as Interest;
 
   const offers = new Map<number, Offer>();
   let offerCount = 0;
@@ -145,7 +149,7 @@ export const createClientStream = (options: ClientStreamOptions): ClientStream =
     const endOf = ({ ttlMs }: Lifetime): number | undefined => (ttlMs === undefined ? undefined : nowMs + ttlMs);
     for (const beat of heartbeats) setEnd(interest, beat.name, endOf(beat));
     const ends = new Map(lifetimes.map((one) => [one.name, endOf(one)]));
-    for (const { name } of changes) interest.waiting.delete(name);
+    for (const { name, aliases = [] } of changes) for (const one of [name, ...aliases]) interest.waiting.delete(one);
     const version = response.form === "sotw" ? response.versionInfo : "";
     const offer: Offer = { id: ++offerCount, interest, nonce: response.nonce, version, changes, refusals, ends };
     offers.set(offer.id, offer);

@@ -16,18 +16,26 @@ import { ClusterSchema } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
 import { ClusterLoadAssignmentSchema } from "@weft/xds/gen/envoy/config/endpoint/v3/endpoint";
 import { ListenerSchema } from "@weft/xds/gen/envoy/config/listener/v3/listener";
 import { RouteConfigurationSchema } from "@weft/xds/gen/envoy/config/route/v3/route";
+import { VirtualHostSchema } from "@weft/xds/gen/envoy/config/route/v3/route_components";
 import { SecretSchema } from "@weft/xds/gen/envoy/extensions/transport_sockets/tls/v3/secret";
 import { canonicalJson } from "./canonical-json.ts";
 import { registry } from "./registry.ts";
-import { type ResourceJson, type ResourceKind, resourceTypeOfUrl } from "./resource.ts";
+import {
+  type ResourceKind,
+  resourceTypeOfUrl,
+  type SubscribedJson,
+  type SubscribedKind,
+  virtualHostType,
+} from "./resource.ts";
 import { lenient, unwrapUnknown, wrapUnknown } from "./unknown-any.ts";
 
-const schemas: { readonly [K in ResourceKind]: DescMessage } = {
+const schemas: { readonly [K in SubscribedKind]: DescMessage } = {
   cluster: ClusterSchema,
   endpoints: ClusterLoadAssignmentSchema,
   listener: ListenerSchema,
   route: RouteConfigurationSchema,
   secret: SecretSchema,
+  virtualHost: VirtualHostSchema,
 };
 
 /** The descriptor of a kind's message. */
@@ -61,15 +69,15 @@ const messageToJson = (desc: DescMessage, message: Message, useProtoFieldName: b
 };
 
 /** A resource's canonical bytes: equal content gives equal bytes, in every process. */
-export const encodeResource = <K extends ResourceKind>(kind: K, json: ResourceJson[K]): Uint8Array =>
+export const encodeResource = <K extends SubscribedKind>(kind: K, json: SubscribedJson[K]): Uint8Array =>
   encodeMessage(schemas[kind], json as JsonValue);
 
 /**
  * A resource's JSON. An Any of a type we do not know stays as { "@type", "value": BASE64 }.
  * Throws an Error for a type URL that is not one of the resource types, and for bytes that do not parse.
  */
-export const decodeResource = (typeUrl: string, bytes: Uint8Array): ResourceJson[ResourceKind] => {
-  const type = resourceTypeOfUrl(typeUrl);
+export const decodeResource = (typeUrl: string, bytes: Uint8Array): SubscribedJson[SubscribedKind] => {
+  const type = typeUrl === virtualHostType.typeUrl ? virtualHostType : resourceTypeOfUrl(typeUrl);
   if (!type) throw new Error(`${typeUrl} is not a resource type`);
-  return decodeMessage(schemas[type.kind], bytes) as JsonObject as ResourceJson[ResourceKind];
+  return decodeMessage(schemas[type.kind], bytes) as JsonObject as SubscribedJson[SubscribedKind];
 };

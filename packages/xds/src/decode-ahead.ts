@@ -8,7 +8,7 @@ import { RouteConfigurationSchema } from "@weft/xds/gen/envoy/config/route/v3/ro
 import { VirtualHostSchema } from "@weft/xds/gen/envoy/config/route/v3/route_components";
 import { decodeMessage, decodeResource } from "./codec.ts";
 import type { EncodedResource } from "./discovery.ts";
-import { type ResourceJson, type ResourceKind, resourceType } from "./resource.ts";
+import { type ResourceJson, resourceType, type SubscribedJson, type SubscribedKind } from "./resource.ts";
 
 const virtualHostsField = RouteConfigurationSchema.field.virtualHosts.number;
 const routeUrl = resourceType("route").typeUrl;
@@ -47,7 +47,7 @@ function* decodeOne(resource: EncodedResource): Generator<undefined, EncodedReso
   const { typeUrl, value } = resource;
   if (value === undefined) return resource;
   try {
-    const json: ResourceJson[ResourceKind] =
+    const json: SubscribedJson[SubscribedKind] =
       typeUrl === routeUrl ? yield* decodeRoutes(value) : decodeResource(typeUrl, value);
     return { ...resource, json };
   } catch {

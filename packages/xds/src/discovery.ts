@@ -10,7 +10,7 @@ import {
   ResourceSchema,
 } from "@weft/xds/gen/envoy/service/discovery/v3/discovery";
 import { decodeMessage, encodeMessage } from "./codec.ts";
-import type { ResourceJson, ResourceKind } from "./resource.ts";
+import type { SubscribedJson, SubscribedKind } from "./resource.ts";
 
 /** `google.rpc.Status` as NACKs carry it. */
 export interface ErrorDetail {
@@ -35,9 +35,11 @@ export interface EncodedResource {
   /** Absent in a TTL heartbeat, which repeats name and version only. */
   readonly value: Uint8Array | undefined;
   /** What `value` says, where that was decoded already. */
-  readonly json?: ResourceJson[ResourceKind];
+  readonly json?: SubscribedJson[SubscribedKind];
   /** Gone after so long unless it comes again or a heartbeat does. Absent: it stays. */
   readonly ttlMs?: number;
+  /** Other names that it goes by; absent where it has none. */
+  readonly aliases?: readonly string[];
 }
 
 export interface DiscoveryResponse {
@@ -116,12 +118,18 @@ const ttlOf = (ttl: Duration | undefined): Pick<EncodedResource, "ttlMs"> => {
 };
 
 const envelopeOf = (resource: EncodedResource) => {
-  const { name, version, value, ttlMs } = resource;
+  const { name, version, value, ttlMs, aliases = [] } = resource;
   const ttl =
     ttlMs === undefined
       ? {}
       : { ttl: create(DurationSchema, { seconds: BigInt(Math.floor(ttlMs / 1000)), nanos: (ttlMs % 1000) * 1e6 }) };
-  return create(ResourceSchema, { name, version, ...ttl, ...(value ? { resource: encodeAny(resource) } : {}) });
+  return create(ResourceSchema, {
+    name,
+    version,
+    aliases: [...aliases],
+    ...ttl,
+    ...(value ? { resource: encodeAny(resource) } : {}),
+  });
 };
 
 /** Resources go out bare, the form every client understands, unless only an envelope can say what they say. */
@@ -201,12 +209,13 @@ export const encodeDeltaResponse = (response: DeltaResponse): Uint8Array =>
 
 export const decodeDeltaResponse = (bytes: Uint8Array): DeltaResponse => {
   const message = fromBinary(DeltaDiscoveryResponseSchema, bytes);
-  const resources = message.resources.map(({ name, version, resource, ttl }) => ({
+  const resources = message.resources.map(({ name, version, resource, ttl, aliases }) => ({
     name,
     version,
     typeUrl: resource?.typeUrl ?? message.typeUrl,
     value: resource?.value,
     ...ttlOf(ttl),
+    ...(aliases.length > 0 ? { aliases } : {}),
   }));
   const { systemVersionInfo: systemVersion, typeUrl, removedResources: removed, nonce } = message;
   return { systemVersion, resources, typeUrl, removed, nonce };

@@ -9,6 +9,20 @@ export type ReferenceSource =
   /** A management server of its own, reached by that cluster: `sds-grpc`. */
   | { readonly kind: "api"; readonly cluster: string };
 
+/** One text per source, for comparing and for `source` of what comes from it. */
+export const sourceKey = (source: ReferenceSource): string => {
+  switch (source.kind) {
+    case "ads":
+      return "ads";
+    case "path":
+      return `path:${source.path}`;
+    case "api":
+      return `api:${source.cluster}`;
+    default:
+      return source satisfies never;
+  }
+};
+
 export interface Reference {
   readonly name: string;
   readonly source: ReferenceSource;
@@ -23,7 +37,8 @@ const member = (json: unknown, ...path: readonly string[]): unknown =>
   path.reduce<unknown>((at, key) => (isObject(at) ? at[key] : undefined), json);
 const text = (json: unknown): string | undefined => (typeof json === "string" && json !== "" ? json : undefined);
 
-const sourceOf = (config: unknown): ReferenceSource | undefined => {
+/** Where a `ConfigSource` says that something comes from; `undefined` where it says nothing that we know. */
+export const sourceOf = (config: unknown): ReferenceSource | undefined => {
   if (!isObject(config)) return undefined;
   const path = text(member(config, "pathConfigSource", "path")) ?? text(config.path);
   if (path !== undefined) return { kind: "path", path };

@@ -7,6 +7,7 @@ import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster"
 import type { ClusterLoadAssignmentJson } from "@weft/xds/gen/envoy/config/endpoint/v3/endpoint";
 import type { ListenerJson } from "@weft/xds/gen/envoy/config/listener/v3/listener";
 import type { RouteConfigurationJson } from "@weft/xds/gen/envoy/config/route/v3/route";
+import type { VirtualHostJson } from "@weft/xds/gen/envoy/config/route/v3/route_components";
 import type { SecretJson } from "@weft/xds/gen/envoy/extensions/transport_sockets/tls/v3/secret";
 
 /** The short name of each type, in the order a push sends them: make before break. */
@@ -19,8 +20,18 @@ export interface ResourceJson {
 }
 export type ResourceKind = keyof ResourceJson;
 
-export interface ResourceType {
+/** What a client may ask for: virtual hosts by name too, of which no server of ours has any. */
+export interface SubscribedJson extends ResourceJson {
+  readonly virtualHost: VirtualHostJson;
+}
+export type SubscribedKind = keyof SubscribedJson;
+
+export interface ResourceType extends SubscribedType {
   readonly kind: ResourceKind;
+}
+
+export interface SubscribedType {
+  readonly kind: SubscribedKind;
   readonly typeUrl: string;
   /** What the type is called in tables and errors: CDS, EDS … */
   readonly label: string;
@@ -70,6 +81,16 @@ export const resourceTypes: readonly ResourceType[] = [
     nameField: "name",
   },
 ];
+
+export const virtualHostType: SubscribedType = {
+  kind: "virtualHost",
+  typeUrl: `${prefix}envoy.config.route.v3.VirtualHost`,
+  label: "VHDS",
+  fullState: false,
+  nameField: "name",
+};
+/** In the order in which a client asks for them. */
+export const subscribedTypes: readonly SubscribedType[] = [...resourceTypes, virtualHostType];
 
 const byUrl: ReadonlyMap<string, ResourceType> = new Map(resourceTypes.map((type) => [type.typeUrl, type]));
 const byKind: ReadonlyMap<ResourceKind, ResourceType> = new Map(resourceTypes.map((type) => [type.kind, type]));

@@ -117,8 +117,8 @@ const createPair = (form: "delta" | "sotw", refuses: (name: string) => boolean) 
     const rejections = changes.filter(({ name }) => refuses(name)).map(({ name }) => ({ name, reason: "no" }));
     for (const { name, json, version } of changes) {
       if (refuses(name)) continue;
-      if (json) running.get(of)?.set(name, { json, version });
-      else running.get(of)?.delete(name);
+      if (json) running.get(of as ResourceKind)?.set(name, { json, version });
+      else running.get(of as ResourceKind)?.delete(name);
     }
     fromClient(client.handle({ kind: "verdict", offer, rejections }, nowMs));
     const wanted = [...(running.get("cluster")?.values() ?? [])].flatMap(

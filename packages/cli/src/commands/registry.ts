@@ -5,6 +5,7 @@ import { type ApiFlags, type ApiTarget, askApi, findApi, openApi } from "../mesh
 import { action, withApiFlags, withOutputFlag } from "../mesh/flags.ts";
 import { type Envelope, parseOutputFormat, render } from "../output/print.ts";
 import { formatTable } from "../output/table.ts";
+import { showSources } from "./registry-sources.ts";
 
 interface RegistryFlags extends ApiFlags {
   readonly output: string;
@@ -37,6 +38,8 @@ interface EndpointItem {
   /** Absent from a control plane that is older. */
   readonly sentAs?: string;
   readonly proxies?: SeenByProxies;
+  /** It seems gone from its registry, and is used only where nothing else is. */
+  readonly held?: string;
   readonly weight: number;
   readonly locality: string;
   readonly tls: boolean;
@@ -74,6 +77,12 @@ export const registryCommand: Command = {
         );
         return exitCodes.ok;
       }),
+    );
+    const sources = command
+      .command("sources")
+      .description("list where services come from: each registry's state, the age of its view, what it holds back");
+    withOutputFlag(withApiFlags(sources)).action(
+      action(context, (flags: ApiFlags & { readonly output: string }) => showSources(context, flags)),
     );
   },
 };
@@ -130,8 +139,10 @@ const serviceTable = (items: readonly ServiceItem[]): string =>
       );
 
 /** The registry's word, and what proxies are told where that is another. */
-const healthText = ({ health, sentAs = health }: EndpointItem): string =>
-  sentAs === health ? health : `${health}, sent as ${sentAs}`;
+const healthText = ({ health, sentAs = health, held }: EndpointItem): string => {
+  const text = sentAs === health ? health : `${health}, sent as ${sentAs}`;
+  return held ? `${text}, held (${held})` : text;
+};
 
 /** `2 of 3 do not use it: failed_active_hc 2`. */
 const proxiesText = (seen: SeenByProxies | undefined): string => {

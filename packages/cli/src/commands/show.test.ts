@@ -38,6 +38,22 @@ test("registry lists services, and one service's endpoints with their identity a
   assert.equal((await run(["registry", "none", ...cp])).out, "It has no endpoints.\n");
 });
 
+test("registry sources shows where services come from, and how old each view is", async () => {
+  const none = { held: { absent: 0, expired: 0 }, damped: 0, refused: 0, unreadable: 0 };
+  const lost = { name: "etcd", url: "etcd://h:1/x", state: "lost", ageSeconds: 200, reason: "refused", services: 2 };
+  const own = { name: "Registry", url: "embedded:", state: "live", ageSeconds: 0, services: 1, instances: 3, ...none };
+  await using api = await startApi({
+    "/v1/registries": {
+      items: [own, { ...lost, instances: 5, ...none, held: { absent: 1, expired: 2 }, unreadable: 4, problems: [{}] }],
+    },
+  });
+  const { out } = await run(["registry", "sources", "--cp", api.address]);
+  assert.match(out, /\nRegistry +live +- +1 +3 +0 +0 +embedded: +-\n/);
+  assert.match(out, /\netcd +lost +3m +2 +5 +3 +4 +etcd:\/\/h:1\/x +refused; 1 problems, see weft analyze\n$/);
+  const { items } = JSON.parse((await run(["registry", "sources", "-o", "json", "--cp", api.address])).out);
+  assert.deepEqual([items.length, items[1].reason], [2, "refused"]);
+});
+
 test("a token is printed alone, or as a list's one item", async () => {
   await using api = await startApi({ "/v1/tokens": { token: "weft.a.b" } });
   const argv = ["token", "--cp", api.address];

@@ -129,8 +129,9 @@ interface Certificates {
 /** The first URI name of the certificate the proxy uses; `undefined` where it cannot be asked. */
 const ownIdentity = async (admin: string | undefined): Promise<string | undefined> => {
   if (admin === undefined) return undefined;
-  const text = await askAdminText(admin, "/certs", "GET").catch(() => "{}");
-  const { certificates = [] } = JSON.parse(text) as Certificates;
+  const { certificates = [] } = await askAdminText(admin, "/certs", "GET")
+    .then((text) => JSON.parse(text) as Certificates)
+    .catch((): Certificates => ({}));
   return certificates
     .flatMap(({ cert_chain = [] }) => cert_chain)
     .flatMap(({ subject_alt_names = [] }) => subject_alt_names)

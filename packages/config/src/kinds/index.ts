@@ -13,6 +13,7 @@ import { meshDefaults } from "./mesh-defaults.ts";
 import { peerAuthentication } from "./peer-authentication.ts";
 import { proxyConfig } from "./proxy-config.ts";
 import { requestAuthentication } from "./request-authentication.ts";
+import { secret } from "./secret.ts";
 import { serviceEntry } from "./service-entry.ts";
 import { sidecar } from "./sidecar.ts";
 import { telemetry } from "./telemetry.ts";
@@ -39,6 +40,7 @@ export const kinds: readonly Kind[] = [
   kubernetesService,
   endpoints,
   endpointSlice,
+  secret,
   requestAuthentication,
   telemetry,
   ...inertKinds,

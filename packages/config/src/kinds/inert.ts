@@ -32,7 +32,6 @@ const table = [
   ["Namespace", "namespaces", "", "v1", platform],
   ["Node", "nodes", "", "v1", platform],
   ["ConfigMap", "configmaps", "", "v1", platform],
-  ["Secret", "secrets", "", "v1", platform],
   ["ServiceAccount", "serviceaccounts", "", "v1", platform],
   ["PersistentVolume", "persistentvolumes", "", "v1", platform],
   ["PersistentVolumeClaim", "persistentvolumeclaims", "", "v1", platform],

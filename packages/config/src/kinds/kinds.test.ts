@@ -9,12 +9,13 @@ const apiVersions: Readonly<Record<string, string>> = {
   AuthorizationPolicy: "security.istio.io/v1",
   Service: "v1",
   Endpoints: "v1",
+  Secret: "v1",
   EndpointSlice: "discovery.k8s.io/v1",
 };
 
 const findings = (kind: string, spec: string, head = "") => {
   const apiVersion = apiVersions[kind] ?? "networking.istio.io/v1";
-  const root = kind === "Endpoints" || kind === "EndpointSlice";
+  const root = kind === "Endpoints" || kind === "EndpointSlice" || kind === "Secret";
   const body = root ? spec : `spec: ${spec}`;
   return parseConfig(`apiVersion: ${apiVersion}\nkind: ${kind}\nmetadata: {name: x${head}}\n${body}\n`, "f").findings;
 };
@@ -69,7 +70,7 @@ const refused: readonly (readonly [string, string, string, string])[] = [
     "WF1006",
     "all weights are 0",
   ],
-  ["VirtualService", "{hosts: [a], http: [{route: [{destination: {host: '*.a'}}]}]}", "WF1006", "not a wildcard"],
+  ["VirtualService", "{hosts: [a], http: [{route: [{destination: {host: '*'}}]}]}", "WF1006", "must be one service"],
   [
     "VirtualService",
     "{hosts: [a], http: [{route: [{destination: {host: a, port: {number: 0}}}]}]}",
@@ -219,6 +220,11 @@ const refused: readonly (readonly [string, string, string, string])[] = [
   ["Service", "{ports: [{name: a, port: 80}, {name: b, port: 80}]}", "WF1006", "listed twice"],
   ["Service", "{type: ExternalName}", "WF1005", "externalName"],
   ["Endpoints", "subsets: [{addresses: [{ip: localhost}]}]", "WF1006", "not an IP address"],
+  ["Secret", "data: {tls.key: '[redacted]'}", "WF1006", "stands for what was not shown"],
+  ["Secret", "stringData: {tls.key: '[redacted]'}", "WF1006", "stands for what was not shown"],
+  ["Secret", "data: {tls.key: 'not base64!'}", "WF1006", "is not base64"],
+  ["Secret", "data: {tls.key: 'YQ'}", "WF1006", "is not base64"],
+  ["Secret", "data: {tls.key: 5}", "WF1004", "data"],
   ["EndpointSlice", "addressType: IPv6\nendpoints: [{addresses: [10.0.0.1]}]", "WF1006", "type IPv6"],
 ];
 
@@ -294,4 +300,10 @@ test("every kind is found in each of its versions, and kinds do not share a name
 test("kinds of other systems are foreign, also when they share a name with ours", () => {
   assert.equal(findKind("serving.knative.dev/v1", "Service").kind, "foreign");
   assert.equal(findKind("example.com/v1", "VirtualService").kind, "foreign");
+});
+
+test("a Secret is of a size that Kubernetes takes, and no message repeats it", () => {
+  const [finding] = findings("Secret", `stringData: {a: ${"x".repeat(1_048_577)}}`);
+  assert.match(finding?.message ?? "", /at most 1048576/);
+  assert.ok((finding?.message ?? "").length < 200);
 });

@@ -3,21 +3,27 @@ import { bool, duration, type Infer, int, number, object, oneWord } from "../sch
 import { defineKind, type Kind } from "./kind.ts";
 import { validateMeshDefaults } from "./mesh-defaults-rules.ts";
 
-const retryBudget = object("Bound on retries where no DestinationRule has a retryBudget.", {
-  percent: number("Share of requests in flight that may be retries.", { min: 0, max: 100, default: "20" }),
-  minConcurrency: int("Retries always allowed.", { default: "3" }),
-});
+const retryBudget = object(
+  "Bound on all retries where no DestinationRule has a retryBudget; unset, only retries nobody wrote are bounded.",
+  {
+    percent: number("Share of requests in flight that may be retries.", { min: 0, max: 100, default: "20" }),
+    minConcurrency: int("Retries always allowed.", { default: "3" }),
+  },
+);
 
-const hedging = object("Send a second request where the first is slow. Only for methods that are safe to repeat.", {
-  enabled: bool("Whether requests are hedged.", { default: "false" }),
-  percentile: number("A request is slow beyond this percentile of the route's recent times.", {
-    min: 50,
-    max: 99.9,
-    default: "95",
-  }),
-  minDelay: duration("Never sooner than this.", { default: "5ms" }),
-  maxExtraPercent: number("Most requests added, as a share of all.", { min: 0, max: 100, default: "5" }),
-});
+const hedging = object(
+  "Send a second request where the first is slow, by our sidecar: only safe methods, where nobody wrote retries.",
+  {
+    enabled: bool("Whether requests are hedged.", { default: "false" }),
+    percentile: number("A request is slow beyond this percentile of its cluster's recent times.", {
+      min: 50,
+      max: 99.9,
+      default: "95",
+    }),
+    minDelay: duration("Never sooner than this.", { default: "5ms" }),
+    maxExtraPercent: number("Most requests added, as a share of all.", { min: 0, max: 100, default: "5" }),
+  },
+);
 
 const adaptiveConcurrency = object("A workload takes as many requests at once as it can answer well.", {
   enabled: bool("Whether the limit is found and held.", { default: "false" }),

@@ -18,7 +18,7 @@ import { defineKind, type Kind } from "./kind.ts";
 import { validateVirtualService } from "./virtual-service-rules.ts";
 
 export const destination = object("A service, or a subset of one.", {
-  host: required(text("Service; short names are of the VirtualService's namespace.", { format: "serviceHost" })),
+  host: required(text("Service; short names are of the VirtualService's namespace.", { format: "destinationHost" })),
   subset: text("Subset named by a DestinationRule.", { minLength: 1 }),
   port: portSelector,
 });

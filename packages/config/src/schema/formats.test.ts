@@ -20,6 +20,7 @@ const cases: readonly (readonly [Format, readonly string[], readonly string[]])[
     ["", "*a", "a.*", "*.*", "a..b", "-a", "a b", "a/b"],
   ],
   ["serviceHost", ["a", "a.b"], ["*", "*.a", "", "a/b"]],
+  ["destinationHost", ["a", "a.b", "*.a", "10.0.0.1"], ["*", "a.*", "*a", "", "a/b"]],
   ["gatewayHost", ["*", "a.b", "ns/*.a", "./a", "*/a"], ["a/b/c", "n s/a", "/a", "ns/"]],
   ["regex", ["a.*b", "(?i)x", "[0-9]{1,3}"], ["", "(", "a**", "(?=x)", "(a)\\1", "x".repeat(5000), "(a{1000}){1000}"]],
   ["regexOrPresence", ["*", "a"], ["**"]],

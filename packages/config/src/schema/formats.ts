@@ -71,8 +71,12 @@ const says =
 const checks: { readonly [F in Format]: Check } = {
   dnsName: says(isDnsName, "not a DNS name"),
   serviceHost: (value) => {
-    if (value.includes("*")) return "a destination must be one service, not a wildcard";
+    if (value.includes("*")) return "it must be one service, not a wildcard";
     return isDnsName(value) || isIp(value) ? undefined : "not a host name";
+  },
+  destinationHost: (value) => {
+    if (value === "*") return "a destination must be one service; the wildcard host of one begins with `*.`";
+    return isWildcardHost(value) ? undefined : "not a host name; only a leading `*.` may be a wildcard";
   },
   host: says(isWildcardHost, "not a host name; only a leading `*.` may be a wildcard"),
   gatewayHost: (value) => {

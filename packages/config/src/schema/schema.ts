@@ -29,6 +29,8 @@ export type Format =
   | "dnsName"
   /** One service: a DNS name or address without wildcard. */
   | "serviceHost"
+  /** As `serviceHost`, also with a leading `*.`, as ServiceEntries have. */
+  | "destinationHost"
   /** As `serviceHost`, also `*` or with a leading `*.`. */
   | "host"
   | "gatewayHost"

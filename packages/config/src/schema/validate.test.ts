@@ -77,6 +77,7 @@ const bad: readonly (readonly [string, unknown, string])[] = [
   ],
   ["a duration without unit", { name: "a", wait: 5 }, "write a unit, such as 5s"],
   ["a duration that is none", { name: "a", wait: "5 minutes" }, "WF1006 error wait"],
+  ["a duration no proxy can hold", { name: "a", wait: "2562048h" }, "it must be shorter than 292 years"],
   ["a duration that is too short", { name: "a", wait: "0s" }, "it must be at least 1ms"],
   ["a word for a boolean", { name: "a", on: "maybe" }, "WF1004 error on: Thing.on must be true or false"],
   [

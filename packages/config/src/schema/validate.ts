@@ -165,11 +165,15 @@ const checkEnum = ({ values }: EnumSchema, value: string, place: Place): string 
   return value;
 };
 
+/** What Go's durations hold, in nanoseconds of 63 bits; proxies cannot be told of more. */
+const durationMsMax = 9_223_372_036_854;
+
 const checkDuration = ({ minMs, maxMs }: DurationSchema, value: unknown, place: Place): unknown => {
   const unitHint = typeof value === "number" ? `; write a unit, such as ${value}s` : "";
   if (typeof value !== "string") return wrongType(place, `a duration such as 1.5s, 300ms or 1h30m${unitHint}`, value);
   const ms = parseGoDuration(value);
   if (ms === undefined) refuse(place, `is ${quote(value)}, not a duration such as 1.5s, 300ms or 1h30m`);
+  else if (Math.abs(ms) > durationMsMax) refuse(place, `is ${value}; it must be shorter than 292 years`);
   else if (minMs !== undefined && ms < minMs) {
     refuse(place, `is ${value}; ${minMs === 0 ? "it must not be negative" : `it must be at least ${minMs}ms`}`);
   } else if (maxMs !== undefined && ms > maxMs) refuse(place, `is ${value}; it must be at most ${maxMs}ms`);

@@ -123,6 +123,7 @@ const shownEndpoint = (endpoint: EndpointRecord, proxies: SeenEndpoint | undefin
   serviceAccount: endpoint.serviceAccount,
   health: endpoint.health,
   sentAs: endpoint.health === "healthy" && endpoint.reportedFailed ? "unhealthy" : endpoint.health,
+  ...(endpoint.held ? { held: endpoint.held } : {}),
   ...(proxies ? { proxies } : {}),
   weight: endpoint.weight,
   locality: endpoint.locality,
@@ -188,9 +189,14 @@ const watchAnswer = (registry: EmbeddedRegistry, { query, signal }: HttpRequest)
   };
 };
 
-/** What the registry knows, for findings that depend on it. */
-export const registryFacts = (registry: EmbeddedRegistry, model: MeshModel): AnalyzeContext => {
-  const own = [...model.services.values()].filter(({ sources }) => sources.includes("Registry"));
+/** What registries know that no configuration says, for findings that depend on it. */
+export const registryFacts = (
+  registry: EmbeddedRegistry,
+  model: MeshModel,
+  outside: readonly { readonly name: string }[],
+): AnalyzeContext => {
+  const registries = new Set(["Registry", ...outside.map(({ name }) => name)]);
+  const own = [...model.services.values()].filter(({ sources }) => sources.some((source) => registries.has(source)));
   return {
     services: own.map(({ key, hostname, namespace, ports, location }) => ({
       hostname,

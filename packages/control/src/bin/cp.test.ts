@@ -66,6 +66,32 @@ test("wrong flags end it with 2, help with 0", async () => {
   assert.match(help.out, /--max-connection-age/);
 });
 
+test("a registry that cannot be meant ends it with 2, and says what there is", async () => {
+  const [kind, url, secret, credentials] = await Promise.all([
+    run(["--registry", "nothing://a:1/x"]).ended,
+    run(["--registry", "etcd://a:1"]).ended,
+    run(["--registry", "etcd://me:secret@a:1/x"]).ended,
+    run(["--registry", "etcd://a:1/x", "--registry-credentials", "etcd=/nowhere"]).ended,
+  ]);
+  assert.deepEqual([kind.code, url.code, secret.code, credentials.code], [2, 2, 2, 2]);
+  assert.match(kind.err, /WF2101 .*nothing.*etcd:\/\/.*embedded:/s);
+  assert.match(url.err, /WF2102 .*names no path/);
+  assert.match(secret.err, /WF2102 .*--registry-credentials/s);
+  assert.doesNotMatch(secret.err, /secret/);
+  assert.match(credentials.err, /WF2103 \/nowhere/);
+});
+
+test("a registry that is not there is no reason not to serve", async () => {
+  using folder = makePrivateFolder("weft-cp-");
+  const flags = ["--data", folder.path, ...anywhere, "--registry", "etcd://127.0.0.1:1/x", "--log-format", "json"];
+  const { child, ready, ended } = run(flags);
+  assert.match(await ready, /^ready /);
+  child.kill("SIGTERM");
+  const { code, err } = await ended;
+  assert.equal(code, 0);
+  assert.match(err, /WF2110 a registry is out of reach/);
+});
+
 test("a configuration folder that is not there is WF2003", async () => {
   using folder = makePrivateFolder("weft-cp-");
   const { code, err } = await run(["--data", folder.path, "--config", join(folder.path, "typo"), ...anywhere]).ended;

@@ -7,15 +7,20 @@ import { formatError, WeftError } from "@weft/core/error";
 import { defaultRootNamespace, defaultTrustDomain } from "@weft/core/identity";
 import type { Logger, LogLevel } from "@weft/core/world";
 import { realClock, setRealTimer } from "@weft/net/clock";
+import { readIfThere } from "@weft/net/files/files";
 import { createLogger, logLevels } from "@weft/net/logger";
 import { meshStateFolder, publishMeshContext, readMeshContext } from "@weft/net/mesh-context";
 import { Command, CommanderError } from "commander";
 import { openControlPlane } from "../control-plane.ts";
+import { type FindCredentials, nameRegistries, parseCredentials } from "../registries/outside/named-registries.ts";
+import { registryDrivers } from "../registries/outside/registry-drivers.ts";
 import { version } from "../version.ts";
 
 interface Flags {
   readonly config?: string;
   readonly data: string;
+  readonly registry: readonly string[];
+  readonly registryCredentials: readonly string[];
   readonly xdsAddress: string;
   readonly secureAddress: string;
   readonly httpAddress: string;
@@ -29,6 +34,7 @@ interface Flags {
 }
 
 const usageCode = 2;
+const usageCodes: ReadonlySet<string> = new Set(["WF9020", "WF2101", "WF2102", "WF2103"]);
 const stopTimeoutMs = 8_000;
 
 /** Runs until SIGTERM or SIGINT; gives 0 then, 1 when it could not start, 2 for wrong flags. */
@@ -47,7 +53,7 @@ export const runControlPlane = async (argv: readonly string[]): Promise<number> 
     return 0;
   } catch (error) {
     process.stderr.write(`${formatError(error)}\n`);
-    return error instanceof WeftError && error.code === "WF9020" ? usageCode : 1;
+    return error instanceof WeftError && usageCodes.has(error.code) ? usageCode : 1;
   }
 };
 
@@ -60,6 +66,18 @@ export const describeFlags = (): Command =>
     .allowExcessArguments(false)
     .option("--config <folder>", "folder (or file) of YAML or JSON configuration, watched for changes")
     .option("--data <folder>", "folder for what must survive a restart: registry, CA, tokens", "weft-data")
+    .option(
+      "--registry <url>",
+      `a registry to read services from: ${registryDrivers.map(({ usage }) => usage).join(", ")}; repeatable`,
+      collect,
+      [],
+    )
+    .option(
+      "--registry-credentials <name=file>",
+      "file with USER:PASSWORD for the registry of that name; repeatable",
+      collect,
+      [],
+    )
     .option("--xds-address <H:P>", "xDS without TLS, for this machine", "127.0.0.1:15010")
     .option("--secure-address <H:P>", "xDS and certificates over TLS", "127.0.0.1:15012")
     .option("--http-address <H:P>", "HTTP API", "127.0.0.1:8080")
@@ -87,10 +105,16 @@ const serve = async (flags: Flags): Promise<void> => {
     wallMs: realClock.wallMs,
     write: (line) => process.stderr.write(line),
   });
+  const registries = nameRegistries(
+    { urls: flags.registry, credentials: flags.registryCredentials },
+    registryDrivers,
+    findCredentials,
+  );
   const stopped = stopSignal();
   const plane = await openControlPlane({
     configFolder: flags.config === undefined ? undefined : resolve(flags.config),
     dataFolder: resolve(flags.data),
+    registries,
     xds: addressOf("--xds-address", flags.xdsAddress),
     secure: addressOf("--secure-address", flags.secureAddress),
     http: addressOf("--http-address", flags.httpAddress),
@@ -113,6 +137,20 @@ const serve = async (flags: Flags): Promise<void> => {
   const force = setTimeout(() => process.exit(1), stopTimeoutMs);
   await plane[Symbol.asyncDispose]();
   clearTimeout(force);
+};
+
+/** A file named by flag, read anew each time; else `WEFT_REGISTRY_CREDENTIALS_NAME` of the environment. */
+const findCredentials: FindCredentials = (name, file) => {
+  if (file !== undefined) {
+    const read = () => parseCredentials(readIfThere(file) ?? "", file);
+    read();
+    return read;
+  }
+  const variable = `WEFT_REGISTRY_CREDENTIALS_${name.toUpperCase().replaceAll("-", "_")}`;
+  const text = process.env[variable];
+  if (text === undefined) return undefined;
+  const credentials = parseCredentials(text, variable);
+  return () => credentials;
 };
 
 /** Lets commands of the same user find this mesh without flags, unless one is published already. */

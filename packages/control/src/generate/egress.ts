@@ -1,7 +1,7 @@
 /** What a proxy sees of the mesh where it dials out: everything exported to it, or what its Sidecar imports. */
 import type { SidecarEgress } from "@weft/config/kinds/sidecar";
 import { hostMatches, intersectHosts, visibleIn } from "../model/hostname.ts";
-import type { MeshModel } from "../model/mesh-model.ts";
+import { exportsOf, type MeshModel } from "../model/mesh-model.ts";
 import type { Service } from "../model/service.ts";
 import type { Sidecar } from "../model/sidecars.ts";
 import type { VirtualServiceRule } from "../model/virtual-services.ts";
@@ -30,7 +30,9 @@ export const egressOf = (model: MeshModel, namespace: string, sidecar: Sidecar |
   if (listeners.length === 0) {
     return { views: [{ listener: undefined, services: visible, rules }], services: visible, ports: new Map() };
   }
-  const all = [...model.services.values()].filter((one) => visibleIn(one.exportTo, one.namespace, namespace));
+  const all = [...model.services.values()].filter((one) =>
+    visibleIn(exportsOf(one, model.mesh), one.namespace, namespace),
+  );
   const views = listeners.map((listener) => viewOf(listener, { all, rules, namespace }));
   return { views, ...everyService(views, model, namespace) };
 };

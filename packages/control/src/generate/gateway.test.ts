@@ -223,6 +223,15 @@ test("a proxy that shows no certificate is given no key, and told why", () => {
   assert.equal(generate(yaml).resources.secret.size, 1);
 });
 
+test("entries may be written as they are, and then hold over those in base64", () => {
+  const simple = gateway(server(443, "HTTPS", '["*"]', ", tls: { mode: SIMPLE, credentialName: own }"));
+  const plain = (keys: object): string => `stringData: ${JSON.stringify(keys)}\n`;
+  const key = (yaml: string) => JSON.stringify(generate(simple + yaml).resources.secret.get("kubernetes://own"));
+  const coded = key(secret("own", keyPair));
+  assert.equal(key(secret("own", {}) + plain(keyPair)), coded);
+  assert.notEqual(key(secret("own", keyPair) + plain({ "tls.key": pem("EC PRIVATE KEY") })), coded);
+});
+
 test("authorities may be in a Secret of their own; a Secret without PEM is none", () => {
   const mutual = server(443, "HTTPS", '["*"]', ", tls: { mode: MUTUAL, credentialName: own }");
   const apart = secret("own-cacert", { cacert: pem("CERTIFICATE") });

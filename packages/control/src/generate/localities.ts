@@ -56,6 +56,9 @@ export interface PlacedLocality {
   readonly members: readonly EndpointRecord[];
 }
 
+/** Behind every priority that nearness and labels make. */
+const heldPriority = 1_000_000;
+
 /** Endpoints by locality and priority, in canonical order; priorities have no gaps. */
 export const placeLocalities = (
   records: readonly EndpointRecord[],
@@ -66,7 +69,8 @@ export const placeLocalities = (
   const prioritised = rules?.failover && !shares && (proxy.locality !== "" || rules.byLabels);
   const groups = new Map<string, { locality: string; priority: number; members: EndpointRecord[] }>();
   for (const record of records) {
-    const priority = prioritised ? priorityOf(record, proxy, rules) : 0;
+    const near = prioritised ? priorityOf(record, proxy, rules) : 0;
+    const priority = record.held ? heldPriority + near : near;
     const key = `${priority} ${record.locality}`;
     const group = groups.get(key);
     if (group) group.members.push(record);
@@ -108,16 +112,18 @@ const distributed = (
   shares: Readonly<Record<string, number>>,
 ): readonly PlacedLocality[] => {
   const totals = new Map<string, number>();
-  const patterns = places.map(({ locality, weight }) => {
+  const patterns = places.map(({ locality, priority, weight }) => {
     const pattern = patternOf(shares, locality);
-    if (pattern !== undefined) totals.set(pattern, (totals.get(pattern) ?? 0) + weight);
+    const total = `${priority} ${pattern}`;
+    if (pattern !== undefined) totals.set(total, (totals.get(total) ?? 0) + weight);
     return pattern;
   });
   return places.flatMap((place, i) => {
     const pattern = patterns[i];
     const share = pattern === undefined ? 0 : (shares[pattern] ?? 0);
     if (pattern === undefined || share === 0) return [];
-    return [{ ...place, weight: Math.ceil((share * place.weight) / (totals.get(pattern) ?? 1)) }];
+    const total = totals.get(`${place.priority} ${pattern}`) ?? 1;
+    return [{ ...place, weight: Math.ceil((share * place.weight) / total) }];
   });
 };
 

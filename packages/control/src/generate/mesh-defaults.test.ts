@@ -17,10 +17,10 @@ const meshDefaults = (spec: string, namespace = "istio-system") =>
 const rule = (http: string) => object("VirtualService", `{ hosts: [catalog], http: [${http}] }`);
 
 /** The catalog as a client of the mesh sees it, under the profile of a mesh in which nobody wrote MeshDefaults. */
-const seen = (yaml: string, portName = "http") => {
+const seen = (yaml: string, portName = "http", metadata = {}) => {
   const instances = [{ service: "catalog", id: "c-1", port: 9001, portName, servicePort: 80 }];
   const mesh = testMesh({ yaml, instances, mesh: { defaults: profileDefaults("weft") } });
-  const { resources } = mesh.generator.generate(testProxy());
+  const { resources } = mesh.generator.generate(testProxy(metadata));
   const hosts = resources.route.get("http_proxy")?.virtualHosts ?? [];
   const routes = (hosts.find(({ name }) => name === `${catalog}:80`)?.routes ?? []).slice(1);
   const cluster = resources.cluster.get(`outbound|80||${catalog}`);
@@ -93,13 +93,48 @@ test("profile istio is Istio's, with no budget, wherever the object is of the ro
   assert.deepEqual(shape(seen(meshDefaults("{ profile: istio }", "default"))), safe);
 });
 
-test("retries have a budget of the mesh where no DestinationRule bounds them", () => {
+test("retries nobody wrote have a budget, which only our own sidecar is told of", () => {
+  const budgets = (yaml: string, metadata = {}) =>
+    seen(yaml, "http", metadata).routes.map((route) => route.metadata?.filterMetadata?.weft?.retryBudget);
+  const stock = { WEFT_VERSION: undefined };
+  const usual = { percent: 20, minConcurrency: 3 };
+  assert.deepEqual(budgets(""), [usual, usual]);
+  assert.deepEqual(budgets("", stock), [undefined, undefined]);
+  const to = "route: [{ destination: { host: catalog } }]";
+  assert.deepEqual(budgets(rule(`{ ${to} }`)), [usual, usual]);
+  assert.deepEqual(budgets(rule(`{ ${to}, retries: { attempts: 3 } }`)), [undefined]);
+  assert.deepEqual(budgets(meshDefaults("{ profile: istio }")), [undefined]);
+  assert.deepEqual(budgets(meshDefaults("{ retryBudget: { percent: 5 } }")), [undefined, undefined]);
+});
+
+test("requests are hedged where MeshDefaults says so and nobody wrote retries, a timeout or a hash, by our own sidecar", () => {
+  const hedged = (yaml: string, metadata = {}, port = "http") =>
+    seen(yaml, port, metadata).routes.map((route) => route.metadata?.filterMetadata?.weft?.hedging);
+  const on = meshDefaults("{ hedging: { enabled: true } }");
+  const usual = { percentile: 95, minDelayMs: 5, maxExtraPercent: 5 };
+  assert.deepEqual(hedged(""), [undefined, undefined]);
+  assert.deepEqual(hedged(meshDefaults("{ hedging: { percentile: 99 } }")), [undefined, undefined]);
+  assert.deepEqual(hedged(on), [usual, undefined]);
+  assert.deepEqual(hedged(on, { WEFT_VERSION: undefined }), [undefined, undefined]);
+  assert.deepEqual(hedged(on, {}, "grpc"), [undefined]);
+  const written = "{ hedging: { enabled: true, percentile: 99, minDelay: 20ms, maxExtraPercent: 2 }, profile: istio }";
+  assert.deepEqual(hedged(meshDefaults(written)), [{ percentile: 99, minDelayMs: 20, maxExtraPercent: 2 }]);
+  const to = "route: [{ destination: { host: catalog } }]";
+  assert.deepEqual(hedged(on + rule(`{ ${to} }`)), [usual, undefined]);
+  assert.deepEqual(hedged(on + rule(`{ ${to}, retries: { attempts: 3 } }`)), [undefined]);
+  assert.deepEqual(hedged(on + rule(`{ ${to}, timeout: 3s }`)), [undefined, undefined]);
+  const byHash = "{ loadBalancer: { consistentHash: { httpHeaderName: x-user } } }";
+  const policy = object("DestinationRule", `{ host: catalog, trafficPolicy: ${byHash} }`);
+  assert.deepEqual(hedged(on + policy), [undefined, undefined]);
+});
+
+test("a budget written for the mesh bounds all retries of every proxy where no DestinationRule does", () => {
   const given = (percent: number, minRetryConcurrency: number) => ({
     budgetPercent: { value: percent },
     minRetryConcurrency,
   });
   const policy = (text: string) => object("DestinationRule", `{ host: catalog, trafficPolicy: ${text} }`);
-  assert.deepEqual(seen("").budget, given(20, 3));
+  assert.equal(seen("").budget, undefined);
   assert.deepEqual(seen(meshDefaults("{ retryBudget: { percent: 5 } }")).budget, given(5, 3));
   assert.deepEqual(seen(meshDefaults("{ profile: istio, retryBudget: { minConcurrency: 9 } }")).budget, given(20, 9));
   assert.deepEqual(seen(policy("{ retryBudget: { percent: 50 } }")).budget, given(50, 3));

@@ -29,12 +29,42 @@ const repeatable: readonly HeaderMatcherJson[] = [
   },
 ];
 
-/** Whether routes nobody wrote retries for are told apart by method. Programs that speak gRPC only POST. */
-export const repeatsByMethod = ({ model, proxy }: Scope): boolean =>
-  model.mesh.defaults.profile === "weft" && model.mesh.defaultHttpRetryPolicy === undefined && proxy.kind !== "grpc";
+/**
+ * The routes of one nobody wrote retries for: told apart by method, except to those who speak only gRPC, for it only
+ * POSTs; and within the budget of such retries, which our own sidecar holds. Envoy's counts connections that failed too,
+ * and so would answer 503 itself where a host is gone. Our own sidecar hedges too, where MeshDefaults says so.
+ */
+export const unwrittenRetries = ({ model, proxy }: Scope, route: RouteJson, onlyGrpc = false): readonly RouteJson[] => {
+  const { defaults, defaultHttpRetryPolicy } = model.mesh;
+  if (defaultHttpRetryPolicy !== undefined || proxy.kind === "grpc") return [route];
+  const routes = onlyGrpc || defaults.profile !== "weft" ? [route] : byMethod(route);
+  if (!proxy.native || !route.route?.retryPolicy) return routes;
+  const budget = defaults.profile === "weft" && !defaults.retryBudget?.written ? defaults.retryBudget : undefined;
+  const retryBudget = budget && { percent: budget.percent, minConcurrency: budget.minConcurrency };
+  const hedging = onlyGrpc || hasOwnTimes(route) ? undefined : defaults.hedging;
+  return routes.map((one, i) =>
+    withWords(one, {
+      ...(retryBudget ? { retryBudget } : {}),
+      ...(hedging && i === 0 ? { hedging: { ...hedging } } : {}),
+    }),
+  );
+};
+
+/** Somebody wrote how long requests may take, or chose their hosts by hash: a second try would ask the same one. */
+const hasOwnTimes = ({ route }: RouteJson): boolean =>
+  (route?.timeout ?? "0s") !== "0s" || (route?.hashPolicy?.length ?? 0) > 0;
+
+type Words = NonNullable<NonNullable<RouteJson["metadata"]>["filterMetadata"]>[string];
+
+/** With more of what only our own sidecar reads. */
+const withWords = (route: RouteJson, words: Words): RouteJson => {
+  if (Object.keys(words).length === 0) return route;
+  const known = route.metadata?.filterMetadata;
+  return { ...route, metadata: { filterMetadata: { ...known, weft: { ...known?.weft, ...words } } } };
+};
 
 /** The route for requests that may be repeated, then the route itself; what forwards nothing stays alone. */
-export const byMethod = (route: RouteJson): readonly RouteJson[] => {
+const byMethod = (route: RouteJson): readonly RouteJson[] => {
   const policy = route.route?.retryPolicy;
   if (!policy) return [route];
   const method = route.match?.headers?.find(({ name }) => name === ":method")?.stringMatch?.exact;

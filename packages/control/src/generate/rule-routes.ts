@@ -11,7 +11,7 @@ import type { HttpRule, VirtualServiceRule } from "../model/virtual-services.ts"
 import { labelsMatch } from "../model/workload-policies.ts";
 import { outboundCluster, parseClusterName } from "./names.ts";
 import { noteAt } from "./resource-set.ts";
-import { byMethod, repeatsByMethod } from "./retry-defaults.ts";
+import { unwrittenRetries } from "./retry-defaults.ts";
 import { type RouteTools, retryPolicy, routeAction } from "./route-action.ts";
 import { isCatchAll, routeMatch } from "./route-match.ts";
 import type { Scope } from "./scope.ts";
@@ -105,7 +105,7 @@ const destinationHash = (scope: Scope, destination: Destination, namespace: stri
 export const defaultRoutes = (scope: Scope, service: Service, port: number): readonly RouteJson[] => {
   const route = defaultRoute(scope, service, port);
   const onlyGrpc = service.ports.find(({ number }) => number === port)?.protocol === "grpc";
-  return repeatsByMethod(scope) && !onlyGrpc ? byMethod(route) : [route];
+  return unwrittenRetries(scope, route, onlyGrpc);
 };
 
 const defaultRoute = (scope: Scope, service: Service, port: number): RouteJson => {
@@ -148,7 +148,6 @@ export const rulesRoutes = (context: RuleContext, rule: VirtualServiceRule): rea
   const routes: RouteJson[] = [];
   for (const { code, message, object, path } of rule.problems)
     context.notes.push(noteAt(code, message, { object, path }));
-  const repeats = repeatsByMethod(context.scope);
   for (const one of rule.http) {
     const action = routeAction(one.rule, toolsFor(context, one));
     if (!action) continue;
@@ -158,7 +157,7 @@ export const rulesRoutes = (context: RuleContext, rule: VirtualServiceRule): rea
     for (const [index, match] of alternatives.entries()) {
       if (match && !applies(match, context)) continue;
       const route = finish(one, match, action, { root: rule, port: context.port, index });
-      routes.push(...(repeats && one.rule.retries === undefined ? byMethod(route) : [route]));
+      routes.push(...(one.rule.retries === undefined ? unwrittenRetries(context.scope, route) : [route]));
       if (route.match && isCatchAll(route.match)) return routes;
     }
   }

@@ -237,3 +237,19 @@ test("a broken MeshConfig text and a format that is no object leave Istio's own 
   );
   assert.match(line("{ accessLogFile: /x, accessLogFormat: '%PROTOCOL%' }"), /"inlineString":"%PROTOCOL%\\n"/);
 });
+
+test("a rule may send requests on to the wildcard host of a ServiceEntry, whose names stay as they were dialled", () => {
+  const rule = `
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: wild }
+spec: { hosts: ["*.wild.example"], http: [{ route: [{ destination: { host: "*.wild.example" } }] }] }
+`;
+  const port = "ports: [{ number: 8080, name: http, protocol: HTTP }]";
+  const resources = generate(entry("wild", `{ hosts: ["*.wild.example"], resolution: NONE, ${port} }`) + rule);
+  const [host] = resources.route.get("8080")?.virtualHosts ?? [];
+  const cluster = "outbound|8080||*.wild.example";
+  assert.deepEqual([host?.domains, host?.routes?.[0]?.route?.cluster], [["*.wild.example"], cluster]);
+  assert.equal(resources.cluster.get(cluster)?.type, "ORIGINAL_DST");
+});

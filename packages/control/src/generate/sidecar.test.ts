@@ -51,6 +51,17 @@ test("hosts import by namespace and name; a name after ~ is taken away again; ~/
   assert.deepEqual(sees('["~/*"]'), []);
 });
 
+test("what the mesh keeps in its namespace by default, a Sidecar elsewhere cannot import", () => {
+  const mesh = `
+---
+apiVersion: mesh.istio.io/v1alpha1
+kind: MeshConfig
+metadata: { name: mesh, namespace: istio-system }
+spec: { defaultServiceExportTo: ["."] }
+`;
+  assert.deepEqual(generate(mesh + sidecar("s", imports('["*/*"]'))).sees, ["catalog.default", "db.default"]);
+});
+
 test("a workload's own Sidecar counts, then its namespace's, then the root namespace's with the workload's namespace as .", () => {
   const own = sidecar("own", `{ workloadSelector: { labels: { app: own } }, egress: [{ hosts: [shop/*] }] }`);
   const wide = sidecar("wide", imports('["./db.default.svc.cluster.local"]'));

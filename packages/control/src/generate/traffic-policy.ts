@@ -66,10 +66,10 @@ export const withMeshDefaults = (blocks: PolicyBlocks, { defaultTrafficPolicy }:
   ...blocks,
 });
 
-/** With the mesh's bound on retries, where none is written. */
+/** With the bound on retries that is written for the mesh, where none is for these. */
 export const withRetryBudget = (blocks: PolicyBlocks, { defaults }: MeshSettings): PolicyBlocks => {
   const budget = defaults.retryBudget;
-  if (!budget || blocks.retryBudget || blocks.connectionPool?.http?.maxRetries) return blocks;
+  if (!budget?.written || blocks.retryBudget || blocks.connectionPool?.http?.maxRetries) return blocks;
   const { percent, minConcurrency } = budget;
   return { ...blocks, retryBudget: { percent, minRetryConcurrency: minConcurrency } };
 };

@@ -1,8 +1,9 @@
 /** The load reporting service: each client is told once what to report, and its reports go into the table. */
+import { parseAddress } from "@weft/core/address";
 import { WeftError } from "@weft/core/error";
 import { grpcStatus } from "@weft/core/grpc-status";
 import type { Clock, Logger, SetTimer } from "@weft/core/world";
-import type { BidiCall, BidiEvents, GrpcHandler } from "@weft/net/grpc/calls";
+import type { BidiCall, BidiEvents, GrpcHandler, GrpcPeer } from "@weft/net/grpc/calls";
 import { frameMessage } from "@weft/net/grpc/message-reader";
 import { GrpcError } from "@weft/net/grpc/status";
 import { sendAllClustersFeature } from "@weft/xds/client-features";
@@ -43,7 +44,7 @@ const openLoadStream = (call: BidiCall, options: LoadServiceOptions): BidiEvents
     const clusters = reportsAll ? "all" : options.clustersOf(proxy);
     call.send(frameMessage(encodeLoadWish({ clusters, intervalMs })));
     options.log.info("load is reported", { proxy: proxy.id });
-    return options.table.open({ proxy: proxy.id, namespace: proxy.namespace });
+    return options.table.open({ proxy: proxy.id, namespace: proxy.namespace, voice: voiceOf(call.peer) });
   };
   return {
     message(bytes) {
@@ -59,6 +60,10 @@ const openLoadStream = (call: BidiCall, options: LoadServiceOptions): BidiEvents
     },
   };
 };
+
+/** The identity that a certificate shows, on that machine: not what the node says of itself. */
+const voiceOf = ({ secure, spiffe, address }: GrpcPeer): string =>
+  secure && spiffe !== undefined ? `${spiffe} ${parseAddress(address)?.host ?? address}` : "";
 
 const decode = (bytes: Uint8Array): LoadReport => {
   try {

@@ -33,9 +33,14 @@ export interface Reporter extends Disposable {
   add(clusters: readonly ClusterReport[], atMs: number): void;
 }
 
-export interface ReporterView {
+export interface ReporterFacts {
   readonly proxy: string;
   readonly namespace: string;
+  /** Whose word its checks are: a proxy may call itself what it likes. Empty: nobody's, so that it decides nothing. */
+  readonly voice?: string;
+}
+
+export interface ReporterView extends ReporterFacts {
   readonly reports: number;
   readonly reportedAtMs: number | undefined;
   readonly clusters: readonly ReportedCluster[];
@@ -43,14 +48,14 @@ export interface ReporterView {
 
 export interface LoadTable {
   /** One stream's part, until it is disposed. */
-  open(facts: { readonly proxy: string; readonly namespace: string }): Reporter;
+  open(facts: ReporterFacts): Reporter;
   list(): readonly ReporterView[];
   /** Calls when a report of clusters whose hosts are checked came, and when one who made such is gone. */
   onChecks(tell: () => void): void;
 }
 
 interface Held {
-  readonly facts: { readonly proxy: string; readonly namespace: string };
+  readonly facts: ReporterFacts;
   readonly clusters: Map<string, ReportedCluster>;
   /** Its clusters and their localities. */
   kept: number;

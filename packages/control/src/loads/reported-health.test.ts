@@ -58,6 +58,28 @@ test("one proxy has one voice over however many streams", () => {
   assert.deepEqual(verdict([fails("a", 1), fails("a", 1), fails("a", 1), fails("b"), fails("c")]), []);
 });
 
+test("proxies that show one identity on one machine have one voice, and those that show none have none", () => {
+  const voiced = (voice: string, one: ReporterView): ReporterView => ({ ...one, voice });
+  const liar = ["x", "y", "z"].map((name) => voiced("spiffe://mesh/sa/a 10.0.0.9", fails(name, 1)));
+  assert.deepEqual(verdict([...liar, voiced("spiffe://mesh/sa/b 10.0.0.9", fails("b"))]), []);
+  assert.deepEqual(verdict(liar), [one]);
+  assert.deepEqual(verdict(liar.map((each) => voiced("", each))), []);
+});
+
+test("of one port a proxy may speak as subsets up to a bound", () => {
+  const [told] = fails("a", 1).clusters as [ReportedCluster];
+  const subset = (n: number, from: ReportedCluster): ReportedCluster => ({
+    ...from,
+    cluster: `outbound|80|v${n}|app.example`,
+  });
+  const many = Array.from({ length: reportedHealthLimits.clustersOfPortMax }, (_, n) =>
+    subset(n, { ...told, unhealthy: [] }),
+  );
+  const last = subset(many.length, told);
+  assert.deepEqual(verdict([{ ...view("a"), clusters: [...many, last] }]), []);
+  assert.deepEqual(verdict([{ ...view("a"), clusters: [...many.slice(1), last] }]), [one]);
+});
+
 test("only active checks count, and only those that came to an end", () => {
   for (const flags of ["/failed_outlier_check", "/failed_eds_health", "/failed_active_hc/pending_active_hc"]) {
     assert.deepEqual(verdict([view("a", { "10.0.0.1:8080": flags })]), [], flags);

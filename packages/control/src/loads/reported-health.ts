@@ -11,6 +11,8 @@ export const reportedHealthLimits = {
   failedPercentMax: 50,
   /** Checking proxies of which a majority decides; a single one decides alone. */
   majorityOf: 2,
+  /** Subsets of one service port that one proxy may speak of. */
+  clustersOfPortMax: 64,
 } as const;
 
 /** One endpoint as proxies see it. */
@@ -75,15 +77,21 @@ const addCluster = (opinions: Opinions, proxy: string, cluster: ReportedCluster,
 /** A report of a subset speaks for its whole port: it can only keep endpoints outside it from being called failed. */
 const opinionsOf = (views: readonly ReporterView[], model: KnownServices, nowMs: number, only?: string): Opinions => {
   const opinions: Opinions = new Map();
-  for (const { proxy, namespace, clusters } of views) {
+  for (const { proxy, namespace, clusters, voice = `${namespace} ${proxy}` } of views) {
+    if (only === undefined && voice === "") continue;
     const visible = model.visibleServices(namespace);
+    const told = new Map<string, number>();
     for (const cluster of clusters) {
       if (nowMs - cluster.reportedAtMs > reportedHealthLimits.reportLifeMs) continue;
       if (only === undefined && cluster.checksHosts !== true) continue;
       const parts = parseClusterName(cluster.cluster);
       const key = parts?.direction === "outbound" ? visible.get(parts.hostname)?.key : undefined;
       const known = key !== undefined && (only === undefined || only === key) ? model.endpoints.get(key) : undefined;
-      if (known) addCluster(opinions, `${namespace} ${proxy}`, cluster, known);
+      const port = `${key} ${parts?.port}`;
+      const times = told.get(port) ?? 0;
+      if (!known || times >= reportedHealthLimits.clustersOfPortMax) continue;
+      told.set(port, times + 1);
+      addCluster(opinions, voice === "" ? `${namespace} ${proxy}` : voice, cluster, known);
     }
   }
   return opinions;

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { formatAddress } from "@weft/core/address";
 import { type ClusterReport, encodeLoadReport, streamLoadStatsPath } from "@weft/xds/load-reports";
 import { testNode } from "../testing/ads-client.ts";
+import { credentialsOf } from "../testing/join.ts";
 import { openTestPlane } from "../testing/plane.ts";
 import { openRawCall } from "../testing/raw-call.ts";
 
@@ -34,20 +35,31 @@ test("the API tells what proxies report of each endpoint and what is sent of it,
   const first = async (): Promise<Item | undefined> =>
     (await mesh.api<{ items: readonly Item[] }>("/v1/registry/app.example/endpoints")).body.items[0];
   assert.deepEqual([(await first())?.sentAs, (await first())?.proxies], ["healthy", undefined]);
-  const call = openRawCall(formatAddress(mesh.plane.xds), streamLoadStatsPath);
+  // Whoever shows no certificate may say what it likes of itself: it is heard of, and decides nothing.
+  using stranger = openRawCall(formatAddress(mesh.plane.xds), streamLoadStatsPath);
+  stranger.send(encodeLoadReport({ node: testNode(), clusters: [report] }));
+  await stranger.next();
+  let seen = await first();
+  while (seen?.proxies === undefined) seen = await first();
+
+  const credentials = await credentialsOf(mesh, "spiffe://cluster.local/ns/default/sa/web");
+  const call = openRawCall(formatAddress(mesh.plane.secure), streamLoadStatsPath, credentials);
   call.send(encodeLoadReport({ node: testNode(), clusters: [report] }));
   await call.next();
-  let seen = await first();
+  assert.equal(seen.sentAs, "healthy");
   while (seen?.sentAs !== "unhealthy") seen = await first();
   assert.equal(seen.health, "healthy");
   assert.deepEqual(seen.proxies, {
-    ...{ reporting: 1, checking: 1, failing: 1, unhealthy: 1 },
-    reasons: { failed_active_hc: 1 },
+    ...{ reporting: 2, checking: 2, failing: 2, unhealthy: 2 },
+    reasons: { failed_active_hc: 2 },
   });
   call[Symbol.dispose]();
   await call.ended;
   while (seen?.sentAs !== "healthy") seen = await first();
-  assert.equal(seen.proxies, undefined);
+  assert.deepEqual(seen.proxies, {
+    ...{ reporting: 1, checking: 1, failing: 1, unhealthy: 1 },
+    reasons: { failed_active_hc: 1 },
+  });
 });
 
 test("how a workload's proxy starts is asked by namespace and labels", async () => {

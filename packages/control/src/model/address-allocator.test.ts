@@ -70,3 +70,23 @@ test("when all are taken those that are gone make room, and then nobody gets one
   assert.equal(store.kept.has(`old/${virtualAddressesMax}`), false);
   assert.equal(allocator.allocate([...all, "new/a", "new/b"]).get("new/b"), undefined);
 });
+
+test("a store that fails costs nobody an address, and is told what it missed with the next change", () => {
+  const store = memory();
+  let broken = true;
+  const failing: AllocationStore = {
+    ...store,
+    write: (entries) => {
+      if (broken) throw new Error("disk full");
+      store.write(entries);
+    },
+  };
+  const allocator = createAddressAllocator(failing);
+  const first = allocator.allocate(["a"]).get("a");
+  assert.ok(first);
+  assert.equal(store.kept.size, 0);
+  broken = false;
+  allocator.allocate(["a"]);
+  assert.deepEqual([...store.kept.keys()], ["a"]);
+  assert.deepEqual(createAddressAllocator(store).allocate(["a"]).get("a"), first);
+});

@@ -45,10 +45,20 @@ export const createAddressAllocator = (store?: AllocationStore): AddressAllocato
     while (taken.has(place)) place = (place % virtualAddressesMax) + 1;
     return place;
   };
+  /** Not stored yet; what could not be is tried again with the next change. */
+  const unsaved = new Map<string, string | undefined>();
+  const save = (): void => {
+    if (unsaved.size === 0) return;
+    try {
+      store?.write([...unsaved].map(([key, value]) => ({ key, value })));
+      unsaved.clear();
+    } catch {
+      // Addresses hold for as long as this process runs: nobody's configuration is to fail for it.
+    }
+  };
   return {
     allocate(keys) {
       const wanted = new Set(keys);
-      const changes: { key: string; value: string | undefined }[] = [];
       /** Those that are gone keep their places, in case they come back, until somebody has no other. */
       const gone = places.keys().filter((key) => !wanted.has(key));
       // In an order of their own, so that the same keys at once get the same places wherever that is.
@@ -58,14 +68,14 @@ export const createAddressAllocator = (store?: AllocationStore): AddressAllocato
           if (leaving === undefined) break;
           taken.delete(places.get(leaving) ?? 0);
           places.delete(leaving);
-          changes.push({ key: leaving, value: undefined });
+          unsaved.set(leaving, undefined);
         }
         const place = freePlace(key);
         places.set(key, place);
         taken.add(place);
-        changes.push({ key, value: String(place) });
+        unsaved.set(key, String(place));
       }
-      if (changes.length > 0) store?.write(changes);
+      save();
       return new Map(
         [...wanted].flatMap((key) => {
           const place = places.get(key);

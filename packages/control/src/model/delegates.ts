@@ -55,15 +55,21 @@ const mergeMatch = (root: HttpMatchRequest, inner: HttpMatchRequest): HttpMatchR
   };
 };
 
+/** A name that users give may be one that every object has. */
+const ownOf = <T>(table: Readonly<Record<string, T>> | undefined, name: string): T | undefined =>
+  table !== undefined && Object.hasOwn(table, name) ? table[name] : undefined;
+
 const conflicts = (root: HttpMatchRequest, inner: HttpMatchRequest): boolean =>
   (["uri", "scheme", "method", "authority"] as const).some((field) => textsConflict(root[field], inner[field])) ||
   (["headers", "withoutHeaders", "queryParams"] as const).some((field) =>
-    Object.entries(inner[field] ?? {}).some(([name, value]) => textsConflict(root[field]?.[name], value)),
+    Object.entries(inner[field] ?? {}).some(([name, value]) => textsConflict(ownOf(root[field], name), value)),
   ) ||
   (root.ignoreUriCase ?? false) !== (inner.ignoreUriCase ?? false) ||
   (root.port !== undefined && inner.port !== undefined && root.port !== inner.port) ||
   (root.sourceNamespace !== undefined && inner.sourceNamespace !== root.sourceNamespace) ||
-  Object.entries(inner.sourceLabels ?? {}).some(([name, value]) => (root.sourceLabels?.[name] ?? value) !== value) ||
+  Object.entries(inner.sourceLabels ?? {}).some(
+    ([name, value]) => (ownOf(root.sourceLabels, name) ?? value) !== value,
+  ) ||
   (root.gateways?.length !== undefined &&
     root.gateways.length > 0 &&
     (inner.gateways ?? []).some((name) => !root.gateways?.includes(name)));

@@ -180,8 +180,8 @@ const wantsAddress = ({ addresses, sources, resolution, hostname, autoAddress }:
   resolution !== "passthrough" &&
   (!hostname.startsWith("*") || resolution === "dynamicDns");
 
-/** Where the service is seen: as it says, else as the mesh says of its kind. */
-const exportsOf = ({ exportTo, sources }: Service, mesh: MeshSettings): readonly string[] | undefined => {
+/** To whom a service is shown: as it says, or as the mesh does for those that say nothing. */
+export const exportsOf = ({ exportTo, sources }: Service, mesh: MeshSettings): readonly string[] | undefined => {
   if (exportTo.length > 0) return exportTo;
   if (sources[0] === "ServiceEntry" && mesh.serviceEntryVisibility !== "PUBLIC") {
     return [mesh.serviceEntryVisibility === "NONE" ? "~" : "."];

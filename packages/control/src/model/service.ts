@@ -88,6 +88,8 @@ export interface EndpointRecord {
   readonly health: "healthy" | "draining" | "unhealthy";
   /** Enough of the proxies that check it find it failed. */
   readonly reportedFailed?: true;
+  /** It seems gone from its registry, which may be wrong: it is used only where nothing else is. */
+  readonly held?: "absent" | "expired";
   readonly network: string;
   readonly cluster: string;
   /** Has a proxy that takes mTLS, unless PeerAuthentication turns that off. */

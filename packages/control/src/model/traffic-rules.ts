@@ -76,6 +76,7 @@ const labelsRead = (
     for (const name of Object.keys(spec.selector?.matchLabels ?? {})) found.add(name);
   }
   addLabels(mesh.localityLbSetting.failoverPriority, found);
+  addLabels(mesh.zoneAwareLbSetting?.failoverPriority, found);
   for (const { spec } of virtualServices) {
     const { http, tls, tcp } = spec;
     for (const { match } of [...(http ?? []), ...(tls ?? []), ...(tcp ?? [])]) {

@@ -98,6 +98,8 @@ test("a delegate's match that is not within the root's costs that rule only", ()
     ["{ uri: { prefix: /shop } }", "{ method: { exact: GET } }"],
     ["{ port: 80 }", "{ uri: { prefix: / } }"],
     ["{ gateways: [mesh] }", "{ gateways: [mesh] }"],
+    // Names that every object of the language has.
+    ["{ uri: { prefix: / } }", "{ headers: { constructor: { exact: a } }, sourceLabels: { valueOf: a } }"],
     ["{ uri: { prefix: /a } }, { uri: { prefix: /b } }", "{ uri: { prefix: /b/c } }"],
   ] as const;
   for (const [wide, inner] of within) {

@@ -94,8 +94,9 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
   const nextEpoch = (): number => ++epoch;
 
   const refresh = (audience: Audience, proxy: ProxyFacts, epoch: number): Snapshot => {
-    audience.currentAt = epoch;
     audience.snapshot = builder.build(generator.generate(proxy).resources, epoch, audience.snapshot);
+    // Only now: where that failed, the next who asks tries again.
+    audience.currentAt = epoch;
     return audience.snapshot;
   };
 

@@ -3,19 +3,23 @@ import { objectsOfKind } from "@weft/config/config-object";
 import type { Finding } from "@weft/config/finding";
 import { refusedPatches, unmatchedPatches } from "../generate/envoy-filter/envoy-filters.ts";
 import type { Publisher } from "../push/publisher.ts";
+import type { OutsideRegistries } from "../registries/outside/outside-registries.ts";
 import type { ConfigStore } from "../store/config-store.ts";
 
-/** What generation could not give as written, and patches of EnvoyFilters that change nothing anywhere. */
+/** What generation could not give as written, what outside registries do, and patches of EnvoyFilters that change nothing anywhere. */
 export const runningFindings = ({
   publisher,
   store,
+  outside,
 }: {
   readonly publisher: Pick<Publisher, "notes" | "matchedPatches">;
   readonly store: Pick<ConfigStore, "list">;
+  readonly outside: Pick<OutsideRegistries, "findings">;
 }): readonly Finding[] => {
   const notes = publisher.notes();
   const envoyFilters = objectsOfKind(store.list(), "EnvoyFilter");
-  if (envoyFilters.length === 0) return notes;
+  const found = [...notes, ...outside.findings()];
+  if (envoyFilters.length === 0) return found;
   const seen = { ...publisher.matchedPatches(), refused: refusedPatches(notes) };
-  return [...notes, ...unmatchedPatches(envoyFilters, seen)];
+  return [...found, ...unmatchedPatches(envoyFilters, seen)];
 };

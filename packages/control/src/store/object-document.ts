@@ -1,6 +1,7 @@
 /** A configuration object as the document it was read from, in plain data. */
 import type { ConfigObject } from "@weft/config/config-object";
 import { kinds } from "@weft/config/kinds/index";
+import { redacted } from "@weft/config/kinds/secret-rules";
 
 const rootBodies: ReadonlySet<string> = new Set(kinds.flatMap(({ name, bodyIsRoot }) => (bodyIsRoot ? [name] : [])));
 
@@ -27,11 +28,10 @@ export const objectDocument = (object: ConfigObject): ObjectDocument => {
   return { ...body, apiVersion, kind, metadata };
 };
 
-const redacted = "[redacted]";
 const hide = (value: unknown): unknown =>
   typeof value === "object" && value !== null
     ? Object.fromEntries(Object.keys(value).map((key) => [key, redacted]))
-    : value;
+    : redacted;
 
 /** The same for people to read: what a Secret holds is only named. */
 export const withoutKeys = (document: ObjectDocument): ObjectDocument =>
@@ -39,6 +39,11 @@ export const withoutKeys = (document: ObjectDocument): ObjectDocument =>
     ? document
     : {
         ...document,
+        // Where kubectl was there, an annotation has the whole object.
+        metadata: {
+          ...document.metadata,
+          ...("annotations" in document.metadata ? { annotations: hide(document.metadata.annotations) } : {}),
+        },
         ...("data" in document ? { data: hide(document.data) } : {}),
         ...("stringData" in document ? { stringData: hide(document.stringData) } : {}),
       };

@@ -277,7 +277,7 @@ export const fieldBases: ReadonlyMap<string, readonly Spec[]> = new Map([
       { defaultTrafficPolicy: { outlierDetection: { splitExternalLocalOriginErrors: true } } },
     ],
   ],
-  ["MeshDefaults", [{}, { adaptiveConcurrency: { enabled: true } }]],
+  ["MeshDefaults", [{}, { hedging: { enabled: true } }, { adaptiveConcurrency: { enabled: true } }]],
   ["LocalRateLimit", [{ bucket }, { side: "outbound", bucket }, { bucket, per: "key", key: { header: "x-a" } }]],
   [
     "PeerAuthentication",

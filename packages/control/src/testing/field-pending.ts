@@ -8,6 +8,7 @@ export const refusedFields: ReadonlyMap<string, readonly string[]> = new Map([
 
 const groupTest = "packages/cli/src/workload/workload-group.test.ts";
 const probeTest = "packages/cli/src/workload/probe.test.ts";
+const secretTest = "packages/control/src/generate/gateway.test.ts";
 const startTest = "packages/control/src/model/proxy-start.test.ts";
 
 /** By kind: fields that act where programs and sidecars are started, with the test that shows it. */
@@ -38,6 +39,13 @@ export const actsElsewhere: ReadonlyMap<string, ReadonlyMap<string, string>> = n
       ["selector", startTest],
       ["concurrency", startTest],
       ["environmentVariables", startTest],
+    ]),
+  ],
+  [
+    "Secret",
+    new Map([
+      ["data", secretTest],
+      ["stringData", secretTest],
     ]),
   ],
   ["MeshConfig", new Map([["defaultConfig.concurrency", startTest]])],

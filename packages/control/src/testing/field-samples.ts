@@ -62,6 +62,7 @@ const table: readonly (readonly [RegExp, readonly unknown[]])[] = [
 const formats: Readonly<Record<string, readonly unknown[]>> = {
   dnsName: ["one.example", "two.example"],
   serviceHost: [host],
+  destinationHost: [host],
   host: [host, "two.example"],
   gatewayHost: ["*/site.example"],
   sidecarHost: ["./*"],

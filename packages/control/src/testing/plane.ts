@@ -7,6 +7,7 @@ import { realClock, setRealTimer } from "@weft/net/clock";
 import { makeFolder } from "@weft/net/files/files";
 import { makePrivateFolder } from "@weft/net/process/private-folder";
 import { type ControlPlane, openControlPlane } from "../control-plane.ts";
+import type { NamedRegistry } from "../registries/outside/named-registries.ts";
 
 export interface TestPlane extends AsyncDisposable {
   readonly plane: ControlPlane;
@@ -28,7 +29,9 @@ export interface ApiOptions {
 const free = { host: "127.0.0.1", port: 0 };
 
 /** `folder` lets a second plane take over what a first left behind. */
-export const openTestPlane = async (options: { folder?: string; log?: Logger } = {}): Promise<TestPlane> => {
+export const openTestPlane = async (
+  options: { folder?: string; log?: Logger; registries?: readonly NamedRegistry[] } = {},
+): Promise<TestPlane> => {
   await using stack = new AsyncDisposableStack();
   const folder = options.folder ?? stack.use(makePrivateFolder("weft-plane-")).path;
   const config = join(folder, "config");
@@ -38,6 +41,7 @@ export const openTestPlane = async (options: { folder?: string; log?: Logger } =
     await openControlPlane({
       configFolder: config,
       dataFolder: data,
+      registries: options.registries ?? [],
       xds: free,
       secure: free,
       http: free,

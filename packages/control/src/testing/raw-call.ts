@@ -11,11 +11,14 @@ export interface RawCall extends Disposable {
   readonly ended: Promise<grpc.StatusObject>;
 }
 
-const clientTo = (address: string): grpc.Client =>
-  new grpc.Client(address, grpc.credentials.createInsecure(), { "grpc.max_receive_message_length": -1 });
+const clientTo = (address: string, credentials = grpc.credentials.createInsecure()): grpc.Client =>
+  new grpc.Client(address, credentials, {
+    "grpc.max_receive_message_length": -1,
+    "grpc.ssl_target_name_override": "localhost",
+  });
 
-export const openRawCall = (address: string, path: string): RawCall => {
-  const client = clientTo(address);
+export const openRawCall = (address: string, path: string, credentials?: grpc.ChannelCredentials): RawCall => {
+  const client = clientTo(address, credentials);
   const call = client.makeBidiStreamRequest(path, same, same);
   const queue: Queue<Buffer> = createQueue();
   call.on("data", (bytes: Buffer) => queue.put(bytes));

@@ -18,7 +18,7 @@ export interface ServeDnsOptions {
   /** It is shared only once it was had alone: an address that somebody has already is refused. */
   readonly aloneFirst?: boolean;
   readonly setTimer: SetTimer;
-  /** The answer's bytes; `undefined` for none. Never rejects. */
+  /** The answer's bytes; `undefined` for none, and a rejection is as good as that. */
   readonly answer: (query: DnsQuery) => Promise<Buffer | undefined>;
 }
 
@@ -38,8 +38,11 @@ export const dnsPipelinedMax = 32;
 export const dnsUnreadBytesMax = 262_144;
 /** Ports tried until one is free for UDP and TCP, where any will do. */
 const portTriesMax = 16;
+/** Datagrams that may wait while this thread is busy; the system may give less. Beyond it questions are lost. */
+const waitingBytes = 1_048_576;
 
 const noBytes = Buffer.alloc(0);
+const noAnswer = (): undefined => undefined;
 
 class DnsConnection {
   private readonly socket: Socket;
@@ -82,7 +85,7 @@ class DnsConnection {
     this.underWay++;
     this.timer[Symbol.dispose]();
     const from = { host: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 };
-    const reply = await options.answer({ bytes, from, tcp: true });
+    const reply = await options.answer({ bytes, from, tcp: true }).catch(noAnswer);
     this.underWay--;
     if (socket.destroyed) return;
     if (reply === undefined || socket.writableLength > dnsUnreadBytesMax) {
@@ -128,24 +131,36 @@ export const serveDns = (options: ServeDnsOptions): DnsSockets => {
       // What is for IPv6 alone cannot be asked of an IPv4 socket.
       const family = isIPv6(address.host) ? ({ type: "udp6", ipv6Only: true } as const) : ({ type: "udp4" } as const);
       const socket = createSocket({ ...family, reusePort });
-      socket.once("error", (error) => {
+      let gone = false;
+      const close = (): void => {
+        gone = true;
         socket.close();
+      };
+      socket.once("error", (error) => {
+        close();
         reject(error);
       });
       socket.on("message", async (bytes, from) => {
-        const reply = await options.answer({ bytes, from: { host: from.address, port: from.port }, tcp: false });
+        if (from.port === 0) return;
+        const query = { bytes, from: { host: from.address, port: from.port }, tcp: false };
+        const reply = await options.answer(query).catch(noAnswer);
         // Whoever asked may be gone, and sending to nobody is nobody's failure.
-        if (reply !== undefined && !closed) socket.send(reply, from.port, from.address, () => {});
+        if (reply !== undefined && !gone) socket.send(reply, from.port, from.address, () => {});
       });
       socket.bind({ port, address: address.host, exclusive: true }, () => {
         socket.removeAllListeners("error");
         socket.on("error", () => {});
-        resolve({ [Symbol.dispose]: () => void socket.close() });
+        try {
+          socket.setRecvBufferSize(waitingBytes);
+        } catch {
+          // A system that refuses so much gives what it gives to everybody.
+        }
+        resolve({ [Symbol.dispose]: close });
       });
     });
   const openTcp = async (reusePort: boolean): Promise<{ readonly server: Server; readonly port: number }> => {
     const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
-      if (connections.size >= dnsConnectionsMax) {
+      if (closed || connections.size >= dnsConnectionsMax) {
         socket.destroy();
         return;
       }
@@ -165,20 +180,30 @@ export const serveDns = (options: ServeDnsOptions): DnsSockets => {
       await new Promise((resolve) => server.close(resolve));
     }
   };
+  /** Both sockets at one port. Who closes meanwhile has none of them left open. */
+  const openPair = async (): Promise<number> => {
+    const pair = new DisposableStack();
+    try {
+      const { server, port } = await openTcp(reusePort);
+      pair.defer(() => void server.close());
+      // A port that the system chose for TCP may be somebody's for UDP who shares it too.
+      if (reusePort && address.port === 0) (await openUdp(port, false))[Symbol.dispose]();
+      pair.use(await openUdp(port, reusePort));
+      if (closed) throw new Error("closed before it was open");
+      open.use(pair.move());
+      return port;
+    } finally {
+      pair.dispose();
+    }
+  };
   const openBoth = async (): Promise<SocketAddress> => {
     if (reusePort && options.aloneFirst === true && address.port !== 0) await tryAlone();
     for (let tries = 1; ; tries++) {
-      const { server, port } = await openTcp(reusePort);
       try {
-        const udp = await openUdp(port, reusePort);
-        open.use(udp);
-        open.defer(() => void server.close());
-        if (closed) open.dispose();
-        return { host: address.host, port };
+        return { host: address.host, port: await openPair() };
       } catch (error) {
-        server.close();
         // The port TCP was given may be somebody else's for UDP.
-        if (address.port !== 0 || tries >= portTriesMax) throw error;
+        if (closed || address.port !== 0 || tries >= portTriesMax) throw error;
       }
     }
   };

@@ -1,11 +1,12 @@
 import { type DnsData, type DnsMessage, type DnsQuestion, type DnsRecord, type Edns, recordType } from "./message.ts";
-import { DnsFormatError, readName } from "./name.ts";
+import { DnsFormatError, type KnownNames, readName } from "./name.ts";
 
 export const dnsHeaderBytes = 12;
 
 interface Cursor {
   readonly bytes: Uint8Array;
   readonly view: DataView;
+  readonly names: KnownNames;
   at: number;
 }
 
@@ -25,7 +26,7 @@ const u32 = (cursor: Cursor): number => {
   return value;
 };
 const nameAt = (cursor: Cursor): string => {
-  const { name, next } = readName(cursor.bytes, cursor.at);
+  const { name, next } = readName(cursor.bytes, cursor.at, cursor.names);
   cursor.at = next;
   return name;
 };
@@ -124,7 +125,8 @@ const times = <T>(count: number, read: () => T): readonly T[] => {
 
 /** Reads a whole message; throws DnsFormatError for one that is not well formed to its last byte. */
 export const decodeDns = (bytes: Uint8Array): DnsMessage => {
-  const cursor: Cursor = { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length), at: 0 };
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const cursor: Cursor = { bytes, view, names: new Map(), at: 0 };
   const id = u16(cursor);
   const flags = u16(cursor);
   const [questionCount, answerCount, authorityCount, additionalCount] = [0, 0, 0, 0].map(() => u16(cursor)) as [

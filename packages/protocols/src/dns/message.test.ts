@@ -148,3 +148,36 @@ test("IPv6 addresses are written the shortest way", () => {
     });
   }
 });
+
+test("pointers that lead on and on end, and names that share an end are read by it", () => {
+  const chain = Buffer.alloc(16_000);
+  for (let at = 2; at < chain.length; at += 2) chain.writeUInt16BE(0xc000 | (at - 2), at);
+  assert.throws(() => readName(chain, chain.length - 2), DnsFormatError);
+  assert.equal(readName(chain, 2 * 127).name, "");
+  assert.throws(() => readName(chain, 2 * 128), DnsFormatError);
+  const known = new Map();
+  const text = Buffer.from("\x01c\x00\x01b\xc0\x00\x01A\xc0\x03\x01x\xc0\x03", "latin1");
+  const names = [7, 11, 3, 0, 7].map((at) => readName(text, at, known));
+  assert.deepEqual(
+    names.map(({ name }) => name),
+    ["A.b.c", "x.b.c", "b.c", "c", "A.b.c"],
+  );
+  assert.deepEqual(
+    names.map(({ next }) => next),
+    [11, 15, 7, 3, 11],
+  );
+});
+
+test("an end that is long enough by itself makes no longer name", () => {
+  const labels = Array.from({ length: 3 }, () => Buffer.concat([Buffer.of(63), Buffer.alloc(63, "a")]));
+  const end = Buffer.concat([...labels, Buffer.concat([Buffer.of(61), Buffer.alloc(61, "a")]), Buffer.of(0)]);
+  assert.equal(end.length, 255);
+  const pointer = Buffer.of(0xc0, 0);
+  assert.equal(readName(Buffer.concat([end, pointer]), end.length).name.length, 253);
+  const longer = Buffer.concat([end, Buffer.from("\x01b"), pointer]);
+  assert.throws(() => readName(longer, end.length), /too long/);
+});
+
+test("letters alone are alike in either case", () => {
+  assert.deepEqual(["A.Test.", "a.TEST", "\\065", "İ.Test"].map(nameKey), ["a.test", "a.test", "\\065", "İ.test"]);
+});

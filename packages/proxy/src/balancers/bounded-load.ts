@@ -4,7 +4,7 @@
  */
 import type { Host } from "../clusters/host.ts";
 import type { PickHost } from "./balancer.ts";
-import { mersenneTwister } from "./mersenne-twister.ts";
+import { createTwister, type Twister } from "./mersenne-twister.ts";
 
 export interface BoundedLoadOptions {
   readonly hosts: readonly Host[];
@@ -29,14 +29,20 @@ export const boundLoad = (
   choose: (hash: bigint, attempt: number) => Host | undefined,
   { hosts, shares, factor, active }: BoundedLoadOptions,
 ): ((hash: bigint, attempt: number) => ReturnType<PickHost>) => {
+  // Made when a host is first passed over, and used again.
+  let twister: Twister | undefined;
+  let order: Uint32Array | undefined;
   const shareOf = new Map(hosts.map((host, index) => [host, shares[index] ?? 0]));
   const overload = (host: Host, share: number): number => {
     const slots = Math.floor(((active() + 1) * factor + 99) / 100);
     return host.activeRequests / Math.max(1, Math.ceil(slots * share));
   };
   const findOther = (hash: bigint, first: Host): Host => {
-    const next = mersenneTwister(Number(hash & 0xffff_ffffn));
-    const order = hosts.map((_, index) => index);
+    twister ??= createTwister();
+    order ??= new Uint32Array(hosts.length);
+    twister.seed(Number(hash & 0xffff_ffffn));
+    const { next } = twister;
+    for (let i = 0; i < order.length; i++) order[i] = i;
     let best = first;
     let least = overload(first, shareOf.get(first) ?? 0);
     for (let i = 0; i < order.length; i++) {

@@ -144,3 +144,44 @@ test("settings out of bounds are refused", () => {
   ];
   for (const [policy, raw, message] of cases) assert.throws(() => byPolicy(policy).configure(raw), message);
 });
+
+/** The population of the paper, round after round, whoever is due. */
+const paperTable = (hosts: readonly Host[], size: number): readonly Host[] => {
+  const total = hosts.reduce((sum, { weight }) => sum + weight, 0);
+  const entries = hosts
+    .map((host) => ({ host, share: host.weight / total, target: 0, next: 0 }))
+    .sort((a, b) => Buffer.compare(Buffer.from(a.host.address), Buffer.from(b.host.address)));
+  const heaviest = Math.max(...entries.map(({ share }) => share));
+  const table: Host[] = [];
+  const wide = BigInt(size);
+  for (let round = 1, filled = 0; filled < size; round++) {
+    for (const entry of entries) {
+      if (filled >= size || round * entry.share < entry.target) continue;
+      entry.target += heaviest;
+      const { address } = entry.host;
+      const place = (): number =>
+        Number((xxHash64(address) + ((xxHash64(address, 1n) % (wide - 1n)) + 1n) * BigInt(entry.next++)) % wide);
+      let at = place();
+      while (table[at] !== undefined) at = place();
+      table[at] = entry.host;
+      filled++;
+    }
+  }
+  return table;
+};
+
+test("a Maglev table is that of the paper, however different the weights", () => {
+  const random = seededRandom(3);
+  for (const most of [1, 3, 97, 1e6, 4e9]) {
+    const weights = Array.from({ length: 40 }, () => 1 + Math.floor(random() ** 9 * most));
+    weights[7] = most;
+    const hosts = testHosts(40, weights);
+    const pick = build(byPolicy("MAGLEV"), hosts, { tableSize: "1009" });
+    const table = Array.from({ length: 1009 }, (_, slot) => pick({ hash: BigInt(slot) }));
+    assert.deepEqual(
+      table.map((host) => host?.address),
+      paperTable(hosts, 1009).map(({ address }) => address),
+      String(most),
+    );
+  }
+});

@@ -9,7 +9,11 @@ export interface Edf {
   readonly next: () => number;
 }
 
+/** A weight that is less counts as this: a deadline that is never reached would stop all others. */
+const weightMin = 1e-9;
+
 export const createEdf = (count: number, weightOf: (index: number) => number, random: Random): Edf => {
+  const periodOf = (index: number): number => 1 / Math.max(weightOf(index), weightMin);
   const deadlines = new Float64Array(count);
   const heap = new Uint32Array(count);
   let now = 0;
@@ -36,7 +40,7 @@ export const createEdf = (count: number, weightOf: (index: number) => number, ra
   for (let i = 0; i < count; i++) {
     heap[i] = i;
     // A random phase, so that many proxies do not all begin with the same host.
-    deadlines[i] = random() / weightOf(i);
+    deadlines[i] = random() * periodOf(i);
   }
   for (let i = (count >> 1) - 1; i >= 0; i--) sink(i);
 
@@ -45,7 +49,7 @@ export const createEdf = (count: number, weightOf: (index: number) => number, ra
       if (count === 0) return -1;
       const item = heap[0] as number;
       now = Math.max(now, deadlines[item] as number);
-      deadlines[item] = now + 1 / weightOf(item);
+      deadlines[item] = now + periodOf(item);
       sink(0);
       return item;
     },

@@ -32,9 +32,59 @@ const inOrder = (hosts: readonly Host[], shares: readonly number[], settings: Co
   return entries.sort((a, b) => Buffer.compare(a.bytes, b.bytes));
 };
 
+/** The first round after `after` in which a host of that share is due. */
+const nextRound = (after: number, share: number, target: number): number => {
+  let round = Math.max(after + 1, Math.ceil(target / share) || 0);
+  // Rounding may have put it beside: what counts is the product, as it would be found by going through all rounds.
+  while (round * share < target) round++;
+  while (round - 1 > after && (round - 1) * share >= target) round--;
+  return round;
+};
+
+/** Who is due when, as `round * count + index`: a heap with the next on top. */
+class Turns {
+  private readonly keys: Float64Array;
+  private readonly count: number;
+  private length: number;
+
+  /** All are due in the first round. */
+  constructor(count: number) {
+    this.keys = Float64Array.from({ length: count }, (_, index) => count + index);
+    this.count = count;
+    this.length = count;
+  }
+  get round(): number {
+    return Math.floor((this.keys[0] as number) / this.count);
+  }
+  get index(): number {
+    return (this.keys[0] as number) % this.count;
+  }
+  /** Whose turn it was is due again in that round, which is a later one. */
+  later(round: number): void {
+    this.sink(round * this.count + this.index);
+  }
+  /** Whose turn it was is not due again. */
+  drop(): void {
+    this.length--;
+    this.sink(this.keys[this.length] as number);
+  }
+  private sink(key: number): void {
+    const { keys, length } = this;
+    let at = 0;
+    for (let child = 1; child < length; child = at * 2 + 1) {
+      if (child + 1 < length && (keys[child + 1] as number) < (keys[child] as number)) child++;
+      if ((keys[child] as number) >= key) break;
+      keys[at] = keys[child] as number;
+      at = child;
+    }
+    keys[at] = key;
+  }
+}
+
 /**
  * The Maglev paper's population: hosts claim slots in turn along their own permutations. A lighter host sits out
- * rounds until its share is due.
+ * rounds until its share is due; with one that is far heavier than the others these are nearly all rounds, so nobody is
+ * asked before his.
  */
 const buildTable = (entries: readonly Entry[], size: number): Uint32Array => {
   const table = new Uint32Array(size).fill(nobody);
@@ -44,23 +94,24 @@ const buildTable = (entries: readonly Entry[], size: number): Uint32Array => {
   const skips = entries.map(({ key }) => Number(xxHash64(key, 1n) % (wide - 1n)) + 1);
   const nexts = new Float64Array(entries.length);
   const targets = new Float64Array(entries.length);
-  let filled = 0;
-  for (let round = 1; filled < size; round++) {
-    for (let i = 0; i < entries.length && filled < size; i++) {
-      const share = entries[i]?.share ?? 0;
-      if (round * share < (targets[i] as number)) continue;
-      targets[i] = (targets[i] as number) + heaviest;
-      const offset = offsets[i] as number;
-      const skip = skips[i] as number;
-      let at = (offset + skip * (nexts[i] as number)) % size;
-      while (table[at] !== nobody) {
-        nexts[i] = (nexts[i] as number) + 1;
-        at = (offset + skip * (nexts[i] as number)) % size;
-      }
-      table[at] = i;
+  const turns = new Turns(entries.length);
+  for (let filled = 0; filled < size; filled++) {
+    const i = turns.index;
+    const offset = offsets[i] as number;
+    const skip = skips[i] as number;
+    let at = (offset + skip * (nexts[i] as number)) % size;
+    while (table[at] !== nobody) {
       nexts[i] = (nexts[i] as number) + 1;
-      filled++;
+      at = (offset + skip * (nexts[i] as number)) % size;
     }
+    table[at] = i;
+    nexts[i] = (nexts[i] as number) + 1;
+    const target = (targets[i] as number) + heaviest;
+    targets[i] = target;
+    const round = nextRound(turns.round, entries[i]?.share ?? 0, target);
+    // The heaviest host claims a slot in every round, so there are no more rounds than slots.
+    if (round > size) turns.drop();
+    else turns.later(round);
   }
   return table;
 };

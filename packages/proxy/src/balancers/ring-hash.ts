@@ -2,25 +2,24 @@ import { ConfigError } from "@weft/core/config-error";
 import type { RingHashJson } from "@weft/xds/gen/envoy/extensions/load_balancing_policies/ring_hash/v3/ring_hash";
 import type { Host } from "../clusters/host.ts";
 import { oneOf, refuseOthers, unsigned } from "../compile/fields.ts";
-import { xxHash64 } from "../routing/xxhash64.ts";
 import type { BalancerKind } from "./balancer.ts";
 import { boundLoad } from "./bounded-load.ts";
 import { type ConsistentSettings, compileConsistent, hashKey, randomHash, sharesOf } from "./consistent.ts";
-import { murmurHash2 } from "./murmur-hash.ts";
+import { hashEntries, type RingHashKind, type RingKeys, sortEntries } from "./ring-keys.ts";
 
 /** Envoy's own bound on a ring. */
 const ringEntriesMax = 8_388_608;
 
-interface Ring {
-  /** In ascending order. */
-  readonly hashes: BigUint64Array;
+/** In ascending order of their hashes; each entry's host by number. */
+interface Ring extends RingKeys {
   readonly hosts: readonly Host[];
+  readonly owners: Uint32Array;
 }
 
 interface RingSettings extends ConsistentSettings {
   readonly least: number;
   readonly most: number;
-  readonly hashOf: (key: string) => bigint;
+  readonly hash: RingHashKind;
 }
 
 /**
@@ -28,31 +27,41 @@ interface RingSettings extends ConsistentSettings {
  * least that gives the lightest host whole entries, within the ring's bounds.
  */
 const buildRing = (hosts: readonly Host[], shares: readonly number[], settings: RingSettings): Ring => {
-  const { least, most, hashOf } = settings;
+  const { least, most, hash } = settings;
   const lightest = shares.reduce((low, share) => Math.min(low, share), 1);
   const scale = Math.min(Math.ceil(lightest * least) / lightest, most);
-  const entries: { readonly hash: bigint; readonly host: Host }[] = [];
-  let current = 0;
   let target = 0;
-  for (const [index, host] of hosts.entries()) {
+  let size = 0;
+  const ends = hosts.map((_, index) => {
     target += scale * (shares[index] ?? 0);
-    const key = hashKey(host, settings);
-    for (let i = 0; current < target; i++, current++) entries.push({ hash: hashOf(`${key}_${i}`), host });
+    size = Math.max(size, Math.ceil(target));
+    return size;
+  });
+  const keys = { upper: new Uint32Array(size), lower: new Uint32Array(size) };
+  const owners = new Uint32Array(size);
+  for (const [index, host] of hosts.entries()) {
+    const from = index === 0 ? 0 : (ends[index - 1] as number);
+    const end = ends[index] as number;
+    hashEntries(hash, hashKey(host, settings), end - from, { ...keys, from });
+    owners.fill(index, from, end);
   }
-  entries.sort((a, b) => (a.hash < b.hash ? -1 : a.hash > b.hash ? 1 : 0));
-  return { hashes: BigUint64Array.from(entries, ({ hash }) => hash), hosts: entries.map(({ host }) => host) };
+  return { ...sortEntries(keys, owners), hosts };
 };
 
 /** The first entry at or after the hash, else the ring's first; one further for each attempt before. */
-const lookUp = ({ hashes, hosts }: Ring, hash: bigint, attempt: number): Host | undefined => {
+const lookUp = ({ upper, lower, owners, hosts }: Ring, hash: bigint, attempt: number): Host | undefined => {
+  const hashUpper = Number(hash >> 32n);
+  const hashLower = Number(hash & 0xffff_ffffn);
+  const { length } = owners;
   let low = 0;
-  let high = hashes.length;
+  let high = length;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if ((hashes[middle] as bigint) < hash) low = middle + 1;
+    const above = upper[middle] as number;
+    if (above < hashUpper || (above === hashUpper && (lower[middle] as number) < hashLower)) low = middle + 1;
     else high = middle;
   }
-  return hosts[(low === hashes.length ? attempt : low + attempt) % hosts.length];
+  return hosts[owners[(low === length ? attempt : low + attempt) % length] as number];
 };
 
 const compileRing = (json: RingHashJson): RingSettings => {
@@ -83,7 +92,7 @@ const compileRing = (json: RingHashJson): RingSettings => {
     ...compileConsistent(json.consistentHashingLbConfig, "consistentHashingLbConfig", own),
     least,
     most,
-    hashOf: murmur ? murmurHash2 : (key) => xxHash64(key),
+    hash: murmur ? "murmur" : "xx",
   };
 };
 

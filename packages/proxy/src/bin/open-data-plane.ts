@@ -10,6 +10,7 @@ import { probeTcp } from "@weft/net/tcp/probe";
 import { machineNames } from "../dns/machine-names.ts";
 import type { ProxyNode } from "../filters/http/filter.ts";
 import type { StatsStore } from "../observe/create-stats.ts";
+import type { OnDemand } from "../on-demand/on-demand.ts";
 import type { ConfiguredOverload } from "../overload/overload-settings.ts";
 import { overloadShare } from "../overload/process-overload.ts";
 import { createDataPlane } from "../runtime/create-data-plane.ts";
@@ -31,6 +32,8 @@ export interface DataPlaneRequest {
   readonly overload: ConfiguredOverload | undefined;
   readonly memoryLimitBytes: number | undefined;
   readonly onGivenUp: () => void;
+  /** Fetches what requests ask for; used where they are served on this thread. */
+  readonly onDemand: OnDemand;
   /** What the process before listened on. */
   readonly inherited: Inherited | undefined;
 }
@@ -58,7 +61,7 @@ export const openDataPlane = (request: DataPlaneRequest): OpenedDataPlane => {
   if (workers === 1) {
     const onError = (error: Error): void => log.error("cannot accept", { code: "WF5004", detail: error.message });
     const open = createOpenSockets(inherited ? inheritingListen(inherited, onError) : listenTcp);
-    const dataPlane = createDataPlane({ ...common, listen: open.listen });
+    const dataPlane = createDataPlane({ ...common, listen: open.listen, onDemand: request.onDemand });
     return { dataPlane, workers, setLevel: log.setLevel, sockets: async () => open.duplicates() };
   }
   const dataPlane = createWorkersPlane({

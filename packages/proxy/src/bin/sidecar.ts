@@ -25,6 +25,7 @@ import { type IdentityMaterial, identitySecrets } from "../identity/identity-mat
 import { countChanges } from "../observe/count-changes.ts";
 import { createStats, type StatsStore } from "../observe/create-stats.ts";
 import { collectTraffic } from "../observe/traffic-stats.ts";
+import { createOnDemand, type OnDemand } from "../on-demand/on-demand.ts";
 import type { DataPlane, Rejection } from "../runtime/data-plane.ts";
 import { openAdminServer } from "./admin-server.ts";
 import { connectServer } from "./connect-server.ts";
@@ -89,7 +90,8 @@ const serve = async (flags: SidecarFlags): Promise<number> => {
   const { overload } = bootstrap;
   const onGivenUp = (): void => quit.resolve("workers died");
   const { inherited } = takeover ?? {};
-  const asked = { concurrency, logFormat, memoryLimitBytes, overload, onGivenUp, inherited };
+  const onDemand = createOnDemand(bootstrap, setRealTimer, stats);
+  const asked = { concurrency, logFormat, memoryLimitBytes, overload, onGivenUp, inherited, onDemand };
   const opened = openDataPlane({ ...asked, node: proxyNode(bootstrap, flags), stats, log });
   const { workers, setLevel } = opened;
   const dataPlane = withDns(opened.dataPlane, {
@@ -106,7 +108,7 @@ const serve = async (flags: SidecarFlags): Promise<number> => {
     clock: realClock,
     log: log.scope("config"),
   });
-  const discovery = cleanup.use(assemble({ flags, bootstrap, store, stats, dataPlane, log }));
+  const discovery = cleanup.use(assemble({ flags, bootstrap, store, stats, dataPlane, log, onDemand }));
   collectDiscovery(stats, store, dataPlane);
   collectTraffic(stats, dataPlane);
   collectServer(stats, {
@@ -216,9 +218,10 @@ interface Assembly {
   readonly stats: StatsStore;
   readonly dataPlane: Pick<DataPlane, "clusters" | "inForce" | "judgeAhead">;
   readonly log: LineLogger;
+  readonly onDemand: OnDemand;
 }
 
-const assemble = ({ flags, bootstrap, store, stats, dataPlane, log }: Assembly): Discovery =>
+const assemble = ({ flags, bootstrap, store, stats, dataPlane, log, onDemand }: Assembly): Discovery =>
   createDiscovery({
     bootstrap,
     store,
@@ -233,6 +236,7 @@ const assemble = ({ flags, bootstrap, store, stats, dataPlane, log }: Assembly):
     metrics: xdsClientMetrics(stats),
     clusters: () => dataPlane.clusters(),
     inForce: () => dataPlane.inForce(),
+    onDemand,
     slices: { judgeAhead: (changes) => dataPlane.judgeAhead?.(changes), afterTurn: setImmediate },
   });
 

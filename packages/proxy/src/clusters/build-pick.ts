@@ -12,6 +12,8 @@ export interface PickBuilder {
   readonly build: (hosts: readonly Host[]) => PickHost;
   /** Whether the last request that got no host was one to drop. */
   readonly wasDropped: () => boolean;
+  /** The cluster is gone or replaced; what was built goes on for requests under way. */
+  readonly close: () => void;
 }
 
 export interface PickBuilderTools {
@@ -70,7 +72,7 @@ export const createPickBuilder = ({ lb, counters, tools, active, assignment }: P
 
   const build = (hosts: readonly Host[]): PickHost => {
     if (!bySubset) return buildPick(hosts, optionsFor(weights()));
-    return bySubset(hosts, (some, all) => {
+    return bySubset.build(hosts, (some, all) => {
       const own = subsets.localityWeightAware ? weights() : undefined;
       return buildPick(some, optionsFor(own && subsets.scaleLocalityWeight ? scaled(own, some, all) : own));
     });
@@ -91,5 +93,6 @@ export const createPickBuilder = ({ lb, counters, tools, active, assignment }: P
       return dropShare > 0 ? dropping(pick, dropShare) : pick;
     },
     wasDropped: () => dropped,
+    close: () => bySubset?.close(),
   };
 };

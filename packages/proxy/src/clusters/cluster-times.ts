@@ -1,4 +1,5 @@
 import type { Histogram } from "../observe/stats.ts";
+import { HedgePace } from "./hedge-pace.ts";
 import type { Host } from "./host.ts";
 
 type MakeHistogram = (name: string) => Histogram;
@@ -12,6 +13,7 @@ export class ClusterTimes {
   private request: Histogram | undefined = undefined;
   private connect: Histogram | undefined = undefined;
   private length: Histogram | undefined = undefined;
+  private pace: HedgePace | undefined = undefined;
 
   /** Without `make` nothing is recorded. */
   constructor(statName: string, make: MakeHistogram | undefined) {
@@ -24,6 +26,11 @@ export class ClusterTimes {
     if (this.observer !== undefined && host !== undefined) this.observer(host, ms);
     this.request ??= this.histogram("upstream_rq_time");
     this.request?.record(ms);
+  }
+  /** What is slow for this cluster; it comes to be where a route hedges, and learns anew when the cluster changes. */
+  get hedgePace(): HedgePace {
+    this.pace ??= new HedgePace();
+    return this.pace;
   }
   connectTook(ms: number): void {
     this.connect ??= this.histogram("upstream_cx_connect_ms");

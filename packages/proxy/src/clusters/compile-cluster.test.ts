@@ -163,6 +163,19 @@ test("another service name starts without endpoints", () => {
   assert.deepEqual(addresses(next.replaced), ["10.0.0.1:80"]);
 });
 
+test("a host that is kept has the name that its endpoint has now", () => {
+  const cluster = compile({ name: "c", type: "EDS", edsClusterConfig: { edsConfig: { ads: {} } } });
+  const named = (hostname: string) => {
+    const one = endpoint("10.0.0.1");
+    return assignment({ ...one, endpoint: { ...one.endpoint, hostname } });
+  };
+  cluster.setEndpoints(named("old.example"));
+  const [host] = cluster.hosts();
+  cluster.setEndpoints(named("new.example"));
+  assert.equal(cluster.hosts()[0], host);
+  assert.equal(host?.hostname, "new.example");
+});
+
 test("strict DNS has a host per address, logical DNS the first only", () => {
   const dns = (type: "STRICT_DNS" | "LOGICAL_DNS"): CompiledCluster =>
     compile({ name: "c", type, loadAssignment: assignment(endpoint("db.example")), dnsLookupFamily: "V4_ONLY" });
@@ -189,6 +202,23 @@ test("strict DNS has a host per address, logical DNS the first only", () => {
   const logical = dns("LOGICAL_DNS");
   logical.setResolved(name, ["10.0.0.1", "10.0.0.2"]);
   assert.deepEqual(addresses(logical.hosts()), ["10.0.0.1:80"]);
+});
+
+test("a cluster takes over what DNS said of the names it has still, and begins anew without any of them", () => {
+  const dns = (names: readonly string[], previous?: CompiledCluster): CompiledCluster =>
+    compile(
+      { name: "c", type: "STRICT_DNS", loadAssignment: assignment(...names.map((name) => endpoint(name))) },
+      previous,
+    );
+  const first = dns(["a.example", "b.example"]);
+  first.setResolved({ host: "a.example", port: 80 }, ["10.0.0.1"]);
+  first.setResolved({ host: "b.example", port: 80 }, ["10.0.0.2"]);
+  const second = dns(["b.example", "c.example"], first);
+  assert.deepEqual([...second.discovered.resolved.keys()], ["b.example:80"]);
+  assert.deepEqual(addresses(second.hosts()), ["10.0.0.2:80"]);
+  assert.equal(second.warm, true);
+  const third = dns(["d.example"], second);
+  assert.deepEqual([third.discovered.resolved.size, third.warm], [0, false]);
 });
 
 test("an ORIGINAL_DST cluster makes hosts on demand and drops unused ones", () => {

@@ -30,7 +30,7 @@ export interface CompiledCluster extends Cluster {
    * `undefined`: `onFound` will be told.
    */
   dynamicHost(name: string, onFound: OnDynamicHost): Host | NoHost | undefined;
-  /** The cluster is gone or replaced: nobody waits for its names any more. */
+  /** The cluster is gone or replaced: nobody waits for its names any more, and its subsets are none. */
   closeNames(): void;
   /** What DNS said of one of `discovery.names`; an empty list takes its hosts away. */
   setResolved(name: { readonly host: string; readonly port: number }, addresses: readonly string[]): HostChange;
@@ -109,6 +109,7 @@ const used = [
   "loadBalancingPolicy",
   "preconnectPolicy",
   "healthChecks",
+  "waitForWarmOnInit",
   "lbSubsetConfig",
   "closeConnectionsOnHostHealthFailure",
   "ignoreHealthOnHostRemoval",

@@ -20,6 +20,8 @@ export interface HostCounts {
   readonly ejected: boolean;
   /** What active checks found, as `checkFlags`; whoever checks writes it. */
   checked: number;
+  /** Sets and clears some of those flags and leaves the others as they are, whoever else changes them. */
+  mark(set: number, clear: number): void;
   readonly outlier: OutlierRecord;
   /** The host has left its cluster; what is in flight is still counted to its end. */
   release(): void;
@@ -66,6 +68,9 @@ class LocalHostCounts implements HostCounts {
   get outlier(): OutlierRecord {
     this.record ??= new LocalOutlierRecord();
     return this.record;
+  }
+  mark(set: number, clear: number): void {
+    this.checked = (this.checked & ~clear) | set;
   }
   enter(): void {
     this.active++;

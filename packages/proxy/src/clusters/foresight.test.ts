@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { PickRequest } from "../balancers/balancer.ts";
 import { createForesight } from "./foresight.ts";
 import type { Host } from "./host.ts";
 
@@ -40,4 +41,17 @@ test("a request that goes by its hash is not what was foreseen", () => {
 
 test("nobody is foreseen where nobody can be picked", () => {
   assert.equal(createForesight(() => undefined).foresee(), undefined);
+});
+
+test("a request that asks for a subset is not given what was foreseen for all", () => {
+  const asked: PickRequest[] = [];
+  const host = { removed: false, state: "healthy" } as unknown as Host;
+  const foresight = createForesight((request) => {
+    asked.push(request);
+    return host;
+  });
+  foresight.foresee();
+  const request = { hash: undefined, metadataMatch: { criteria: [["v", "1"]], fallbacks: undefined } } as const;
+  foresight.pick(request);
+  assert.equal(asked.at(-1), request);
 });

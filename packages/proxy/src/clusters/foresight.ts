@@ -15,7 +15,7 @@ export const createForesight = (pick: PickHost): Foresight => {
   return {
     pick: (request) => {
       const host = next;
-      if (host === undefined || request.hash !== undefined) return pick(request);
+      if (host === undefined || request.hash !== undefined || request.metadataMatch !== undefined) return pick(request);
       next = undefined;
       return usable(host) ? host : pick(request);
     },

@@ -179,3 +179,44 @@ test("priorities go by the weight of their hosts where that is asked", () => {
   const first = picks.filter((address) => address === "10.0.0.1:80").length;
   assert.ok(Math.abs(first - 3_600) < 140, String(first));
 });
+
+const checkedBy = (healthCheckConfig: object, address = "10.0.0.1") => {
+  const one = endpoint(address);
+  Object.assign(one.endpoint ?? {}, { healthCheckConfig });
+  return assignment(one);
+};
+
+test("a host that xDS takes the checks from while it fails is used again, and stays so with checks until one fails", () => {
+  const cluster = compile({ healthChecks });
+  cluster.setEndpoints(checkedBy({}));
+  assert.deepEqual(flags(cluster), [checkFlags.failed]);
+  cluster.setEndpoints(checkedBy({ disableActiveHealthCheck: true }));
+  assert.deepEqual(flags(cluster), [0]);
+  assert.equal(pick(cluster), "10.0.0.1:80");
+  assert.equal(cluster.counters.membershipHealthy, 1);
+  cluster.setEndpoints(checkedBy({}));
+  assert.deepEqual(flags(cluster), [0]);
+});
+
+test("a host that is to be checked at another place is not used before it was, at the same place it is", () => {
+  const cluster = compile({ healthChecks });
+  cluster.setEndpoints(checkedBy({ portValue: 81 }));
+  cluster.setChecked(host(cluster), 0);
+  cluster.setEndpoints(checkedBy({ portValue: 81, hostname: "other" }));
+  assert.deepEqual(flags(cluster), [0]);
+  cluster.setEndpoints(checkedBy({ portValue: 82 }));
+  assert.deepEqual(flags(cluster), [checkFlags.failed]);
+  assert.equal(pick(cluster), undefined);
+});
+
+test("an address that is listed twice with different checks is not begun with anew each time", () => {
+  const cluster = compile({ healthChecks });
+  const twice = {
+    clusterName: "c",
+    endpoints: [81, 82].map((portValue) => checkedBy({ portValue }).endpoints?.[0] ?? {}),
+  };
+  cluster.setEndpoints(twice);
+  cluster.setChecked(host(cluster), 0);
+  cluster.setEndpoints(structuredClone(twice));
+  assert.deepEqual(flags(cluster), [0]);
+});

@@ -17,6 +17,8 @@ export interface HostChange {
   readonly added: readonly Host[];
   /** Flagged `removed` already; their connections are to drain. */
   readonly removed: readonly Host[];
+  /** Kept, and checked at another place from now on. */
+  readonly moved: readonly Host[];
 }
 
 /** More endpoints than this in one cluster are refused by the caller. */
@@ -28,7 +30,7 @@ export type CountsOfHost = (address: string) => HostCounts;
 class LiveHost implements Host {
   readonly address: string;
   readonly target: HostTarget;
-  readonly hostname: string;
+  hostname: string;
   weight: number;
   priority: number;
   locality: Locality;
@@ -79,7 +81,8 @@ const edsStatusOf = (health: HostHealth): EdsStatus => edsStatuses[health];
 export const createHost = (spec: EndpointSpec, countsOf: CountsOfHost): Host => new LiveHost(spec, countsOf);
 
 const update = (host: Host, spec: EndpointSpec): void => {
-  const { weight, priority, locality, metadata, health } = spec;
+  const { weight, priority, locality, metadata, health, hostname } = spec;
+  host.hostname = hostname;
   host.weight = weight;
   host.priority = priority;
   host.locality = locality;
@@ -89,6 +92,9 @@ const update = (host: Host, spec: EndpointSpec): void => {
   host.check = spec.check;
   host.removed = false;
 };
+
+const samePlace = (a: EndpointCheck | undefined, b: EndpointCheck | undefined): boolean =>
+  a?.host === b?.host && a?.port === b?.port;
 
 /**
  * The hosts for these endpoints, those of `current` kept where the address is the same, and others that are to stay. Of
@@ -101,12 +107,14 @@ export const reconcile = (
 ): { readonly hosts: Map<string, Host>; readonly change: HostChange } => {
   const hosts = new Map<string, Host>();
   const added: Host[] = [];
+  const checksBefore = new Map<Host, EndpointCheck | undefined>();
   for (const spec of endpoints) {
     const address = targetAddress(spec.target);
     const known = hosts.get(address) ?? current.get(address);
     if (known) {
+      if (known.check !== spec.check && !checksBefore.has(known)) checksBefore.set(known, known.check);
       update(known, spec);
-      if ((known.counts.checked & checkFlags.leaving) !== 0) known.counts.checked &= ~checkFlags.leaving;
+      if ((known.counts.checked & checkFlags.leaving) !== 0) known.counts.mark(0, checkFlags.leaving);
       hosts.set(address, known);
     } else {
       const host = createHost(spec, countsOf);
@@ -118,12 +126,13 @@ export const reconcile = (
   for (const [address, host] of current) {
     if (hosts.has(address)) continue;
     if (stays(host)) {
-      host.counts.checked |= checkFlags.leaving;
+      host.counts.mark(checkFlags.leaving, 0);
       hosts.set(address, host);
       continue;
     }
     host.removed = true;
     removed.push(host);
   }
-  return { hosts, change: { added, removed } };
+  const moved = [...checksBefore].flatMap(([host, before]) => (samePlace(before, host.check) ? [] : [host]));
+  return { hosts, change: { added, removed, moved } };
 };

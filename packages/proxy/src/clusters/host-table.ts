@@ -14,6 +14,8 @@ export interface HostTable {
   readonly settle: (endpoints: readonly EndpointSpec[]) => HostChange;
   /** Health or membership changed from outside; the next pick finds out who may be picked. */
   readonly changed: () => void;
+  /** The same, but who may be picked stays as it is: what hosts are out of use for, and what is counted of them. */
+  readonly watch: () => void;
 }
 
 export interface HostTableTools {
@@ -46,9 +48,18 @@ export const createHostTable = (initial: Map<string, Host>, tools: HostTableTool
     if (passesAgain || (Number.isNaN(host.healthySinceMs) && host.state === "healthy")) host.healthySinceMs = nowMs();
   };
 
-  const changed = (): void => {
-    pick = undefined;
-    if (list.length !== hosts.size) list = [...hosts.values()];
+  /** Hosts that connections and requests ask for come and go in the map itself. */
+  const follow = (): void => {
+    if (list.length === hosts.size) return;
+    const before = list;
+    list = [...hosts.values()];
+    if (list.length > before.length) return;
+    const now = new Set(list);
+    for (const host of before) if (!now.has(host)) onRemoved(host);
+  };
+
+  const watchAll = (): void => {
+    follow();
     let healthy = 0;
     let degraded = 0;
     let excluded = 0;
@@ -63,6 +74,11 @@ export const createHostTable = (initial: Map<string, Host>, tools: HostTableTool
     counters.membershipHealthy = healthy;
     counters.membershipDegraded = degraded;
     counters.membershipExcluded = excluded;
+  };
+
+  const changed = (): void => {
+    pick = undefined;
+    watchAll();
   };
 
   return {
@@ -82,5 +98,6 @@ export const createHostTable = (initial: Map<string, Host>, tools: HostTableTool
       return result.change;
     },
     changed,
+    watch: watchAll,
   };
 };

@@ -10,7 +10,7 @@ export interface Host {
   readonly address: string;
   readonly target: HostTarget;
   /** The name it was given, or that DNS knows it by; empty when there is none. */
-  readonly hostname: string;
+  hostname: string;
   weight: number;
   priority: number;
   locality: Locality;

@@ -11,7 +11,7 @@ import type { WrrLocalityJson } from "@weft/xds/gen/envoy/extensions/load_balanc
 import type { BalancerKind, BuildBalancer, ObserveLatency } from "../balancers/balancer.ts";
 import { balancers } from "../balancers/index.ts";
 import { openAny } from "../compile/any.ts";
-import { atMostOne, member, percent, refuseOthers, required, unsigned, within } from "../compile/fields.ts";
+import { atMostOne, durationMs, member, percent, refuseOthers, required, unsigned, within } from "../compile/fields.ts";
 import { compileSubsets, type SubsetSettings } from "./subset-settings.ts";
 import type { ZoneAwareSettings } from "./zone-aware.ts";
 
@@ -28,6 +28,8 @@ export interface LbPolicy {
   readonly ignoresUnchecked: boolean;
   /** Connections of hosts that stay are closed too whenever hosts come or go. */
   readonly closesOnChange: boolean;
+  /** How long changes of health that checks or outlier detection found wait for more of them; 0: they do not. */
+  readonly mergeWindowMs: number;
 }
 
 /** The settings of each policy among the cluster's own fields. */
@@ -157,6 +159,7 @@ export const compileLbPolicy = (json: ClusterJson): LbPolicy => {
     "consistentHashingLbConfig",
     "ignoreNewHostsUntilFirstHc",
     "closeConnectionsOnHostSetChange",
+    "updateMergeWindow",
   ]);
   const chosen = choose(json);
   const { kind, raw, at, subsets } = chosen;
@@ -178,5 +181,6 @@ export const compileLbPolicy = (json: ClusterJson): LbPolicy => {
     subsets,
     ignoresUnchecked: common.ignoreNewHostsUntilFirstHc === true,
     closesOnChange: common.closeConnectionsOnHostSetChange === true,
+    mergeWindowMs: durationMs(common.updateMergeWindow, "commonLbConfig.updateMergeWindow") ?? 0,
   };
 };

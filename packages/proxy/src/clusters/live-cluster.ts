@@ -2,11 +2,13 @@
 import { formatAddress } from "@weft/core/address";
 import type { PickHost } from "../balancers/balancer.ts";
 import type { CompileTools } from "../compile/tools.ts";
+import { differs } from "./assignment-change.ts";
 import { createPickBuilder, type PickBuilder } from "./build-pick.ts";
 import type { CircuitLimits, Cluster, Outcome } from "./cluster.ts";
-import type { CompiledCluster, Discovered } from "./compile-cluster.ts";
+import type { CompiledCluster } from "./compile-cluster.ts";
 import { type ClusterCounts, localCounts } from "./counts.ts";
-import { type Assignment, compileAssignment, type EndpointSpec, emptyAssignment } from "./endpoints.ts";
+import { createEndpointSources, type EndpointSources } from "./endpoint-sources.ts";
+import { type Assignment, compileAssignment, emptyAssignment } from "./endpoints.ts";
 import { createForesight } from "./foresight.ts";
 import { checkFlags, type Host } from "./host.ts";
 import type { HostChange } from "./host-set.ts";
@@ -17,6 +19,7 @@ import { createOutlierDetection, type OutlierDetection } from "./outlier-detecti
 import { takeBack } from "./outlier-ejection.ts";
 import type { OutlierSettings } from "./outlier-settings.ts";
 import { chooseTransport } from "./transport.ts";
+import { createUpdateWindow } from "./update-window.ts";
 
 type Members = "high" | "hosts" | "pick" | "foresee" | "transportOf" | "report" | "load" | "counters" | "wasDropped";
 export type ClusterSettings = Omit<Cluster, Members> &
@@ -41,23 +44,6 @@ export interface ChecksOptions {
   readonly ignoresUnchecked: boolean;
 }
 
-/** Resolved addresses in place of names; a name not resolved yet has no hosts. */
-const resolve = (
-  endpoints: readonly EndpointSpec[],
-  resolved: ReadonlyMap<string, readonly string[]>,
-  firstOnly: boolean,
-): readonly EndpointSpec[] =>
-  endpoints.flatMap((spec) => {
-    const { target } = spec;
-    if (!spec.unresolved || target.kind !== "ip") return [spec];
-    const addresses = resolved.get(formatAddress(target)) ?? [];
-    return (firstOnly ? addresses.slice(0, 1) : addresses).map((host) => ({
-      ...spec,
-      hostname: spec.hostname || target.host,
-      target: { kind: "ip" as const, host, port: target.port },
-    }));
-  });
-
 /** Hosts are kept only where their connections may be used as before. */
 const inherit = (previous: CompiledCluster | undefined, connectionKey: string): Map<string, Host> =>
   previous && previous.connectionKey === connectionKey && previous.discovery.kind !== "dynamic"
@@ -65,21 +51,6 @@ const inherit = (previous: CompiledCluster | undefined, connectionKey: string): 
     : new Map();
 
 const never = Number.POSITIVE_INFINITY;
-
-const nothingDiscovered: Discovered = { assignment: emptyAssignment, resolved: new Map() };
-
-/** What the replaced cluster had found out, where the new one would ask the same source. */
-const inheritDiscovered = (previous: CompiledCluster | undefined, discovery: Cluster["discovery"]): Discovered => {
-  if (!previous) return nothingDiscovered;
-  if (discovery.kind === "strictDns" || discovery.kind === "logicalDns") {
-    return { assignment: emptyAssignment, resolved: previous.discovered.resolved };
-  }
-  const same =
-    discovery.kind === "eds" &&
-    previous.discovery.kind === "eds" &&
-    previous.discovery.serviceName === discovery.serviceName;
-  return same ? previous.discovered : nothingDiscovered;
-};
 
 /** The counts of the cluster it replaces, else new ones. */
 const countsFor = ({ name }: ClusterSettings, { previous, tools }: LiveOptions): ClusterCounts =>
@@ -96,41 +67,6 @@ const countOutcome = ({ stats }: Host, outcome: Outcome): void => {
   }
 };
 
-/** The sources of endpoints: what was assigned, what DNS made of its names. */
-interface Sources {
-  readonly discovered: () => Discovered;
-  readonly endpoints: () => readonly EndpointSpec[];
-  readonly assign: (assignment: Assignment) => void;
-  readonly resolve: (name: string, addresses: readonly string[]) => void;
-  readonly warm: () => boolean;
-}
-
-const createSources = ({ discovery }: ClusterSettings, { previous, assignment: own }: LiveOptions): Sources => {
-  const inherited = inheritDiscovered(previous, discovery);
-  const resolved = new Map(inherited.resolved);
-  const dns = discovery.kind === "strictDns" || discovery.kind === "logicalDns" ? discovery : undefined;
-  let assignment = discovery.kind === "eds" ? inherited.assignment : own;
-  let warm =
-    discovery.kind === "static" ||
-    discovery.kind === "originalDst" ||
-    discovery.kind === "dynamic" ||
-    dns?.names.length === 0 ||
-    (previous?.warm === true && inherited !== nothingDiscovered);
-  return {
-    discovered: () => ({ assignment, resolved }),
-    endpoints: () => resolve(assignment.endpoints, resolved, dns?.kind === "logicalDns"),
-    assign: (next) => {
-      assignment = next;
-      warm = true;
-    },
-    resolve: (name, addresses) => {
-      resolved.set(name, addresses);
-      warm = true;
-    },
-    warm: () => warm,
-  };
-};
-
 /** A host that xDS names no more stays while its checks pass, unless the cluster minds xDS alone. */
 const staysWhileChecked =
   ({ checks, outlives }: ChecksOptions) =>
@@ -142,16 +78,18 @@ const staysWhileChecked =
     (host.counts.checked & checkFlags.failed) === 0;
 
 interface TableParts {
-  readonly sources: Sources;
+  readonly sources: EndpointSources;
   readonly counts: ClusterCounts;
   readonly outlier: () => OutlierDetection | undefined;
   readonly picks: PickBuilder;
+  /** False while it takes the place of another cluster, whose hosts stay only where they are named. */
+  readonly begun: () => boolean;
 }
 
 const createTable = (
   settings: ClusterSettings,
   { tools, previous, checks }: LiveOptions,
-  { counts, outlier, picks }: TableParts,
+  { counts, outlier, picks, begun }: TableParts,
 ): HostTable =>
   createHostTable(inherit(previous, settings.connectionKey), {
     counters: counts.counters,
@@ -165,25 +103,30 @@ const createTable = (
       host.pool = undefined;
       for (const tie of [...(host.ties ?? [])]) tie.close();
     },
-    stays: staysWhileChecked(checks),
+    stays: (host) => begun() && staysWhileChecked(checks)(host),
     nowMs: () => tools.clock.nowMs(),
     build: picks.build,
   });
 
-/** A host that is to be checked is not trusted before it was; a check that is none any more says nothing. */
+/**
+ * A host that is to be checked is not trusted before it was; a check that is none any more says nothing. Gives whether
+ * that changed what is held of any of them.
+ */
 const beginChecked = (
   hosts: readonly Host[],
   which: "new" | "known",
   { checks, ignoresUnchecked }: ChecksOptions,
-): void => {
-  for (const host of hosts) {
-    const { counts, check } = host;
-    if (!checks || check?.disabled) {
-      if (counts.checked !== 0) counts.checked = 0;
-    } else if (which === "new") {
-      counts.checked = checkFlags.failed | (ignoresUnchecked ? checkFlags.pending : 0);
-    }
+): boolean => {
+  const unknown = checkFlags.failed | (ignoresUnchecked ? checkFlags.pending : 0);
+  let changed = false;
+  for (const { counts, check } of hosts) {
+    const before = counts.checked;
+    const flags = !checks || check?.disabled ? 0 : which === "new" ? unknown : before;
+    if (flags === before) continue;
+    counts.checked = flags;
+    changed = true;
   }
+  return changed;
 };
 
 /** Hosts of the replaced cluster that this one does not have: flagged, and given back for draining. */
@@ -247,25 +190,32 @@ export const createLiveCluster = (settings: ClusterSettings, options: LiveOption
   const { counters, load, health } = counts;
   const original = discovery.kind === "originalDst" || discovery.kind === "dynamic";
   const nowMs = tools.clock.nowMs();
-  const sources = createSources(settings, options);
+  const sources = createEndpointSources(discovery, options.assignment, previous);
+  const window = createUpdateWindow(options.lb.mergeWindowMs, counts.sweeps ? tools.updates : undefined);
   let outlier: OutlierDetection | undefined;
+  let begun = false;
   const picks = createPickBuilder({
     ...{ lb: options.lb, counters, tools },
     active: () => load.requests,
     assignment: () => sources.discovered().assignment,
   });
-  const table = createTable(settings, options, { sources, counts, outlier: () => outlier, picks });
+  const table = createTable(settings, options, { sources, counts, outlier: () => outlier, picks, begun: () => begun });
+
   const settle = (): HostChange => {
     const change = table.settle(sources.endpoints());
-    if (counts.sweeps && change.added.length > 0) {
-      beginChecked(change.added, "new", options.checks);
-      table.changed();
+    if (counts.sweeps) {
+      const known = beginChecked(table.list(), "known", options.checks);
+      if (beginChecked([...change.added, ...change.moved], "new", options.checks) || known) {
+        health?.bump();
+        table.changed();
+      }
     }
     return options.lb.closesOnChange ? closeAll(change, table.list()) : change;
   };
   /** Health has changed, here or in another thread. */
   const looked = (): void => {
-    table.changed();
+    if (window.health(tools.clock.nowMs())) table.changed();
+    else table.watch();
     const gone = table.list().some((host) => isLeft(host) && !staysWhileChecked(options.checks)(host));
     if (gone) drain(settle().removed);
   };
@@ -286,7 +236,8 @@ export const createLiveCluster = (settings: ClusterSettings, options: LiveOption
     });
   }
   if (!original) settle();
-  if (counts.sweeps) beginChecked(table.list(), "known", options.checks);
+  else if (counts.sweeps) beginChecked(table.list(), "known", options.checks);
+  begun = true;
   const replaced = takeOver(previous, table, counts);
   if (!outlier) for (const host of table.list()) takeBack(host, counts);
   table.changed();
@@ -297,8 +248,12 @@ export const createLiveCluster = (settings: ClusterSettings, options: LiveOption
         return table.pick(request);
       }
     : table.pick;
-  const staleAfter = (atMs: number): number => atMs + (sources.discovered().assignment.staleAfterMs ?? never);
-  let staleAtMs = discovery.kind === "eds" ? staleAfter(nowMs) : never;
+  const staleAfter = ({ staleAfterMs }: Assignment, atMs: number): number => atMs + (staleAfterMs ?? never);
+  let staleAtMs = discovery.kind === "eds" ? staleAfter(sources.discovered().assignment, nowMs) : never;
+  const assign = (assignment: Assignment): HostChange => {
+    sources.assign(assignment);
+    return settle();
+  };
   const { observe } = options.lb;
   settings.times.observer = observe && ((host, tookMs) => observe(host, tookMs, tools.clock.nowMs()));
   const foresight = settings.preconnect.predictiveRatio > 1 && !options.lb.byHash ? createForesight(pick) : undefined;
@@ -337,13 +292,17 @@ export const createLiveCluster = (settings: ClusterSettings, options: LiveOption
       if (outlier && !host.removed) outlier.report(host, outcome, atMs);
     },
     setEndpoints: (json) => {
-      sources.assign(compileAssignment(json, ""));
-      staleAtMs = staleAfter(tools.clock.nowMs());
-      return settle();
+      const next = compileAssignment(json, "");
+      const atMs = tools.clock.nowMs();
+      staleAtMs = staleAfter(next, atMs);
+      if (sources.heard() && differs(sources.discovered().assignment, next)) window.assigned();
+      return assign(next);
     },
     setResolved: (name, addresses) => {
       sources.resolve(formatAddress(name), addresses);
-      return settle();
+      const change = settle();
+      if (change.added.length + change.removed.length > 0) window.members(tools.clock.nowMs());
+      return change;
     },
     release: () => {
       for (const host of table.list()) if (!host.removed) retire(host, counts);
@@ -351,12 +310,17 @@ export const createLiveCluster = (settings: ClusterSettings, options: LiveOption
     },
     originalHost: (address) => onDemand?.host(address),
     dynamicHost: (name, onFound) => (names === undefined ? "unresolved" : names.find(name, defaultPort, onFound)),
-    closeNames: () => names?.close(),
+    closeNames: () => {
+      names?.close();
+      picks.close();
+    },
     wasDropped: picks.wasDropped,
-    refresh: looked,
+    refresh: table.changed,
     setChecked: (host, flags) => {
-      if (host.counts.checked === flags) return;
-      host.counts.checked = flags;
+      const before = host.counts.checked;
+      if (before === flags) return;
+      // Whether the host leaves is not for checks to say, and may have been said meanwhile.
+      host.counts.mark(flags & ~checkFlags.leaving, before & ~flags & ~checkFlags.leaving);
       changed();
     },
     passedCheck: (host) => outlier?.passed(host),
@@ -365,17 +329,16 @@ export const createLiveCluster = (settings: ClusterSettings, options: LiveOption
       if (atMs >= staleAtMs) {
         staleAtMs = never;
         counters.assignmentStale++;
-        sources.assign(emptyAssignment);
-        return settle().removed;
+        return assign(emptyAssignment).removed;
       }
-      const removed = onDemand?.tick(atMs) ?? names?.tick(atMs) ?? [];
-      for (const host of removed) outlier?.forget(host);
-      return removed;
+      if (window.due(atMs)) table.changed();
+      return onDemand?.tick(atMs) ?? names?.tick(atMs) ?? [];
     },
     deadlineMs: () => {
       const next = Math.min(
         outlier?.deadlineMs() ?? never,
         staleAtMs,
+        window.deadlineMs(),
         onDemand?.deadlineMs() ?? names?.deadlineMs() ?? never,
       );
       return next === never ? undefined : next;

@@ -46,3 +46,19 @@ test("when there are too many hosts the oldest without a request makes room, and
   assert.equal(cluster.originalHost("10.0.0.3:1"), undefined);
   assert.equal(cluster.originalHost("10.0.0.1:1"), first);
 });
+
+test("an ejected host that is dropped, for being unused or to make room, gives its ejection back", () => {
+  const outlierDetection = { consecutive5xx: 1, maxEjectionPercent: 100, baseEjectionTime: "600s" };
+  const cluster = compileCluster({ ...json, outlierDetection }, undefined, compileTools());
+  const eject = (address: string): void => {
+    const host = cluster.originalHost(address) ?? assert.fail();
+    cluster.report(host, { kind: "response", status: 500 }, 0);
+    assert.deepEqual([host.ejected, cluster.load.ejections], [true, 1]);
+  };
+  eject("10.0.0.9:80");
+  for (const at of [5000, 10_000]) cluster.tick(at);
+  assert.deepEqual([cluster.hosts().length, cluster.load.ejections], [0, 0]);
+  eject("10.0.0.9:80");
+  for (let port = 1; port <= originalHostsMax; port++) cluster.originalHost(`10.0.0.1:${port}`);
+  assert.deepEqual([cluster.hosts().length, cluster.load.ejections], [originalHostsMax, 0]);
+});

@@ -27,13 +27,13 @@ const open = (json: Cluster_LbSubsetConfigJson, hosts: readonly Host[]) => {
   const build = createSubsetBuilder(settings, counters);
   const seen = { built: 0 };
   const builder = (list: readonly Host[]): PickHost =>
-    build(list, (some) => {
+    build.build(list, (some) => {
       seen.built++;
       return () => some[0];
     });
   const pick = builder(hosts);
   const ask = (metadataMatch?: MetadataMatch): string | undefined => pick({ hash: undefined, metadataMatch })?.address;
-  return { counters, seen, ask, builder };
+  return { counters, seen, ask, builder, close: build.close };
 };
 
 const selector = (...keys: string[]) => ({ keys });
@@ -127,4 +127,30 @@ test("settings that make no sense are refused", () => {
   ];
   for (const [json, message] of cases) assert.throws(() => compileSubsets(json, ""), message);
   assert.equal(compileSubsets({ fallbackPolicy: "ANY_ENDPOINT" }, ""), undefined);
+});
+
+test("the subsets of a cluster that is gone are counted no more, whoever still picks by them", () => {
+  const hosts = tagged([{ v: "1" }, { v: "2" }]);
+  const { counters, ask, builder, close } = open({ subsetSelectors: [selector("v")] }, hosts);
+  assert.equal(counters.lbSubsetsActive, 2);
+  close();
+  const seen = () => [counters.lbSubsetsActive, counters.lbSubsetsCreated, counters.lbSubsetsRemoved];
+  assert.deepEqual(seen(), [0, 2, 2]);
+  assert.equal(ask(asks({ v: "2" })), "10.1.0.2:80");
+  builder(tagged([{ v: "3" }]));
+  assert.deepEqual(seen(), [0, 2, 2]);
+});
+
+test("a host whose list names a value twice is in that subset once", () => {
+  const hosts = tagged([{ v: ["1", "2", "1"] }, { v: ["2", "1"] }]);
+  const json = { subsetSelectors: [selector("v")], listAsAny: true };
+  const settings = compileSubsets(json, "");
+  assert.ok(settings);
+  const lists: (readonly Host[])[] = [];
+  const pick = createSubsetBuilder(settings, createClusterCounters()).build(hosts, (some) => {
+    lists.push(some);
+    return () => some[0];
+  });
+  pick({ hash: undefined, metadataMatch: asks({ v: "1" }) });
+  assert.deepEqual(lists, [hosts]);
 });

@@ -59,7 +59,8 @@ const collect = (hosts: readonly Host[], { selectors, listAsAny }: SubsetSetting
           subsets.set(key, subset);
         }
         if (subset.single && subset.hosts.length > 0) continue;
-        if (!subset.hosts.includes(host)) subset.hosts.push(host);
+        // A list may lead to one subset twice; hosts come one after the other.
+        if (subset.hosts.at(-1) !== host) subset.hosts.push(host);
       }
     }
   }
@@ -175,18 +176,26 @@ class Subsets {
 }
 
 /** Builds a cluster's pick anew with every change of its hosts, and counts its subsets. */
-export const createSubsetBuilder = (
-  settings: SubsetSettings,
-  counters: ClusterCounters,
-): ((hosts: readonly Host[], build: BuildSubset) => PickHost) => {
-  let known: ReadonlySet<string> = new Set();
-  return (hosts, build) => {
-    const subsets = new Subsets(hosts, settings, build, counters);
-    const now = new Set(subsets.subsets.keys());
+export interface SubsetBuilder {
+  readonly build: (hosts: readonly Host[], build: BuildSubset) => PickHost;
+  /** The cluster is gone or replaced: its subsets are not counted any more. */
+  readonly close: () => void;
+}
+
+const none: ReadonlySet<string> = new Set();
+
+export const createSubsetBuilder = (settings: SubsetSettings, counters: ClusterCounters): SubsetBuilder => {
+  let known = none;
+  let closed = false;
+  const count = (now: ReadonlySet<string>): void => {
     for (const key of now) if (!known.has(key)) counters.lbSubsetsCreated++;
     for (const key of known) if (!now.has(key)) counters.lbSubsetsRemoved++;
     counters.lbSubsetsActive += now.size - known.size;
     known = now;
+  };
+  const build: SubsetBuilder["build"] = (hosts, build) => {
+    const subsets = new Subsets(hosts, settings, build, counters);
+    if (!closed) count(new Set(subsets.subsets.keys()));
     const fallback = subsets.fallback();
     const resolved = new WeakMap<MetadataMatch, PickHost>();
     return (request) => {
@@ -199,5 +208,12 @@ export const createSubsetBuilder = (
       }
       return pick(request);
     };
+  };
+  return {
+    build,
+    close: () => {
+      closed = true;
+      count(none);
+    },
   };
 };

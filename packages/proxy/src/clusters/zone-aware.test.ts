@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { seededRandom } from "@weft/core/random";
+import type { Random } from "@weft/core/world";
 import { createClusterCounters } from "./counters.ts";
 import type { Host } from "./host.ts";
 import { sortHosts } from "./priority-sets.ts";
@@ -24,11 +25,16 @@ const sorted = (zones: Readonly<Record<string, number>>) =>
 
 type Zones = Readonly<Record<string, number>>;
 
-const open = (upstream: Zones, locals: Zones, rest: Partial<ZoneAwareSettings> = {}) => {
+const open = (
+  upstream: Zones,
+  locals: Zones,
+  rest: Partial<ZoneAwareSettings> = {},
+  random: Random = seededRandom(4),
+) => {
   const counters = createClusterCounters();
   const set = sorted(upstream);
   assert.ok(set);
-  const tools = { random: seededRandom(4), counters, panicThreshold: 50 };
+  const tools = { random, counters, panicThreshold: 50 };
   const choose = zoneRouting(set, sorted(locals), { ...settings, ...rest }, tools);
   const shares = (requests = 20_000): ReadonlyMap<string, number> => {
     const counts = new Map<string, number>();
@@ -90,4 +96,11 @@ test("when the proxies' own cluster is in panic nothing is known of zones", () =
   const locals = { z1: 1, "z1!": 3, z2: 1, "z2!": 3 };
   near(open({ z1: 3, z2: 3 }, locals).shares(100), { all: 1 });
   near(open({ z1: 3, z2: 3 }, locals, { failOnPanic: true }).shares(100), { none: 1 });
+});
+
+test("a zone without room is given none, also not by the least draw", () => {
+  const draws = [0.999, 0];
+  let turn = 0;
+  const random = (): number => draws[turn++ % draws.length] as number;
+  near(open({ z1: 2, z2: 2, z3: 6 }, { z1: 3, z2: 3, z3: 2 }, {}, random).shares(10), { z3: 1 });
 });

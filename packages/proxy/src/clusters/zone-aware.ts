@@ -112,6 +112,8 @@ export const zoneRouting = (
       return Math.floor(random() * localities.length);
     }
     const drawn = Math.floor(random() * whole);
-    return room.findIndex((upTo) => drawn < upTo);
+    let zone = 0;
+    while (drawn >= (room[zone] as number)) zone++;
+    return zone;
   };
 };

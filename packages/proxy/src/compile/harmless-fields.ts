@@ -21,14 +21,11 @@ export const harmlessFields: ReadonlyMap<string, readonly string[]> = new Map([
   ["RuntimeDouble", ["runtimeKey"]],
   // The engine and program size limits of RE2 are ours.
   ["RegexMatcher", ["googleRe2"]],
-  [
-    "Cluster",
-    ["waitForWarmOnInit", "trackTimeoutBudgets", "trackClusterStats", "connectionPoolPerDownstreamConnection"],
-  ],
+  ["Cluster", ["trackTimeoutBudgets", "trackClusterStats", "connectionPoolPerDownstreamConnection"]],
   // Connection pools are bounded by connections.
   ["CircuitBreakerThresholds", ["maxConnectionPools"]],
-  // Merging of updates is a pace; no route names the host it wants.
-  ["CommonLbConfig", ["updateMergeWindow", "overrideHostStatus"]],
+  // No route names the host it wants.
+  ["CommonLbConfig", ["overrideHostStatus"]],
   ["UpstreamConnectionOptions", ["happyEyeballsConfig", "setLocalInterfaceNameOnUpstreamConnections"]],
   // Client session caching is off; key usage is checked by OpenSSL.
   ["UpstreamTlsContext", ["maxSessionKeys", "enforceRsaKeyUsage", "allowRenegotiation"]],

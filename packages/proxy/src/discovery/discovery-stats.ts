@@ -1,16 +1,17 @@
 /** What `/stats` and Prometheus tell of discovery, by Envoy's and Istio's names. */
-import type { ResourceKind } from "@weft/xds/resource";
+import type { SubscribedKind } from "@weft/xds/resource";
 import type { Stats } from "../observe/stats.ts";
 import type { DataPlane } from "../runtime/data-plane.ts";
 import type { ResourceStore } from "./resource-store.ts";
 import type { XdsClientMetrics } from "./xds-client.ts";
 
-const prefixes: { readonly [K in ResourceKind]: string } = {
+const prefixes: { readonly [K in SubscribedKind]: string } = {
   cluster: "cluster_manager.cds",
   endpoints: "cluster_manager.eds",
   listener: "listener_manager.lds",
   route: "http.rds",
   secret: "sds",
+  virtualHost: "http.vhds",
 };
 
 export const xdsClientMetrics = (stats: Stats): XdsClientMetrics => ({

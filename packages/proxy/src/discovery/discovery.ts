@@ -6,13 +6,15 @@ import type { Clock, Logger, Random, SetTimer } from "@weft/core/world";
 import type { GrpcChannel } from "@weft/net/grpc/client";
 import { adsDeltaPath, adsSotwPath } from "@weft/xds/discovery";
 import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
+import { sourceKey } from "@weft/xds/references";
 import { type ResourceKind, resourceName } from "@weft/xds/resource";
 import type { Bootstrap, DiscoverySource } from "../bootstrap/bootstrap.ts";
 import { isAds, serverOfCluster, type XdsServer } from "../bootstrap/xds-server.ts";
 import type { Cluster } from "../clusters/cluster.ts";
+import type { OnDemand } from "../on-demand/on-demand.ts";
+import { createSubscriptions } from "../on-demand/subscriptions.ts";
 import type { Rejection } from "../runtime/data-plane.ts";
 import { followFile, type WatchFile } from "./file-source.ts";
-import { sourceKey } from "./held-resource.ts";
 import { createLoadReporting } from "./load-reporting.ts";
 import { formatLastGood, parseLastGood, type TextFile } from "./persistence.ts";
 import type { ResourceOffer, ResourceStore, Want } from "./resource-store.ts";
@@ -41,6 +43,8 @@ export interface DiscoveryOptions {
   readonly clusters?: () => readonly Cluster[];
   /** Resolves when what the store has taken so far serves; `undefined` when it does already. */
   readonly inForce?: () => Promise<void> | undefined;
+  /** What requests ask for; nothing is fetched on demand where it is absent. */
+  readonly onDemand?: OnDemand | undefined;
   /** How responses are taken where requests are served on this thread. */
   readonly slices?: ResponseSlices;
 }
@@ -76,6 +80,8 @@ const methodPath = (of: ResourceKind, form: "delta" | "sotw"): string => {
   return `/${service}/${form === "delta" ? delta : sotw}`;
 };
 
+const deltaHostsPath = "/envoy.service.route.v3.VirtualHostDiscoveryService/DeltaVirtualHosts";
+
 export const createDiscovery = (options: DiscoveryOptions): Discovery => {
   const { bootstrap, store, log } = options;
   const resources = new DisposableStack();
@@ -100,7 +106,7 @@ export const createDiscovery = (options: DiscoveryOptions): Discovery => {
         node: bootstrap.node,
         channel: resources.use(options.connect(server)),
         metadata: () => server.metadata,
-        store,
+        store: taker,
         clock: options.clock,
         random: options.random,
         setTimer: options.setTimer,
@@ -115,9 +121,22 @@ export const createDiscovery = (options: DiscoveryOptions): Discovery => {
       }),
     );
 
+  const { onDemand } = options;
+  const demanded =
+    onDemand &&
+    createSubscriptions({
+      onDemand,
+      store,
+      ads: () => ads,
+      adsGivesAll: bootstrap.cds?.kind === "ads",
+      open: (source, server, of) => client(source, server, of === "cluster" ? methodPath(of, "delta") : deltaHostsPath),
+    });
+  const taker = demanded?.taker ?? store;
+
   /** Brings every source up to what is wanted of it now. */
   const sync = (): void => {
     considerLoad();
+    demanded?.prune();
     const wants = store.wants();
     if (ads) {
       for (const of of referencedKinds) {
@@ -151,7 +170,8 @@ export const createDiscovery = (options: DiscoveryOptions): Discovery => {
     files.set(key, made);
     const { of } = want;
     const { watchFile: watch } = options;
-    const following = followFile({ path, of, names: () => made.wanted, store, watch, log, onApplied: schedule });
+    const to = demanded?.fileStore ?? store;
+    const following = followFile({ path, of, names: () => made.wanted, store: to, watch, log, onApplied: schedule });
     made.refresh = resources.use(following).refresh;
   };
 
@@ -238,6 +258,7 @@ export const createDiscovery = (options: DiscoveryOptions): Discovery => {
     const saved = parseLastGood(text, nodeId, tell);
     if (!saved) return;
     for (const { of, offers } of saved.resources) store.offer("ads", of, offers);
+    demanded?.adopt();
     sync();
     for (const { of } of saved.resources) ads.resume(of, versionsIn(store, of));
     const count = saved.resources.reduce((sum, { offers }) => sum + offers.length, 0);
@@ -344,6 +365,8 @@ const versionsIn = (store: ResourceStore, of: ResourceKind): ReadonlyMap<string,
   const versions = new Map<string, string>();
   for (const { active, warming } of store.entries(of).values()) {
     const held = warming ?? active;
+    // Virtual hosts that such a table has learned are asked for anew, so the table is to come without them.
+    if (held && "vhds" in held.json) continue;
     if (held?.source === "ads") versions.set(held.name, held.version);
   }
   return versions;

@@ -50,17 +50,3 @@ export const needsOf = (kind: ResourceKind, json: ResourceJson[ResourceKind]): r
     ...secretsOf(listener).map((one) => need("secret", one)),
   ];
 };
-
-/** One text per source, for comparing and for `source` of what comes from it. */
-export const sourceKey = (source: ReferenceSource): string => {
-  switch (source.kind) {
-    case "ads":
-      return "ads";
-    case "path":
-      return `path:${source.path}`;
-    case "api":
-      return `api:${source.cluster}`;
-    default:
-      return source satisfies never;
-  }
-};

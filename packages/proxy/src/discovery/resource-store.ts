@@ -4,11 +4,12 @@
  * ready together takes effect together: clusters and endpoints, then routes and listeners, removals last.
  */
 import type { Clock, Logger } from "@weft/core/world";
-import type { ReferenceSource } from "@weft/xds/references";
+import { type ReferenceSource, sourceKey } from "@weft/xds/references";
 import type { ResourceJson, ResourceKind } from "@weft/xds/resource";
 import { unknownInListener, unknownInRouteTable } from "../routing/validate-clusters.ts";
 import type { DataPlane, Rejection, ResourceChange } from "../runtime/data-plane.ts";
-import { type HeldResource, type Need, needsOf, sourceKey } from "./held-resource.ts";
+import { createFirstRounds, isCheckedAhead } from "./first-rounds.ts";
+import { type HeldResource, type Need, needsOf } from "./held-resource.ts";
 
 export interface ResourceOffer {
   readonly name: string;
@@ -48,7 +49,7 @@ export interface ResourceStore {
 }
 
 export interface ResourceStoreOptions {
-  readonly dataPlane: Pick<DataPlane, "apply" | "check">;
+  readonly dataPlane: Pick<DataPlane, "apply" | "check" | "checkAhead">;
   readonly clock: Clock;
   readonly log: Logger;
   /** After every batch that changed something. */
@@ -96,6 +97,24 @@ export const createResourceStore = (options: ResourceStoreOptions): ResourceStor
     return absent.has(`${need.of} ${need.name}`) || clock.nowMs() >= giveUpAt(need, waiter);
   };
   const unmet = (slot: Slot): readonly Need[] => slot.warming?.needs.filter((need) => !isMet(need, slot)) ?? [];
+  const firstRounds = createFirstRounds({ dataPlane, clock, onOver: () => void settle() });
+  /** Checks may need keys, which are in force before what needs them. */
+  const isChecked = ({ json, needs }: HeldResource): boolean => {
+    if (!isCheckedAhead(json)) return true;
+    const keysWait = needs.some(({ of, name }) => of === "secret" && table(of).get(name)?.warming !== undefined);
+    const given = needs.find(({ of }) => of === "endpoints");
+    const endpoints = given && table("endpoints").get(given.name);
+    const assignment = (endpoints?.warming ?? endpoints?.active)?.json as ResourceJson["endpoints"] | undefined;
+    return !keysWait && firstRounds.isOver(json, assignment);
+  };
+  /** Whether what warms may be put in force. */
+  const isWarm = (kind: "cluster" | "listener", slot: Slot): boolean =>
+    slot.warming !== undefined && unmet(slot).length === 0 && (kind === "listener" || isChecked(slot.warming));
+
+  const needsNow = (of: ResourceKind, name: string, slot: Slot): readonly string[] => [
+    ...unmet(slot).map((need) => `${need.of} ${need.name}`),
+    ...(of === "cluster" && firstRounds.waitsFor(name) ? ["the first health checks"] : []),
+  ];
 
   const refuse = (kind: ResourceKind, name: string, version: string, reason: string): Rejection => {
     const slot = table(kind).get(name);
@@ -164,7 +183,7 @@ export const createResourceStore = (options: ResourceStoreOptions): ResourceStor
     const use = (kind: "cluster" | "listener", gate: boolean): void => {
       for (const slot of table(kind).values()) {
         if (slot.removed) continue;
-        const becomes = slot.warming && gate && unmet(slot).length === 0 ? slot.warming : undefined;
+        const becomes = gate && isWarm(kind, slot) ? slot.warming : undefined;
         if (becomes) ready.push([kind, becomes]);
         for (const { of, name } of (becomes ?? slot.active)?.needs ?? []) {
           used.add(`${of} ${name}`);
@@ -175,7 +194,7 @@ export const createResourceStore = (options: ResourceStoreOptions): ResourceStor
       }
     };
     use("cluster", true);
-    const clustersWait = [...table("cluster").values()].some((slot) => slot.warming && unmet(slot).length > 0);
+    const clustersWait = [...table("cluster").values()].some((slot) => slot.warming && !isWarm("cluster", slot));
     use("listener", started || !clustersWait);
     for (const kind of ["endpoints", "route", "secret"] as const)
       for (const [name, { warming }] of table(kind))
@@ -217,9 +236,11 @@ export const createResourceStore = (options: ResourceStoreOptions): ResourceStor
       if (reason === undefined) slot.active = held;
       else refuse(kind, held.name, held.version, reason);
       if (slot.warming === held) slot.warming = undefined;
+      if (kind === "cluster") firstRounds.end(held.name);
       if (kind === "listener") started = true;
     }
     for (const [kind, name] of gone) {
+      if (kind === "cluster") firstRounds.end(name);
       table(kind).delete(name);
       absent.delete(`${kind} ${name}`);
     }
@@ -244,7 +265,7 @@ export const createResourceStore = (options: ResourceStoreOptions): ResourceStor
       settle();
     },
     deadlineMs: () => {
-      let first: number | undefined;
+      let first = firstRounds.deadlineMs();
       for (const kind of ["cluster", "listener"] as const)
         for (const slot of table(kind).values())
           for (const need of unmet(slot)) {
@@ -267,9 +288,7 @@ export const createResourceStore = (options: ResourceStoreOptions): ResourceStor
     isAbsent: (of, name) => absent.has(`${of} ${name}`),
     waiting: () =>
       (["cluster", "listener"] as const).flatMap((of) =>
-        [...table(of)].flatMap(([name, slot]) =>
-          slot.warming ? [{ of, name, needs: unmet(slot).map((need) => `${need.of} ${need.name}`) }] : [],
-        ),
+        [...table(of)].flatMap(([name, slot]) => (slot.warming ? [{ of, name, needs: needsNow(of, name, slot) }] : [])),
       ),
   };
 };

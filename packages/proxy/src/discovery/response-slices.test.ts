@@ -58,6 +58,7 @@ const setup = () => {
       *judgeAhead(changes) {
         for (const { name } of changes) {
           judged.push(name);
+          if (name === "last") streams.at(-1)?.onEnd(new GrpcError(14, "gone"));
           yield;
         }
       },
@@ -96,7 +97,7 @@ const setup = () => {
       run();
     }
   };
-  return { client, store, streams, sent, judged, applied, give, answers, turn, finish, tick };
+  return { client, store, streams, sent, judged, applied, give, answers, turn, finish, tick, turns };
 };
 
 const many = (prefix: string, count: number): readonly string[] =>
@@ -170,4 +171,23 @@ test("nothing is put in force once the client is disposed of", () => {
   client[Symbol.dispose]();
   finish();
   assert.deepEqual(applied, []);
+});
+
+test("a response whose stream ends while it is compiled is not put in force", () => {
+  const { give, finish, applied, answers, judged } = setup();
+  give("cluster", ["c", "last"], "n1");
+  finish();
+  assert.deepEqual(judged, ["c", "last"]);
+  assert.deepEqual([applied, answers()], [[], []]);
+});
+
+test("however many responses come, one turn at a time is asked for", () => {
+  const { give, applied, finish, turns } = setup();
+  give("cluster", many("c", 40), "n0");
+  for (let i = 1; i <= 40; i++) {
+    give("cluster", many(`d${i}-`, 10), `n${i}`);
+    assert.equal(turns.length, 1);
+  }
+  finish();
+  assert.equal(applied.length, 440);
 });

@@ -9,6 +9,7 @@ import type { GrpcChannel, GrpcStream } from "@weft/net/grpc/client";
 import { GrpcError } from "@weft/net/grpc/status";
 import type { ClientRequest } from "@weft/xds/client-dialect";
 import { discoveryFeatures, withFeatures } from "@weft/xds/client-features";
+import type { OfferedChange, Refusal } from "@weft/xds/client-offer";
 import { type ClientInput, type ClientOutput, createClientStream } from "@weft/xds/client-stream";
 import { decodeAhead } from "@weft/xds/decode-ahead";
 import {
@@ -18,17 +19,22 @@ import {
   encodeDiscoveryRequest,
 } from "@weft/xds/discovery";
 import type { NodeJson } from "@weft/xds/gen/envoy/config/core/v3/base";
-import type { ResourceKind } from "@weft/xds/resource";
+import type { SubscribedKind } from "@weft/xds/resource";
 import type { Counter, Gauge, Histogram } from "../observe/stats.ts";
 import type { ResourceChange } from "../runtime/data-plane.ts";
-import type { ResourceStore } from "./resource-store.ts";
 
 export interface XdsClientMetrics {
   readonly connected: Gauge;
   readonly connectionErrors: Counter;
   /** From a response's arrival to its answer, seconds. */
   readonly latencySeconds: Histogram;
-  readonly answered: (of: ResourceKind, rejected: number) => void;
+  readonly answered: (of: SubscribedKind, rejected: number) => void;
+}
+
+/** Where what came is offered: the resource store, or what stands before it. */
+export interface ResourceTaker {
+  offer(source: string, of: SubscribedKind, changes: readonly OfferedChange[]): readonly Refusal[];
+  missing(of: SubscribedKind, name: string): void;
 }
 
 export interface XdsClientOptions {
@@ -40,7 +46,7 @@ export interface XdsClientOptions {
   /** Called for every stream; the channel's owner decides what is reused. */
   readonly channel: GrpcChannel;
   readonly metadata?: () => Readonly<Record<string, string>>;
-  readonly store: ResourceStore;
+  readonly store: ResourceTaker;
   readonly clock: Clock;
   readonly random: Random;
   readonly setTimer: SetTimer;
@@ -64,9 +70,9 @@ export interface ResponseSlices {
 
 export interface XdsClient extends Disposable {
   /** Says what is wanted of a kind from now on. */
-  want(of: ResourceKind, names: ReadonlySet<string> | "*"): void;
+  want(of: SubscribedKind, names: ReadonlySet<string> | "*"): void;
   /** Takes resources that are in force already as held, so that the server sends only what differs. */
-  resume(of: ResourceKind, versions: ReadonlyMap<string, string>): void;
+  resume(of: SubscribedKind, versions: ReadonlyMap<string, string>): void;
   start(): void;
   /** Gives the present stream up and takes a new one after the usual wait. */
   restart(): void;
@@ -80,7 +86,7 @@ export interface XdsClientState {
   /** Streams that ended before a response came, since the last response. */
   readonly failures: number;
   /** Kinds a response was answered for. */
-  readonly received: ReadonlySet<ResourceKind>;
+  readonly received: ReadonlySet<SubscribedKind>;
   readonly lastError: string | undefined;
 }
 
@@ -99,7 +105,7 @@ export const createXdsClient = (options: XdsClientOptions): XdsClient => {
     node: withFeatures(options.node, discoveryFeatures),
     random: options.random,
   });
-  const received = new Set<ResourceKind>();
+  const received = new Set<SubscribedKind>();
   let stream: GrpcStream | undefined;
   let timer: Disposable | undefined;
   let connected = false;
@@ -110,6 +116,8 @@ export const createXdsClient = (options: XdsClientOptions): XdsClient => {
   /** Responses not yet taken, in the order they came; the first is in work. */
   const waiting: Generator<undefined, void>[] = [];
   let working = false;
+  /** The work goes on in a turn to come. */
+  let due = false;
 
   const feed = (input: ClientInput): void => {
     for (const output of machine.handle(input, clock.nowMs())) act(output);
@@ -213,7 +221,7 @@ export const createXdsClient = (options: XdsClientOptions): XdsClient => {
 
   const receive = (bytes: Uint8Array): void => {
     waiting.push(take(bytes, stream));
-    if (waiting.length === 1 || waiting.length > responsesWaitingMax) work();
+    if ((waiting.length === 1 && !due) || waiting.length > responsesWaitingMax) work();
   };
 
   /** Nothing of the machine's time passes meanwhile: what it gives up for late may be in a response that waits. */
@@ -224,8 +232,13 @@ export const createXdsClient = (options: XdsClientOptions): XdsClient => {
     for (let first = waiting[0]; first !== undefined; first = waiting[0]) {
       if (first.next().done) waiting.shift();
       else if (options.slices && waiting.length <= responsesWaitingMax && clock.nowMs() >= until) {
-        options.slices.afterTurn(work);
         working = false;
+        if (due) return;
+        due = true;
+        options.slices.afterTurn(() => {
+          due = false;
+          work();
+        });
         return;
       }
     }
@@ -249,7 +262,7 @@ export const createXdsClient = (options: XdsClientOptions): XdsClient => {
       for (const output of machine.handle({ kind: "response", response: { ...response, resources } }, clock.nowMs())) {
         if (output.kind === "offer")
           yield* slices?.judgeAhead(output.changes.map((one) => ({ ...one, kind: output.of }) as ResourceChange)) ?? [];
-        if (disposed) return;
+        if (disposed || stream !== from) return;
         act(output);
       }
     } catch (error) {

@@ -123,6 +123,24 @@ test("questions that cannot be answered are told so", async () => {
   assert.equal(counters.malformed.value, 3);
 });
 
+test("many questions in one message are refused by its head, however long their names", async () => {
+  const { raw, counters } = setUp({});
+  const label = (index: number, each: number): string => `${index}-${each}-`.padEnd(63, "x");
+  const question = (index: number) => ({
+    name: [0, 1, 2].map((each) => label(index, each)).join("."),
+    type: 1,
+    class: 1,
+  });
+  const questions = Array.from({ length: 6 }, (_, index) => question(index));
+  for (const tcp of [false, true]) {
+    const bytes = encodeDns({ ...createQuery(5, question(0)), questions });
+    assert.deepEqual([decodeDns((await raw(bytes, tcp)) ?? assert.fail()).code, bytes.length > 512], [1, true]);
+    bytes.writeUInt16BE(0x2800, 2);
+    assert.equal(decodeDns((await raw(bytes, tcp)) ?? assert.fail()).code, 4);
+  }
+  assert.deepEqual([counters.malformed.value, counters.refused.value], [2, 2]);
+});
+
 test("answers, fragments and whoever is not on this machine get nothing", async () => {
   const { raw, counters } = setUp({});
   const query = createQuery(1, { name: "two.example", type: 1, class: 1 });

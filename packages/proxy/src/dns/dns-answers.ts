@@ -47,11 +47,14 @@ export interface AnswerTools {
   readonly search: () => readonly string[];
 }
 
-/** A reply to what cannot be read: its id, and that it could not be. */
-const formatError = (bytes: Buffer): Buffer => {
+/** Records that a question may bring besides itself: options, cookies, signatures. */
+const extraRecordsMax = 8;
+
+/** A reply to what is not read: its id, and what is wrong with it. */
+const headOnly = (bytes: Buffer, code: number): Buffer => {
   const reply = Buffer.alloc(dnsHeaderBytes);
   bytes.copy(reply, 0, 0, 4);
-  reply.writeUInt16BE(0x8000 | (bytes.readUInt16BE(2) & 0x7900) | responseCode.formatError, 2);
+  reply.writeUInt16BE(0x8000 | (bytes.readUInt16BE(2) & 0x7900) | code, 2);
   return reply;
 };
 
@@ -84,12 +87,14 @@ export class DnsAnswers {
       counters.malformed.add(1);
       return undefined;
     }
+    const unread = this.refuseUnread(bytes);
+    if (unread !== undefined) return unread;
     let query: DnsMessage;
     try {
       query = decodeDns(bytes);
     } catch {
       counters.malformed.add(1);
-      return formatError(bytes);
+      return headOnly(bytes, responseCode.formatError);
     }
     const bytesMax = bytesMaxOf(query, tcp);
     const reply = this.refuse(query) ?? this.fromTable(query) ?? (await this.forwarded(query, bytes, tcp));
@@ -107,18 +112,24 @@ export class DnsAnswers {
     return reply;
   }
 
+  /** Judged by its head alone: a message with thousands of names is never read, nor sent back. */
+  private refuseUnread(bytes: Buffer): Buffer | undefined {
+    const { counters } = this.tools;
+    if ((bytes.readUInt16BE(2) & 0x7800) !== 0) {
+      counters.refused.add(1);
+      return headOnly(bytes, responseCode.notImplemented);
+    }
+    const [questions, answers] = [bytes.readUInt16BE(4), bytes.readUInt16BE(6)];
+    const others = bytes.readUInt16BE(8) + bytes.readUInt16BE(10);
+    if (questions === 1 && answers === 0 && others <= extraRecordsMax) return undefined;
+    counters.malformed.add(1);
+    return headOnly(bytes, responseCode.formatError);
+  }
+
   /** Questions that nobody is asked. */
   private refuse(query: DnsMessage): Partial<DnsMessage> | undefined {
     const { counters } = this.tools;
-    const [question, more] = query.questions;
-    if (query.opcode !== 0) {
-      counters.refused.add(1);
-      return { code: responseCode.notImplemented };
-    }
-    if (question === undefined || more !== undefined || query.answers.length > 0) {
-      counters.malformed.add(1);
-      return { code: responseCode.formatError };
-    }
+    const question = query.questions[0] as DnsQuestion;
     if (query.edns !== undefined && query.edns.version > 0) {
       counters.refused.add(1);
       return { code: responseCode.badVersion };

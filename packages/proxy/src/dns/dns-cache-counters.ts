@@ -5,6 +5,8 @@ export interface DnsCacheCounters {
   readonly attempts: Counter;
   readonly successes: Counter;
   readonly failures: Counter;
+  /** Among the failures. */
+  readonly timeouts: Counter;
   readonly addressChanged: Counter;
   readonly hostAdded: Counter;
   readonly hostRemoved: Counter;
@@ -19,6 +21,7 @@ export const dnsCacheCounters = (stats: Pick<Stats, "counter" | "gauge">, name: 
     attempts: counter("dns_query_attempt"),
     successes: counter("dns_query_success"),
     failures: counter("dns_query_failure"),
+    timeouts: counter("dns_query_timeout"),
     addressChanged: counter("host_address_changed"),
     hostAdded: counter("host_added"),
     hostRemoved: counter("host_removed"),

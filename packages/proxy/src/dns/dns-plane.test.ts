@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { silentLogger } from "@weft/core/world";
+import { type SetTimer, silentLogger } from "@weft/core/world";
 import { setRealTimer } from "@weft/net/clock";
 import { createTcpAsk, createUdpAsk } from "@weft/net/dns/exchange";
 import { decodeDns } from "@weft/protocols/dns/decode";
@@ -31,7 +31,10 @@ const put = (json: object): ResourceChange => ({ kind: "listener", name: "dns", 
 const gone: ResourceChange = { kind: "listener", name: "dns", json: undefined };
 const tcpJson = { name: "dns", address: { socketAddress: { address: "127.0.0.1", portValue: 0 } } };
 
-const setUp = (sharing: { readonly reusePort?: boolean; readonly takesOver?: boolean } = {}) => {
+const setUp = (
+  stack: AsyncDisposableStack,
+  sharing: { readonly reusePort?: boolean; readonly takesOver?: boolean; readonly setTimer?: SetTimer } = {},
+) => {
   const applied: ResourceChange[] = [];
   const held = new Map<string, ListenerState>();
   const plane = {
@@ -62,6 +65,7 @@ const setUp = (sharing: { readonly reusePort?: boolean; readonly takesOver?: boo
     readText: () => "",
     ...{ reusePort: false, takesOver: false, ...sharing },
   });
+  stack.defer(() => dns.close());
   const portOf = (): number => dns.listeners().find(({ name }) => name === "dns")?.address?.port ?? 0;
   const ask = async (port: number, tcp = false): Promise<string | undefined> => {
     const message = encodeDns(createQuery(3, { name: "a.example", type: recordType.a, class: 1 }));
@@ -73,7 +77,8 @@ const setUp = (sharing: { readonly reusePort?: boolean; readonly takesOver?: boo
 };
 
 test("a table is exchanged under sockets that stay, over UDP and TCP", async () => {
-  const { dns, applied, portOf, ask } = setUp();
+  await using stack = new AsyncDisposableStack();
+  const { dns, applied, portOf, ask } = setUp(stack);
   assert.deepEqual(dns.apply([put(udpListener("10.0.0.1"))]), []);
   await dns.settled();
   const port = portOf();
@@ -85,22 +90,22 @@ test("a table is exchanged under sockets that stay, over UDP and TCP", async () 
   dns.apply([gone]);
   assert.equal(portOf(), 0);
   await assert.rejects(ask(port));
-  await dns.close();
 });
 
 test("a refused table leaves the one in force as it is", async () => {
-  const { dns, portOf, ask } = setUp();
+  await using stack = new AsyncDisposableStack();
+  const { dns, portOf, ask } = setUp(stack);
   dns.apply([put(udpListener("10.0.0.1"))]);
   await dns.settled();
   assert.match(dns.check(put(udpListener("nonsense")))?.reason ?? "", /is not an IP address/);
   const [rejection] = dns.apply([put(udpListener("10.0.0.1", 53, "0.0.0.0"))]);
   assert.match(rejection?.reason ?? "", /^address\.socketAddress\.address: .*WF3112/);
   assert.equal(await ask(portOf()), "10.0.0.1");
-  await dns.close();
 });
 
 test("a listener that changes its protocol leaves nothing of the former behind", async () => {
-  const { dns, applied, portOf, ask } = setUp();
+  await using stack = new AsyncDisposableStack();
+  const { dns, applied, portOf, ask } = setUp(stack);
   dns.apply([put(udpListener("10.0.0.1"))]);
   await dns.settled();
   const port = portOf();
@@ -111,14 +116,14 @@ test("a listener that changes its protocol leaves nothing of the former behind",
   await dns.settled();
   assert.deepEqual(applied.at(-1), gone);
   assert.equal(dns.listeners().length, 1);
-  await dns.close();
 });
 
 test("a port that is taken is a failed listener, which another port mends", async () => {
-  const first = setUp();
+  await using stack = new AsyncDisposableStack();
+  const first = setUp(stack);
   first.dns.apply([put(udpListener("10.0.0.1"))]);
   await first.dns.settled();
-  const second = setUp();
+  const second = setUp(stack);
   second.dns.apply([put(udpListener("10.0.0.2", first.portOf()))]);
   await second.dns.settled();
   const [failed] = second.dns.listeners();
@@ -128,26 +133,81 @@ test("a port that is taken is a failed listener, which another port mends", asyn
   await second.dns.settled();
   assert.equal(await second.ask(second.portOf()), "10.0.0.2");
   assert.equal(await first.ask(first.portOf()), "10.0.0.1");
-  await first.dns.close();
-  await second.dns.close();
 });
 
 test("who takes over has the address beside its former owner, who then lets go; anybody else is refused it", async () => {
-  const former = setUp({ reusePort: true });
+  await using stack = new AsyncDisposableStack();
+  const former = setUp(stack, { reusePort: true });
   former.dns.apply([put(udpListener("10.0.0.1"))]);
   await former.dns.settled();
   const port = former.portOf();
-  const stranger = setUp({ reusePort: true });
+  const stranger = setUp(stack, { reusePort: true });
   stranger.dns.apply([put(udpListener("10.0.0.3", port))]);
   await stranger.dns.settled();
   assert.equal(stranger.dns.listeners()[0]?.state, "failed");
-  await stranger.dns.close();
-  const next = setUp({ reusePort: true, takesOver: true });
+  const next = setUp(stack, { reusePort: true, takesOver: true });
   next.dns.apply([put(udpListener("10.0.0.2", port))]);
   await next.dns.settled();
   assert.equal(next.portOf(), port);
   await former.dns.drain(0);
   assert.deepEqual([await next.ask(port), await next.ask(port, true)], ["10.0.0.2", "10.0.0.2"]);
-  await next.dns.close();
-  await former.dns.close();
+});
+
+/** Timers that only tests let go off. */
+const manualTimers = (): { readonly setTimer: SetTimer; readonly fire: () => void } => {
+  const armed = new Set<() => void>();
+  return {
+    setTimer: (callback) => {
+      armed.add(callback);
+      return { [Symbol.dispose]: () => void armed.delete(callback) };
+    },
+    fire: () => {
+      for (const callback of [...armed]) {
+        armed.delete(callback);
+        callback();
+      }
+    },
+  };
+};
+const freePort = async (stack: AsyncDisposableStack): Promise<number> => {
+  const { dns, portOf } = setUp(stack);
+  dns.apply([put(udpListener("10.0.0.1"))]);
+  await dns.settled();
+  const port = portOf();
+  dns.apply([gone]);
+  return port;
+};
+
+test("a listener that goes before its sockets are there leaves none of them behind", async () => {
+  await using stack = new AsyncDisposableStack();
+  const port = await freePort(stack);
+  const { dns, ask } = setUp(stack);
+  dns.apply([put(udpListener("10.0.0.1", port))]);
+  const opening = dns.settled();
+  dns.apply([gone]);
+  await opening;
+  const next = setUp(stack);
+  next.dns.apply([put(udpListener("10.0.0.2", port))]);
+  await next.dns.settled();
+  assert.equal(next.dns.listeners()[0]?.error, undefined);
+  assert.equal(await ask(port), "10.0.0.2");
+});
+
+test("a listener of which one address is taken has all of them once that one is free", async () => {
+  await using stack = new AsyncDisposableStack();
+  const port = await freePort(stack);
+  const holder = setUp(stack);
+  holder.dns.apply([put(udpListener("10.0.0.1", port, "127.0.0.2"))]);
+  await holder.dns.settled();
+  const timers = manualTimers();
+  const { dns, ask } = setUp(stack, { setTimer: timers.setTimer });
+  const socketAddress = { protocol: "UDP" as const, address: "127.0.0.2", portValue: port };
+  dns.apply([put({ ...udpListener("10.0.0.2", port), additionalAddresses: [{ address: { socketAddress } }] })]);
+  await dns.settled();
+  assert.equal(dns.listeners()[0]?.state, "failed");
+  holder.dns.apply([gone]);
+  timers.fire();
+  await dns.settled();
+  assert.equal(dns.listeners()[0]?.error, undefined);
+  assert.equal(await ask(port), "10.0.0.2");
 });

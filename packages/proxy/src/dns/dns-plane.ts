@@ -94,21 +94,20 @@ class DnsListener {
       serveDns({ address, reusePort, aloneFirst: !takesOver, setTimer, answer }),
     );
     this.sockets = sockets;
-    this.settled = Promise.all(sockets.map(({ bound }) => bound)).then(
-      (bound) => {
-        if (this.sockets !== sockets) return;
-        this.bound = bound;
+    this.settled = Promise.allSettled(sockets.map(({ bound }) => bound)).then((outcomes) => {
+      if (this.sockets !== sockets) return;
+      const failed = outcomes.find((outcome) => outcome.status === "rejected");
+      if (failed === undefined) {
+        this.bound = outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []));
         this.logged = undefined;
-      },
-      (error: unknown) => {
-        if (this.sockets !== sockets) return;
-        this.close();
-        this.error = formatError(error);
-        if (this.error !== this.logged) log.error("DNS cannot be answered", { code: "WF3113", error: this.error });
-        this.logged = this.error;
-        this.retry = setTimer(() => this.bind(), retryMs);
-      },
-    );
+        return;
+      }
+      this.close();
+      this.error = formatError(failed.reason);
+      if (this.error !== this.logged) log.error("DNS cannot be answered", { code: "WF3113", error: this.error });
+      this.logged = this.error;
+      this.retry = setTimer(() => this.bind(), retryMs);
+    });
   }
 }
 
@@ -222,6 +221,7 @@ export const withDns = (plane: DataPlane, tools: DnsPlaneTools): DataPlane => {
     reopenLogs: () => plane.reopenLogs(),
     inForce: () => plane.inForce(),
     judgeAhead: (changes) => plane.judgeAhead?.(changes),
+    checkAhead: (...of) => plane.checkAhead?.(...of),
     settled: async () => {
       await Promise.all([plane.settled(), ...[...listeners.byName.values()].map(({ settled }) => settled)]);
     },

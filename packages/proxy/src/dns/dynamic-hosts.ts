@@ -47,10 +47,17 @@ interface Entry {
   asking: boolean;
   failures: number;
   usedMs: number;
-  /** When to ask again; Infinity while asking. */
+  /** Counts questions: an answer to one that is not waited for any more is none. */
+  question: number;
+  /** When to ask again. */
+  staleMs: number;
+  /** When to look at it again: to ask, to see whether anybody still wants it, or to give a question up. */
   dueMs: number;
   waiting: OnDynamicHost[];
 }
+
+/** How long after its time a name that nobody asked for is looked at. */
+const unusedMarginMs = 1_000;
 
 const nowhere = { region: "", zone: "", subZone: "" };
 
@@ -96,6 +103,7 @@ class Names implements DynamicHosts {
     if (target === undefined) return "unresolved";
     const { counters, clock } = this.tools;
     let entry = this.entries.get(formatAddress(target));
+    if (this.closed) return entry?.host ?? "unresolved";
     if (entry === undefined) {
       if (this.entries.size >= this.settings.hostsMax) {
         counters.hostOverflow.add(1);
@@ -117,9 +125,11 @@ class Names implements DynamicHosts {
     const removed: Host[] = [];
     for (const entry of this.entries.values()) {
       if (entry.dueMs > nowMs) continue;
-      if (nowMs - entry.usedMs <= this.settings.hostTtlMs || (entry.host?.activeRequests ?? 0) > 0)
-        void this.ask(entry);
-      else {
+      if (entry.asking) this.giveUp(entry);
+      else if (nowMs - entry.usedMs <= this.settings.hostTtlMs || (entry.host?.activeRequests ?? 0) > 0) {
+        if (entry.staleMs <= nowMs) void this.ask(entry);
+        else this.lookAgain(entry);
+      } else {
         this.entries.delete(entry.key);
         this.tools.counters.hostRemoved.add(1);
         if (entry.host !== undefined) removed.push(this.drop(entry.host, entry.key));
@@ -152,7 +162,7 @@ class Names implements DynamicHosts {
     const key = formatAddress(target);
     const entry: Entry = {
       ...{ key, target, host: undefined, answered: false, asking: false, failures: 0, waiting: [] },
-      ...{ usedMs: clock.nowMs(), dueMs: Number.POSITIVE_INFINITY },
+      ...{ usedMs: clock.nowMs(), question: 0, staleMs: 0, dueMs: Number.POSITIVE_INFINITY },
     };
     this.entries.set(key, entry);
     counters.hostAdded.add(1);
@@ -162,36 +172,63 @@ class Names implements DynamicHosts {
   }
 
   private async ask(entry: Entry): Promise<void> {
-    const { counters, clock, random, resolve } = this.tools;
-    const { refresh } = this.settings;
+    const { counters, clock, resolve } = this.tools;
+    const { refresh, queryTimeoutMs } = this.settings;
     if (entry.asking) return;
-    entry.asking = true;
-    entry.dueMs = Number.POSITIVE_INFINITY;
     // An address needs no answer, and whoever asks for it no wait.
     if (isIp(entry.target.host)) {
       this.take(entry, [{ address: entry.target.host, ttl: 0 }]);
-      entry.asking = false;
-      entry.dueMs = clock.nowMs() + refresh.refreshMs;
+      entry.staleMs = clock.nowMs() + refresh.refreshMs;
+      this.lookAgain(entry);
       return;
     }
+    entry.asking = true;
+    entry.dueMs = queryTimeoutMs > 0 ? clock.nowMs() + queryTimeoutMs : Number.POSITIVE_INFINITY;
+    const question = ++entry.question;
     counters.attempts.add(1);
-    let nextMs: number;
+    let found: readonly FoundAddress[] | undefined;
     try {
       const { family, resolver } = refresh;
-      const found = await resolve({ name: entry.target.host, family, resolver: this.bounded(resolver) });
+      found = await resolve({ name: entry.target.host, family, resolver: this.bounded(resolver) });
+    } catch {
+      // Nobody knows the name, or nobody could be asked: both count as a failure.
+    }
+    if (question === entry.question) this.answered(entry, found);
+  }
+
+  /** All servers together have so long: whoever waits is told, and an answer that comes later is not heard. */
+  private giveUp(entry: Entry): void {
+    entry.question++;
+    this.tools.counters.timeouts.add(1);
+    this.answered(entry, undefined);
+  }
+
+  private answered(entry: Entry, found: readonly FoundAddress[] | undefined): void {
+    const { counters, clock, random } = this.tools;
+    const { refresh } = this.settings;
+    let nextMs: number;
+    if (found === undefined) {
+      counters.failures.add(1);
+      nextMs = nextAfterFailure(refresh, ++entry.failures, random);
+    } else {
       entry.failures = 0;
       counters.successes.add(1);
       nextMs = nextAfterSuccess(refresh, found, random);
       if (!this.closed) this.take(entry, found);
-    } catch {
-      counters.failures.add(1);
-      nextMs = nextAfterFailure(refresh, ++entry.failures, random);
     }
     entry.asking = false;
     entry.answered = true;
     if (this.closed) return;
-    entry.dueMs = clock.nowMs() + nextMs;
+    entry.staleMs = clock.nowMs() + nextMs;
+    this.lookAgain(entry);
     this.tell(entry, entry.host ?? "unresolved");
+  }
+
+  /** A server that lets an answer be kept for years does not have a name kept that nobody asks for. */
+  private lookAgain(entry: Entry): void {
+    const { hostTtlMs } = this.settings;
+    const unusedMs = Math.max(entry.usedMs, this.tools.clock.nowMs() - hostTtlMs) + hostTtlMs + unusedMarginMs;
+    entry.dueMs = Math.min(entry.staleMs, unusedMs);
   }
 
   private bounded(resolver: DynamicNames["refresh"]["resolver"]): DynamicNames["refresh"]["resolver"] {

@@ -49,10 +49,14 @@ const following = <T>(readText: (path: string) => string, path: string, parse: (
 
 /** The addresses an answer tells for the name, by way of its aliases; none where there are none. */
 export const readAddresses = (reply: DnsMessage, name: string, type: number): readonly FoundAddress[] => {
+  const byName = Map.groupBy(
+    reply.answers.filter((record) => record.class === internetClass),
+    (record) => nameKey(record.name),
+  );
   let key = nameKey(name);
   let ttl = Number.POSITIVE_INFINITY;
   for (let aliases = 0; aliases <= aliasesMax; aliases++) {
-    const own = reply.answers.filter((record) => record.class === internetClass && nameKey(record.name) === key);
+    const own = byName.get(key) ?? [];
     const found = own.flatMap(({ type: each, data, ttl: own }) =>
       each === type && data.kind === "address" ? [{ address: data.address, ttl: Math.min(ttl, own) }] : [],
     );

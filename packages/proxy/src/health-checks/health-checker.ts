@@ -10,7 +10,7 @@ import { eventOf } from "./event-log.ts";
 import { createHttpProbe } from "./http-probe.ts";
 import { nextCheckMs } from "./next-check.ts";
 import type { Probe } from "./probe.ts";
-import { probeAuthority, probeTarget } from "./probe-target.ts";
+import { holdsFor, type ProbeFacts, probeAuthority, probeFacts, probeTarget } from "./probe-target.ts";
 import { createTcpProbe } from "./tcp-probe.ts";
 
 export interface HealthCheckerTools {
@@ -21,11 +21,15 @@ export interface HealthCheckerTools {
   readonly wallMs: () => number;
   /** Puts a line into the file of that path. */
   readonly writeLine: (path: string, line: string) => void;
+  /** A host was checked for the first time, and what came of it is known. */
+  readonly onFirst?: () => void;
 }
 
 export interface HealthChecker extends Disposable {
   /** The cluster's hosts may have changed. */
   sync(): void;
+  /** No host waits for the end of its first check. */
+  readonly isFirstRoundOver: boolean;
 }
 
 const intervalKind = 0;
@@ -46,6 +50,7 @@ class Session implements Disposable {
   private readonly owner: Checker;
   private readonly state: CheckState;
   private readonly probe: Probe;
+  private readonly facts: ProbeFacts;
   private readonly intervalTimer: WheelTimer;
   private readonly timeoutTimer: WheelTimer;
 
@@ -53,10 +58,21 @@ class Session implements Disposable {
     this.owner = owner;
     this.host = host;
     this.state = new CheckState(owner.settings);
+    this.facts = probeFacts(owner.cluster, host, owner.settings);
     this.probe = openProbe(owner.cluster, host, owner.settings, owner.tools.pools);
     const target = { onTimer: (kind: number) => this.onTimer(kind) };
     this.intervalTimer = new WheelTimer(target, intervalKind);
     this.timeoutTimer = new WheelTimer(target, timeoutKind);
+  }
+
+  /** Whether it checks the host as it is to be checked now. */
+  get holds(): boolean {
+    const { cluster, settings } = this.owner;
+    return holdsFor(this.facts, cluster, this.host, settings);
+  }
+
+  get wasChecked(): boolean {
+    return !this.state.first;
   }
 
   begin(): void {
@@ -121,10 +137,15 @@ class Checker implements HealthChecker {
     this.tools = tools;
   }
 
+  get isFirstRoundOver(): boolean {
+    for (const { wasChecked } of this.sessions.values()) if (!wasChecked) return false;
+    return true;
+  }
+
   sync(): void {
     const current = new Set(this.cluster.hosts().filter(({ check }) => check?.disabled !== true));
     for (const [host, session] of this.sessions) {
-      if (current.has(host)) continue;
+      if (current.has(host) && session.holds) continue;
       this.sessions.delete(host);
       session[Symbol.dispose]();
     }
@@ -160,6 +181,7 @@ class Checker implements HealthChecker {
       this.sync();
     }
     if (result.kind === "passed" && (after & checkFlags.failed) === 0) cluster.passedCheck(host);
+    if (finding.isFirst) this.tools.onFirst?.();
   }
 
   private count(): void {

@@ -1,6 +1,6 @@
 /** The cluster and the host that a check's connections are made in the name of: they count nowhere and have no limits. */
 import { LocalLoad } from "../clusters/circuit-load.ts";
-import type { Cluster } from "../clusters/cluster.ts";
+import type { Cluster, UpstreamTransport } from "../clusters/cluster.ts";
 import { ClusterTimes } from "../clusters/cluster-times.ts";
 import { createClusterCounters } from "../clusters/counters.ts";
 import { localHostCounts } from "../clusters/counts.ts";
@@ -36,11 +36,43 @@ const addressFor = ({ target, check }: Host, altPort: number | undefined): HostT
   return { kind: "ip", host: check?.host ?? target.host, port: altPort ?? check?.port ?? target.port };
 };
 
+/** What of a host its checks are made by; with another of them they have to begin anew. */
+export interface ProbeFacts {
+  readonly metadata: Host["metadata"];
+  readonly check: Host["check"];
+  readonly transport: UpstreamTransport;
+}
+
+const metadataOf = (host: Host, { transportCriteria }: HealthCheckSettings): Host["metadata"] =>
+  transportCriteria ? { "envoy.transport_socket_match": transportCriteria } : host.metadata;
+
+export const probeFacts = (cluster: Cluster, host: Host, settings: HealthCheckSettings): ProbeFacts => ({
+  metadata: host.metadata,
+  check: host.check,
+  transport: chooseTransport({ ...host, metadata: metadataOf(host, settings) }, cluster.tls, cluster.defaultTransport),
+});
+
+/** Whether the host is still checked as it was by those facts. */
+export const holdsFor = (
+  { metadata, check, transport }: ProbeFacts,
+  cluster: Cluster,
+  host: Host,
+  settings: HealthCheckSettings,
+): boolean => {
+  if (host.metadata === metadata && host.check === check) return true;
+  return (
+    host.check?.host === check?.host &&
+    host.check?.port === check?.port &&
+    (host.check?.hostname ?? "") === (check?.hostname ?? "") &&
+    probeFacts(cluster, host, settings).transport === transport
+  );
+};
+
 /** Where and how to check that host. */
 export const probeTarget = (cluster: Cluster, host: Host, settings: HealthCheckSettings): UpstreamTarget => {
-  const { transportCriteria, alpn, altPort } = settings;
-  const metadata = transportCriteria ? { "envoy.transport_socket_match": transportCriteria } : host.metadata;
-  const transport = chooseTransport({ ...host, metadata }, cluster.tls, cluster.defaultTransport);
+  const { alpn, altPort } = settings;
+  const metadata = metadataOf(host, settings);
+  const { transport } = probeFacts(cluster, host, settings);
   const offered = transport.kind === "tls" ? (alpn ?? transport.alpn) : [];
   const checked = createHost(
     {

@@ -5,7 +5,7 @@ import type { Cluster } from "../clusters/cluster.ts";
 import type { Host } from "../clusters/host.ts";
 import type { PoolWaiter, StreamPool } from "../pool/pool-waiter.ts";
 import type { TimerWheel } from "../timers/timer-wheel.ts";
-import type { ClientStream, RequestBody, UpstreamBreak } from "./streams.ts";
+import type { ClientStream, RequestBody, UpstreamBreak, UpstreamIdentities } from "./streams.ts";
 
 /** Who runs attempts: the router of an exchange, or a mirror. */
 export interface AttemptOwner {
@@ -30,6 +30,10 @@ export class Attempt implements PoolWaiter {
   host: Host | undefined = undefined;
   /** The request's head is on its way to the host. */
   headSent = false;
+  /** When that was, and over which connection; they stay when the try has ended. */
+  sentMs = 0;
+  localAddress: string | undefined = undefined;
+  tls: UpstreamIdentities | undefined = undefined;
   private state = idle;
   private cluster: Cluster | undefined = undefined;
   private pool: StreamPool | undefined = undefined;
@@ -58,6 +62,8 @@ export class Attempt implements PoolWaiter {
     this.request = request;
     this.body = body;
     this.headSent = false;
+    this.localAddress = undefined;
+    this.tls = undefined;
     cluster.counters.upstreamRqActive++;
     host.counts.enter();
     pool.acquire(this);
@@ -98,6 +104,9 @@ export class Attempt implements PoolWaiter {
       return;
     }
     this.headSent = true;
+    this.sentMs = this.wheel.nowMs();
+    this.localAddress = stream.localAddress;
+    this.tls = stream.tls;
     this.owner.onAttemptReady(this);
   }
   onNoStream(how: UpstreamBreak, detail: string): void {

@@ -15,12 +15,12 @@ export const choosePool = (
   const { downstream, request } = exchange;
   const own = poolsOf(host, tools.pools);
   const pools = cluster.isHigh ? own.high : own;
-  if (bare) return pools.tunnelTo(cluster, host, downstream);
+  const serverName = upstreamName(cluster, request);
+  if (bare) return pools.tunnelTo(cluster, host, downstream, serverName);
   const protocol = upstreamProtocol(cluster, exchange.protocol);
   const alpn = upstreamAlpn(exchange, protocol);
-  const serverName = upstreamName(cluster, request);
   if (cluster.preconnect.predictiveRatio > 1) preconnectElsewhere(tools.pools, cluster, protocol, alpn);
   return serverName === ""
     ? pools.poolFor(cluster, host, protocol, alpn, downstream)
-    : pools.poolNamed(serverName, cluster, { host, protocol, alpn });
+    : pools.poolNamed(serverName, cluster, { host, protocol, alpn, downstream });
 };

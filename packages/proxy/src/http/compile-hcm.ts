@@ -39,6 +39,7 @@ export interface HcmTools {
   readonly leaving: Leaving;
   readonly setTimer: FilterTools["setTimer"];
   readonly buckets?: FilterTools["buckets"];
+  readonly onDemand?: FilterTools["onDemand"];
   readonly logs: AccessLogTools;
   /** The place where RDS puts the routes of that name. */
   readonly routeSource: (name: string) => RouteSource;
@@ -130,6 +131,8 @@ const compileFilters = (
     stats: tools.stats,
     node: tools.node,
     buckets: tools.buckets,
+    onDemand: tools.onDemand,
+    isCluster: (name) => tools.http.cluster(name) !== undefined,
     statPrefix,
   };
   const list = json.httpFilters ?? [];
@@ -154,7 +157,9 @@ const compileFilters = (
 const compileRoutes = (json: HttpConnectionManagerJson, tools: HcmTools): RouteSource => {
   if (json.routeConfig) {
     const { random, clock } = tools.http;
-    return { table: compileRouteTable(json.routeConfig, { random, clock, buckets: tools.buckets }) };
+    const { buckets, onDemand } = tools;
+    if (json.routeConfig.vhds) throw new ConfigError("routeConfig.vhds", "is taken in tables that come by RDS only");
+    return { table: compileRouteTable(json.routeConfig, { random, clock, buckets, onDemand }) };
   }
   if (!json.rds) throw new ConfigError("routeConfig", "one of routeConfig and rds is required");
   refuseOthers(json.rds, "Rds", "rds", ["routeConfigName"]);

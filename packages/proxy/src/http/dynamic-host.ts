@@ -37,6 +37,8 @@ const nameOf = ({ request, state }: Exchange): string => {
 export class DynamicHost {
   private search: object | undefined = undefined;
   private found: Host | undefined = undefined;
+  /** Later tries go by the name of the first, whatever became of the authority since. */
+  private name: string | undefined = undefined;
 
   /** The host of the name looked up last. */
   get host(): Host | undefined {
@@ -54,7 +56,8 @@ export class DynamicHost {
     onDone: (reply: LocalReply | undefined) => void,
   ): boolean {
     const search = {};
-    const name = nameOf(exchange);
+    this.name ??= nameOf(exchange);
+    const { name } = this;
     this.search = search;
     this.found = undefined;
     if (name === "") {
@@ -74,8 +77,9 @@ export class DynamicHost {
     return false;
   }
 
-  /** Nobody waits any more. */
+  /** Nobody waits any more, and nobody asks again. */
   drop(): void {
+    this.name = undefined;
     this.search = undefined;
     this.found = undefined;
   }

@@ -1,3 +1,5 @@
+import type { RequestHead } from "@weft/protocols/http/head";
+import type { ForwardAction } from "../routing/route.ts";
 import { type TimerTarget, type TimerWheel, WheelTimer } from "../timers/timer-wheel.ts";
 import type { HcmSettings } from "./hcm-settings.ts";
 
@@ -29,14 +31,24 @@ export class ExchangeTimers {
     if (!whole && requestTimeoutMs > 0) wheel.armAt(this.request, now + requestTimeoutMs);
     if (maxStreamDurationMs > 0) wheel.armAt(this.duration, now + maxStreamDurationMs);
   }
-  /** Replaces the listener's. */
-  setIdle(idleMs: number): void {
+  /** The listener's bounds again in place of a route's, for a request that came whole at `startMs`. */
+  restart({ streamIdleTimeoutMs, maxStreamDurationMs }: HcmSettings, startMs: number): void {
+    this.setIdle(streamIdleTimeoutMs);
+    this.setDuration(maxStreamDurationMs === 0 ? 0 : startMs + maxStreamDurationMs);
+  }
+  /** The route's bounds in place of the listener's, where it has some. */
+  ofRoute({ idleTimeoutMs, durationFor }: ForwardAction, request: RequestHead, startMs: number): void {
+    if (idleTimeoutMs !== undefined) this.setIdle(idleTimeoutMs);
+    const durationMs = durationFor?.(request);
+    if (durationMs !== undefined) this.setDuration(durationMs === 0 ? 0 : startMs + durationMs);
+  }
+  private setIdle(idleMs: number): void {
     this.idleMs = idleMs;
     if (idleMs > 0) this.touch();
     else this.idle.disarm();
   }
-  /** Replaces the listener's: that moment, 0 for never. */
-  setDuration(deadlineMs: number): void {
+  /** At that moment, 0 for never. */
+  private setDuration(deadlineMs: number): void {
     if (deadlineMs > 0) this.wheel.armAt(this.duration, deadlineMs);
     else this.duration.disarm();
   }

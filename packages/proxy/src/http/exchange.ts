@@ -4,8 +4,9 @@ import type { HeaderList } from "@weft/protocols/http/headers";
 import type { Tlv } from "@weft/protocols/proxy-protocol/header";
 import type { Cluster } from "../clusters/cluster.ts";
 import type { Host } from "../clusters/host.ts";
+import type { HttpFilter } from "../filters/http/filter.ts";
 import type { DownstreamTies } from "../pool/downstream-ties.ts";
-import type { Route } from "../routing/route.ts";
+import type { Route, RouteTable, WeightedChoice } from "../routing/route.ts";
 import type { RequestState } from "./request-state.ts";
 
 /** What is known of the connection a request came by. One per connection; requests share it. */
@@ -68,6 +69,8 @@ export interface Exchange {
   readonly downstream: DownstreamInfo;
   readonly protocol: "HTTP/1.0" | "HTTP/1.1" | "HTTP/2";
   route: Route | undefined;
+  /** Chosen of the route's clusters before the router does, which then takes it. */
+  chosen?: WeightedChoice | undefined;
   cluster: Cluster | undefined;
   host: Host | undefined;
   readonly startMs: number;
@@ -107,6 +110,12 @@ export interface Exchange {
   translate?(translation: BodyTranslation): void;
   /** Ends a filter's wait: goes on with the next filter, or answers with `reply`. */
   resume(reply?: LocalReply): void;
+  /** Goes by that route through the filters, from the first, whether one of them waits or not. */
+  restart?(route: Route): void;
+  /** What its listener says of requests. */
+  readonly settings?:
+    | { readonly routes: { readonly table: RouteTable | undefined }; readonly endFilters: readonly HttpFilter[] }
+    | undefined;
 }
 
 /** What a filter makes of the bodies of one exchange. Chunks are good during the call only. */

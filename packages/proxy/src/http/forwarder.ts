@@ -3,20 +3,20 @@ import type { ResponseHead } from "@weft/protocols/http/head";
 import type { HeaderList } from "@weft/protocols/http/headers";
 import { breakers } from "../clusters/circuit-load.ts";
 import type { Cluster } from "../clusters/cluster.ts";
-import { countAnswer, countRetriedAnswer } from "../clusters/counters.ts";
+import { countRetriedAnswer } from "../clusters/counters.ts";
 import type { Host } from "../clusters/host.ts";
 import { isConnect } from "../routing/path-matcher.ts";
 import type { ForwardAction, Route, WeightedChoice } from "../routing/route.ts";
 import { Attempt, type AttemptOwner } from "./attempt.ts";
 import { choosePool } from "./choose-pool.ts";
 import { DynamicHost } from "./dynamic-host.ts";
+import { EarlyHedge } from "./early-hedge.ts";
 import type { LocalReply } from "./exchange.ts";
 import { followRedirect } from "./follow-redirect.ts";
 import type { HttpTools } from "./hcm-settings.ts";
 import { Hedges } from "./hedges.ts";
 import type { HttpExchange } from "./http-exchange.ts";
 import {
-  breakFlag,
   noCluster,
   perTryIdleTimeout,
   perTryTimeout,
@@ -27,11 +27,12 @@ import {
   upstreamTimeout,
 } from "./local-reply.ts";
 import { RequestFlow } from "./request-flow.ts";
-import { failureOf, type MutablePick, Retries } from "./retries.ts";
+import { failureOf, type MutablePick, neverSent, Retries } from "./retries.ts";
 import { editResponse, type Patience, setRouterHeaders, tellAgain, useHostName } from "./router-headers.ts";
 import { type ClientStream, type UpstreamBreak, unprocessed } from "./streams.ts";
 import { perTryIdleKind, perTryKind, TryTimers, timeoutKind } from "./try-timers.ts";
 import { upgradeOf } from "./upgrades.ts";
+import { answerInstead, cutShort, noteAnswer } from "./upstream-answer.ts";
 import { nobodyToAsk, pickOriginal, upstreamProtocol } from "./upstream-choice.ts";
 
 /** How often one request is sent again because connections were given up before it was seen. */
@@ -46,6 +47,7 @@ export class Forwarder implements AttemptOwner {
   private readonly hedges = new Hedges();
   private readonly dynamic = new DynamicHost();
   private readonly retries: Retries;
+  private readonly early: EarlyHedge;
   readonly body: RequestFlow;
   private readonly timers: TryTimers;
   private readonly pickRequest: MutablePick = { hash: undefined, attempt: 0, metadataMatch: undefined };
@@ -57,7 +59,6 @@ export class Forwarder implements AttemptOwner {
   private setCookie: string | undefined = undefined;
   private tunnel = false;
   private resends = 0;
-  private sentMs = 0;
   private answered = false;
   /** The try before took too long. */
   private slow = false;
@@ -68,6 +69,7 @@ export class Forwarder implements AttemptOwner {
     this.tools = tools;
     this.attempt = new Attempt(this, tools.wheel);
     this.retries = new Retries(tools.random);
+    this.early = new EarlyHedge(this.retries);
     this.body = new RequestFlow(exchange);
     this.timers = new TryTimers(this, tools.wheel);
   }
@@ -76,7 +78,7 @@ export class Forwarder implements AttemptOwner {
     const { exchange, tools } = this;
     const { request, downstream } = exchange;
     this.tunnel = upgradeOf(request) !== "";
-    const choice = action.clusterName(request, tools.random());
+    const choice = exchange.chosen ?? action.clusterName(request, tools.random());
     this.choice = choice;
     const named = tools.cluster(choice.cluster);
     const cluster = action.high ? named?.high?.() : named;
@@ -88,7 +90,8 @@ export class Forwarder implements AttemptOwner {
     this.action = action;
     this.timeoutMs = action.timeoutFor(request);
     const retry = action.retryFor(request);
-    this.retries.begin(retry, cluster);
+    this.retries.begin(retry, cluster, route.retryBudget);
+    if (!this.tunnel) this.early.begin(route.hedging, request.method, cluster);
     // HTTP/2 may give a request back unseen (GOAWAY): that one can always be sent again.
     const again =
       retry !== undefined ||
@@ -106,9 +109,7 @@ export class Forwarder implements AttemptOwner {
     route.editRequest(request.headers, downstream, request, exchange);
     this.emptyOnTimeout = action.rewrite(request);
     setRouterHeaders(exchange, route, this.patience);
-    if (action.idleTimeoutMs !== undefined) exchange.timers.setIdle(action.idleTimeoutMs);
-    const durationMs = action.durationFor?.(request);
-    if (durationMs !== undefined) exchange.timers.setDuration(durationMs === 0 ? 0 : exchange.startMs + durationMs);
+    exchange.timers.ofRoute(action, request, exchange.startMs);
     if (exchange.requestEnded || this.tunnel) this.timers.armTimeout(this.timeoutMs);
     this.body.mirror(tools, action.mirrors);
     this.try();
@@ -139,21 +140,24 @@ export class Forwarder implements AttemptOwner {
 
   /** The exchange is over: everything as it was before. */
   end(): void {
-    this.attempt.cancel();
-    this.dynamic.drop();
-    if (this.hedges.any) this.hedges.cancel();
-    this.timers.disarm();
-    this.retries.end();
+    this.cancel();
+    this.leaveRoute();
     this.body.reset();
     this.action = undefined;
-    this.choice = undefined;
-    this.setCookie = undefined;
     this.timeoutMs = 0;
     this.tunnel = false;
-    this.resends = 0;
     this.answered = false;
-    this.slow = false;
     this.redirects = 0;
+  }
+  private leaveRoute(): void {
+    this.timers.disarm();
+    this.retries.end();
+    this.early.end();
+    this.dynamic.drop();
+    this.choice = undefined;
+    this.setCookie = undefined;
+    this.slow = false;
+    this.resends = 0;
   }
 
   onTimer(kind: number): void {
@@ -170,9 +174,8 @@ export class Forwarder implements AttemptOwner {
     const { exchange } = this;
     const { stream } = from;
     if (stream === undefined) return;
-    exchange.upstreamLocalAddress = stream.localAddress;
-    exchange.upstreamTls = stream.tls;
-    this.sentMs = this.tools.wheel.nowMs();
+    exchange.upstreamLocalAddress = from.localAddress;
+    exchange.upstreamTls = from.tls;
     this.body.sendTo(stream);
     this.timers.armIdle(this.retries.perTryIdleTimeoutMs);
     if (exchange.requestEnded) this.endTry(stream);
@@ -191,6 +194,7 @@ export class Forwarder implements AttemptOwner {
     if (cluster !== undefined && this.triesAgain(cluster, this.retries.wantsResponse(head, this.canReplay))) {
       countRetriedAnswer(cluster.counters, head.status);
       this.retries.heed(head, this.tools.clock.wallMs());
+      this.timers.endTry();
       this.attempt.cancel();
       this.retryLater();
       return;
@@ -200,12 +204,9 @@ export class Forwarder implements AttemptOwner {
     this.retries.settle(head.status < 500);
     // What more comes of the request is not kept: nothing sends it again.
     this.body.drop();
-    exchange.details = "via_upstream";
-    exchange.upstreamMs = Math.round(this.tools.wheel.nowMs() - this.sentMs);
-    if (cluster !== undefined) {
-      countAnswer(cluster.counters, head.status);
-      cluster.times.requestTook(exchange.upstreamMs, exchange.host);
-    }
+    const tookMs = this.tools.wheel.nowMs() - this.attempt.sentMs;
+    this.early.answered(head.status, tookMs);
+    noteAnswer(exchange, head.status, Math.round(tookMs));
     editResponse(exchange, head, this.choice, this.setCookie);
     const grpcStatus = end ? head.headers.get("grpc-status") : undefined;
     if (grpcStatus !== undefined) exchange.grpcStatus = parseGrpcStatus(grpcStatus);
@@ -238,20 +239,16 @@ export class Forwarder implements AttemptOwner {
     }
     exchange.upstreamFailure = how === "connect-failure" ? transportReason(detail) : "";
     if (exchange.responseStarted) {
-      exchange.flag(breakFlag(how));
-      exchange.details = `upstream_reset_after_response_started{${how.replaceAll("-", "_")}}`;
-      exchange.abort();
+      cutShort(exchange, how);
       return;
     }
     const failure = failureOf(how, this.attempt.headSent);
-    if (cluster !== undefined && this.triesAgain(cluster, this.retries.wantsFailure(failure, this.canReplay))) {
+    const wanted = this.retries.wantsFailure(failure, this.canReplay);
+    if (cluster !== undefined && this.triesAgain(cluster, wanted, !neverSent.has(failure))) {
       this.retryLater();
       return;
     }
-    this.answered = true;
-    const answer = upstreamBroken(how, exchange.upstreamFailure, this.retries.any);
-    if (cluster !== undefined) countAnswer(cluster.counters, answer.status);
-    exchange.reply(answer);
+    answerInstead(exchange, upstreamBroken(how, exchange.upstreamFailure, this.retries.any));
   }
 
   /** The whole request can be sent once more. */
@@ -268,8 +265,8 @@ export class Forwarder implements AttemptOwner {
     exchange.attempts++;
     const host = this.pick(cluster);
     if (host === undefined) {
-      this.answered = true;
-      exchange.reply(nobodyToAsk(cluster));
+      if (this.hedges.any && !this.settleHedges(this.attempt, false)) return;
+      exchange.giveUp(nobodyToAsk(cluster));
       return;
     }
     exchange.host = host;
@@ -288,17 +285,21 @@ export class Forwarder implements AttemptOwner {
   }
 
   private awaitsHost(cluster: Cluster): boolean {
-    return this.dynamic.awaits(this.exchange, cluster, this.tools, (reply) => {
+    const { hedges } = this;
+    hedges.pause();
+    const waits = this.dynamic.awaits(this.exchange, cluster, this.tools, (reply) => {
+      hedges.pausing = false;
       if (reply === undefined) this.try();
-      else this.exchange.reply(reply);
+      else if (!hedges.any) this.exchange.reply(reply);
     });
+    if (!waits) hedges.pausing = false;
+    return waits;
   }
 
   private get patience(): Patience {
-    const { timeoutMs } = this;
     // A try that hedges may take as long as all of them.
     const perTryMs = this.retries.hedges(this.action?.hedges === true) ? 0 : this.retries.perTryTimeoutMs;
-    return { timeoutMs, perTryMs, leftMs: this.timers.leftMs(timeoutMs) };
+    return this.timers.patience(this.timeoutMs, perTryMs);
   }
 
   private pick(cluster: Cluster): Host | undefined {
@@ -310,27 +311,26 @@ export class Forwarder implements AttemptOwner {
 
   private endTry(stream: ClientStream): void {
     if (!this.sentWithoutBody) this.body.endTo(stream);
-    if (!this.answered) this.timers.armTry(this.retries.perTryTimeoutMs);
+    if (!this.answered) this.timers.armTry(this.retries.perTryTimeoutMs || this.early.waitMs());
   }
 
   private onTimeout(): void {
     const { exchange } = this;
-    const answer = timeoutReply(upstreamTimeout, this.emptyOnTimeout);
-    if (exchange.cluster !== undefined) {
-      exchange.cluster.counters.upstreamRqTimeout++;
-      if (!exchange.responseStarted) countAnswer(exchange.cluster.counters, answer.status);
-    }
+    if (exchange.cluster !== undefined) exchange.cluster.counters.upstreamRqTimeout++;
     this.attempt.timedOut();
-    exchange.giveUp(answer);
+    answerInstead(exchange, timeoutReply(upstreamTimeout, this.emptyOnTimeout));
   }
   private onPerTryTimeout(reply: LocalReply): void {
-    const { exchange, action } = this;
-    const { cluster } = exchange;
+    const { cluster } = this.exchange;
     if (cluster === undefined) return;
+    if (this.early.waits) {
+      this.hedge(cluster);
+      return;
+    }
     cluster.counters.upstreamRqPerTryTimeout++;
     this.attempt.timedOut();
     this.slow = true;
-    if (this.retries.hedges(action?.hedges === true)) {
+    if (this.retries.hedges(this.action?.hedges === true)) {
       this.hedge(cluster);
       return;
     }
@@ -340,16 +340,15 @@ export class Forwarder implements AttemptOwner {
       this.retryLater();
       return;
     }
-    this.answered = true;
-    const answer = timeoutReply(reply, this.emptyOnTimeout);
-    if (!exchange.responseStarted) countAnswer(cluster.counters, answer.status);
-    exchange.giveUp(answer);
+    answerInstead(this.exchange, timeoutReply(reply, this.emptyOnTimeout));
   }
 
   /** Begins another try beside the slow one, where one is left. */
   private hedge(cluster: Cluster): void {
-    if (!this.canReplay) return;
-    if (!this.triesAgain(cluster, true)) return;
+    // What is still to come of a body goes to one try alone.
+    const beside = !this.hedges.full && this.canReplay && this.exchange.requestEnded;
+    if (this.early.waits ? !beside || !this.early.take(cluster) : !this.triesAgain(cluster, beside)) return;
+    this.timers.endTry();
     this.hedges.add(this.attempt);
     this.attempt = new Attempt(this, this.tools.wheel);
     this.try();
@@ -357,11 +356,15 @@ export class Forwarder implements AttemptOwner {
   /** A try among several has ended. True when the request goes on with it. */
   private settleHedges(from: Attempt, good: boolean): boolean {
     const next = this.hedges.settle(from, this.attempt, good);
-    if (next === undefined) from.cancel();
     if (next === undefined) return false;
     this.attempt = next;
     this.exchange.host = next.host;
-    if (good) this.timers.stopBackOff();
+    this.exchange.upstreamLocalAddress = next.localAddress;
+    this.exchange.upstreamTls = next.tls;
+    if (good) {
+      this.timers.stopBackOff();
+      this.dynamic.drop();
+    }
     return true;
   }
 
@@ -371,22 +374,20 @@ export class Forwarder implements AttemptOwner {
     const policy = this.action?.internalRedirect;
     if (policy === undefined || this.redirects >= policy.most || !exchange.requestEnded || !this.canReplay)
       return false;
-    const leave = (): void => {
-      this.redirects++;
-      this.attempt = new Attempt(this, this.tools.wheel);
-      this.timers.disarm();
-      this.retries.end();
-    };
-    const followed = followRedirect(exchange, policy, head, { body, leave });
-    if (followed) attempt.cancel();
-    else this.attempt = attempt;
-    return followed;
+    const route = followRedirect(exchange, policy, head, body);
+    if (route === undefined) return false;
+    this.redirects++;
+    attempt.cancel();
+    this.attempt = new Attempt(this, this.tools.wheel);
+    this.leaveRoute();
+    exchange.restart(route);
+    return true;
   }
 
   /** Another try is wanted and may be made. */
-  private triesAgain(cluster: Cluster, wanted: boolean): boolean {
+  private triesAgain(cluster: Cluster, wanted: boolean, sent = true): boolean {
     if (!wanted) return false;
-    const taken = this.retries.take(cluster);
+    const taken = this.retries.take(cluster, sent);
     if (!taken) this.exchange.flag(this.retries.refusalFlag);
     return taken;
   }

@@ -1,5 +1,8 @@
 import type { Attempt } from "./attempt.ts";
 
+/** More slow tries of one request are not kept beside the newest. */
+export const hedgesMax = 8;
+
 /** Tries that took too long and still run, while another was begun beside them. */
 export class Hedges {
   /** The next try begins after a pause. */
@@ -9,6 +12,10 @@ export class Hedges {
   /** More than one try may still answer. */
   get any(): boolean {
     return this.pausing || this.running.length > 0;
+  }
+  /** No other may be added. */
+  get full(): boolean {
+    return this.running.length >= hedgesMax;
   }
   add(attempt: Attempt): void {
     this.running.push(attempt);
@@ -31,7 +38,9 @@ export class Hedges {
       return from;
     }
     const othersRun = this.pausing || this.running.length > 0 || (from !== current && current.active);
-    return othersRun ? undefined : from;
+    if (!othersRun) return from;
+    from.cancel();
+    return undefined;
   }
   cancel(): void {
     this.pausing = false;

@@ -51,6 +51,7 @@ export class HttpExchange implements Exchange, RequestSink {
   upstreamTls: UpstreamIdentities | undefined = undefined;
   upstreamAlpn: AlpnOverride | undefined = undefined;
   route: Route | undefined = undefined;
+  chosen: WeightedChoice | undefined = undefined;
   cluster: Cluster | undefined = undefined;
   host: Host | undefined = undefined;
   startMs = 0;
@@ -150,14 +151,19 @@ export class HttpExchange implements Exchange, RequestSink {
   gather(most: number): void {
     this.forwarder.body.gather(most);
   }
-  /** The request was made another: goes through route and filters again. False, and nothing done, without a route. */
-  restart(): boolean {
-    const route = this.settings?.routes.table?.match(this.request, this.downstream);
-    if (route === undefined) return false;
+  /** The request was made another: goes by that route through the filters, and nothing is left of the upstream it met. */
+  restart(route: Route): void {
+    const { settings } = this;
+    if (settings === undefined) return;
+    this.timers.restart(settings, this.startMs);
     this.route = route;
-    this.cluster = undefined;
+    this.waitingAt = -1;
+    this.chosen = undefined;
+    this.leaveUpstream();
+    this.upstreamAlpn = undefined;
+    this.attempts = 0;
+    this.state = undefined;
     this.runFilters(0);
-    return true;
   }
 
   resume(reply?: LocalReply): void {
@@ -355,6 +361,14 @@ export class HttpExchange implements Exchange, RequestSink {
     else answerByRoute(this, route, action);
   }
 
+  private leaveUpstream(): void {
+    this.cluster = undefined;
+    this.host = undefined;
+    this.upstreamLocalAddress = undefined;
+    this.upstreamTls = undefined;
+    this.upstreamFailure = "";
+  }
+
   private reset(): void {
     if (this.grpc.active) this.grpc.reset();
     this.request = noRequest;
@@ -364,12 +378,10 @@ export class HttpExchange implements Exchange, RequestSink {
     this.settings = undefined;
     this.downstream = noDownstream;
     this.remoteHost = undefined;
-    this.upstreamLocalAddress = undefined;
-    this.upstreamTls = undefined;
+    this.leaveUpstream();
     this.upstreamAlpn = undefined;
     this.route = undefined;
-    this.cluster = undefined;
-    this.host = undefined;
+    this.chosen = undefined;
     this.flags = "";
     this.details = "";
     this.behind = undefined;
@@ -378,7 +390,6 @@ export class HttpExchange implements Exchange, RequestSink {
     this.responseBodyBytes = 0;
     this.grpcStatus = -1;
     this.upstreamMs = -1;
-    this.upstreamFailure = "";
     this.peer = undefined;
     this.state = undefined;
     this.requestEnded = false;

@@ -61,7 +61,7 @@ test("names cannot break out of the header, and cannot make it long", () => {
 
 test("every code is explained", () => {
   const source = readFileSync(new URL("./reasons.ts", import.meta.url), "utf8");
-  const explained = readFileSync(new URL("../../../cli/src/codes.ts", import.meta.url), "utf8");
+  const explained = readFileSync(new URL("../../../cli/src/codes-from-5000.ts", import.meta.url), "utf8");
   for (const [code] of source.matchAll(/WF\d{4}/g)) assert.ok(explained.includes(`\n${code} `), code);
 });
 

@@ -61,6 +61,8 @@ export class RequestFlow {
   }
   gather(most: number): void {
     this.gatherMost = most;
+    // More is taken from here on than what made it stop.
+    this.resume();
   }
   /** The request is whole. True where a filter waited for that. */
   ended(): boolean {

@@ -21,6 +21,22 @@ export interface PreparedRequest {
   reply: LocalReply | undefined;
 }
 
+/** Gives path and authority the one spelling that routes and filters know; the answer to a path that has none. */
+export const normalizeTarget = (
+  settings: HcmSettings,
+  request: RequestHead,
+  downstream: DownstreamInfo,
+): LocalReply | undefined => {
+  if (settings.stripPort !== "none") stripPort(settings, request, downstream);
+  if (request.path === "*") return notOriginForm;
+  if (request.path.includes("#")) return badPath;
+  if (settings.normalize === undefined || request.path === "") return undefined;
+  const normalized = normalizePath(request.path, settings.normalize);
+  if (normalized.kind === "reject") return badPath;
+  request.path = normalized.path;
+  return normalized.kind === "redirect" ? redirectHome(normalized.path) : undefined;
+};
+
 /** Changes the head in place as Envoy's connection manager does; the outcome is written to `out`. */
 export const prepareRequest = (
   settings: HcmSettings,
@@ -28,19 +44,8 @@ export const prepareRequest = (
   downstream: DownstreamInfo,
   out: PreparedRequest,
 ): void => {
-  out.reply = undefined;
   out.remoteHost = downstream.remoteHost;
-  if (request.path === "*") out.reply = notOriginForm;
-  else if (request.path.includes("#")) out.reply = badPath;
-  else if (settings.normalize !== undefined && request.path !== "") {
-    const normalized = normalizePath(request.path, settings.normalize);
-    if (normalized.kind === "reject") out.reply = badPath;
-    else {
-      request.path = normalized.path;
-      if (normalized.kind === "redirect") out.reply = redirectHome(normalized.path);
-    }
-  }
-  if (settings.stripPort !== "none") stripPort(settings, request, downstream);
+  out.reply = normalizeTarget(settings, request, downstream);
   forwarded(settings, request, downstream, out);
   requestId(settings, request);
   editXfcc(settings.xfcc, request.headers, downstream);

@@ -2,9 +2,9 @@ import type { Random } from "@weft/core/world";
 import type { ResponseHead } from "@weft/protocols/http/head";
 import type { MetadataMatch } from "../balancers/balancer.ts";
 import { breakers } from "../clusters/circuit-load.ts";
-import type { Cluster } from "../clusters/cluster.ts";
+import type { CircuitLimits, Cluster } from "../clusters/cluster.ts";
 import type { Host } from "../clusters/host.ts";
-import type { AttemptFailure, RetryPolicy } from "../routing/route.ts";
+import type { AttemptFailure, RetryBudget, RetryPolicy } from "../routing/route.ts";
 import type { UpstreamBreak } from "./streams.ts";
 
 /** What one request asks of a balancer, again and again. */
@@ -26,25 +26,37 @@ export const failureOf = (how: UpstreamBreak, headSent: boolean): AttemptFailure
   }
 };
 
+/** What failed so asked nothing of an application. */
+export const neverSent: ReadonlySet<AttemptFailure> = new Set([
+  "connect-failure",
+  "connect-timeout",
+  "refused",
+  "reset-before-request",
+]);
+
 /** The retry state of one request: what is left, what it holds of the cluster's retry limit, which hosts it met. */
 export class Retries {
   /** Why the last retry that was wanted did not happen. */
   refusalFlag = "";
   private readonly random: Random;
   private policy: RetryPolicy | undefined = undefined;
-  private left = 0;
+  /** How many more there may be. */
+  left = 0;
   private made = 0;
   private askedMs: number | undefined = undefined;
   private holder: Cluster | undefined = undefined;
   private cluster: Cluster | undefined = undefined;
+  private budget: RetryBudget | undefined = undefined;
   private readonly hosts: Host[] = [];
 
   constructor(random: Random) {
     this.random = random;
   }
 
-  begin(policy: RetryPolicy | undefined, cluster: Cluster): void {
+  /** `budget` holds where the cluster has no bound of its own. */
+  begin(policy: RetryPolicy | undefined, cluster: Cluster, budget: RetryBudget | undefined): void {
     this.policy = policy;
+    this.budget = budget;
     this.left = policy?.attempts ?? 0;
     this.made = 0;
     this.cluster = cluster;
@@ -134,22 +146,27 @@ export class Retries {
     this.askedMs = this.policy?.askedPauseMs?.(head.headers, nowWallMs);
   }
 
-  /** Takes one retry, within the policy's number and the cluster's limit; else `refusalFlag` says why not. */
-  take(cluster: Cluster): boolean {
+  /**
+   * Takes one retry, within the policy's number and the cluster's limit; else `refusalFlag` says why not. What was not
+   * `sent` asked nothing of anybody, so the route's budget does not count it.
+   */
+  take(cluster: Cluster, sent: boolean): boolean {
     this.release();
     if (this.left === 0) {
       cluster.counters.upstreamRqRetryLimitExceeded++;
       this.refusalFlag = "URX";
       return false;
     }
-    if (!cluster.load.take(breakers.retries, retriesMax(cluster))) {
-      cluster.counters.upstreamRqRetryOverflow++;
-      this.refusalFlag = "UO";
-      return false;
+    if (sent || this.budget === undefined || boundsRetries(cluster.limits)) {
+      if (!cluster.load.take(breakers.retries, retriesMax(cluster, this.budget))) {
+        cluster.counters.upstreamRqRetryOverflow++;
+        this.refusalFlag = "UO";
+        return false;
+      }
+      this.holder = cluster;
     }
     this.left--;
     this.made++;
-    this.holder = cluster;
     cluster.counters.upstreamRqRetry++;
     return true;
   }
@@ -184,8 +201,12 @@ export class Retries {
   }
 }
 
-const retriesMax = ({ limits, load }: Cluster): number => {
-  const budget = limits.retryBudget;
+/** Envoy's number for "no limit" is infinite here. */
+const boundsRetries = ({ retryBudget, maxRetries }: CircuitLimits): boolean =>
+  retryBudget !== undefined || maxRetries !== Number.POSITIVE_INFINITY;
+
+const retriesMax = ({ limits, load }: Cluster, ofRoute: RetryBudget | undefined): number => {
+  const budget = limits.retryBudget ?? (boundsRetries(limits) ? undefined : ofRoute);
   if (budget === undefined) return limits.maxRetries;
   const active = load.requests + load.pendingRequests;
   return Math.max(budget.minConcurrency, Math.floor((active * budget.percent) / 100));

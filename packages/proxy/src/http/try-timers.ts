@@ -1,4 +1,5 @@
 import { type TimerTarget, type TimerWheel, WheelTimer } from "../timers/timer-wheel.ts";
+import type { Patience } from "./router-headers.ts";
 
 export const timeoutKind = 0;
 export const perTryKind = 1;
@@ -29,9 +30,10 @@ export class TryTimers {
   stopTimeout(): void {
     this.timeout.disarm();
   }
-  /** What is left of the whole, or `otherwise` where its time does not run. */
-  leftMs(otherwise: number): number {
-    return this.timeout.armed ? this.timeout.deadlineMs - this.wheel.nowMs() : otherwise;
+  /** What an upstream may be told now: all of the whole is left where its time does not run. */
+  patience(timeoutMs: number, perTryMs: number): Patience {
+    const leftMs = this.timeout.armed ? this.timeout.deadlineMs - this.wheel.nowMs() : timeoutMs;
+    return { timeoutMs, perTryMs, leftMs };
   }
   /** One try, from the request's end. */
   armTry(ms: number): void {

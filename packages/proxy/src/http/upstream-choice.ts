@@ -74,9 +74,10 @@ export const upstreamName = ({ http: { names } }: Cluster, request: RequestHead)
 };
 
 /** The cluster that a request was for when the proxy answered it before it chose one: for logs and metrics. */
-export const clusterMeant = ({ route, request }: Exchange, tools: HttpTools): Cluster | undefined => {
+export const clusterMeant = ({ route, request, chosen }: Exchange, tools: HttpTools): Cluster | undefined => {
   const action = route?.action;
-  return action?.kind === "forward" ? tools.cluster(action.clusterName(request, tools.random()).cluster) : undefined;
+  if (action?.kind !== "forward") return undefined;
+  return tools.cluster((chosen ?? action.clusterName(request, tools.random())).cluster);
 };
 
 /** No host of the cluster takes the request, or it is one of those to drop: counts it, and gives the answer. */

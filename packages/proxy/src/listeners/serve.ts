@@ -95,6 +95,20 @@ const turnAway = (
   else connection.destroy();
 };
 
+/** How long a client that was told everything may keep its own side open. */
+export const answeredLingerMs = 10_000;
+
+const answerOnce = (connection: Connection, body: Buffer, wheel: TimerWheel, onGone: () => void): void => {
+  const timer = new WheelTimer({ onTimer: () => connection.destroy() }, 0);
+  connection.handler = waiting(() => {
+    timer.retire();
+    onGone();
+  });
+  connection.write(body);
+  connection.end();
+  if (connection.open) wheel.arm(timer, answeredLingerMs);
+};
+
 /** Hands a connection to its chain: TLS first when the chain has it, then network filters, then what ends the chain. */
 export const serve = (
   serving: Serving,
@@ -110,7 +124,7 @@ export const serve = (
     return;
   }
   if (chain.tls === undefined) {
-    start(serving, info, track, onGone);
+    start({ ...serving, wheel: tools.wheel }, info, track, onGone);
     if (serving.firstBytes.length > 0 && connection.open) connection.handler.onRead(serving.firstBytes);
     return;
   }
@@ -141,7 +155,8 @@ export const serve = (
         return;
       }
       const trusted = peer.hasCertificate && built.verifies && peer.verified;
-      start(serving, { ...info, tls: tlsInfo(peer, trusted, built.localUris) }, track, onGone);
+      const known = { ...info, tls: tlsInfo(peer, trusted, built.localUris) };
+      start({ ...serving, wheel: tools.wheel }, known, track, onGone);
     });
   const { handshakes } = tools;
   if (handshakes.ready) {
@@ -170,7 +185,7 @@ const optionsOf = (
 const handshakeMostMs = 15_000;
 
 const start = (
-  { chain, connection, dial }: Serving,
+  { chain, connection, dial, wheel }: Serving & Pick<ServeTools, "wheel">,
   downstream: DownstreamInfo,
   track: (served: ServedConnection) => void,
   onGone: () => void,
@@ -193,9 +208,7 @@ const start = (
       return;
     }
     case "direct":
-      connection.handler = waiting(onGone);
-      connection.write(terminal.body);
-      connection.end();
+      answerOnce(connection, terminal.body, wheel, onGone);
       return;
     case "echo":
       connection.handler = {

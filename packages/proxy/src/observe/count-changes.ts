@@ -2,7 +2,7 @@
 import type { DataPlane, ResourceChange } from "../runtime/data-plane.ts";
 import type { Counter, Stats } from "./stats.ts";
 
-type Applies = Pick<DataPlane, "apply" | "check">;
+type Applies = Pick<DataPlane, "apply" | "check" | "checkAhead">;
 
 interface ManagerCounters {
   readonly added: Counter;
@@ -38,6 +38,7 @@ export const countChanges = (dataPlane: Applies, stats: Stats): Applies => {
   };
   return {
     check: (change) => dataPlane.check(change),
+    checkAhead: (...of) => dataPlane.checkAhead?.(...of),
     apply: (changes) => {
       const rejections = dataPlane.apply(changes);
       const refused = new Set(rejections.map(({ kind, name }) => `${kind} ${name}`));

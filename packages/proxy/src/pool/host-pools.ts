@@ -17,6 +17,14 @@ import { TunnelPool } from "./tunnel-pool.ts";
 /** `auto`: whichever ALPN agrees on. */
 export type UpstreamProtocol = "http1" | "http2" | "auto";
 
+/** What requests for a name ask for. */
+interface Named {
+  readonly host: Host;
+  readonly protocol: UpstreamProtocol;
+  readonly alpn: readonly string[] | undefined;
+  readonly downstream?: DownstreamInfo;
+}
+
 const plaintextKey = "plaintext";
 const noAlpn: readonly string[] = [];
 
@@ -100,16 +108,16 @@ export class HostPools implements Disposable {
   }
 
   /** For requests whose name the server is asked for and has to prove, where its transport is TLS. */
-  poolNamed(
-    serverName: string,
-    cluster: Cluster,
-    { host, protocol, alpn }: { host: Host; protocol: UpstreamProtocol; alpn: readonly string[] | undefined },
-  ): StreamPool {
+  poolNamed(serverName: string, cluster: Cluster, { host, protocol, alpn, downstream }: Named): StreamPool {
     const transport = cluster.transportOf(host);
-    if (transport.kind === "plaintext") return this.poolFor(cluster, host, protocol, alpn);
+    if (transport.kind === "plaintext") return this.poolFor(cluster, host, protocol, alpn, downstream);
     const offered = offeredBy(transport, alpn, protocol);
-    const target = { cluster, host, transport, alpn: offered, serverName };
     const key = `${serverName} ${protocol} ${offered.join(",")} ${this.keyOf(transport)}`;
+    if (downstream?.ties !== undefined && isOfOne(transport, downstream)) {
+      const target = { cluster, host, transport, alpn: offered, serverName, downstream };
+      return this.tied.poolFor(key, downstream.ties, target, () => this.make(protocol, target));
+    }
+    const target = { cluster, host, transport, alpn: offered, serverName };
     return this.named.poolFor(key, target, () => this.make(protocol, target));
   }
 
@@ -120,14 +128,19 @@ export class HostPools implements Disposable {
     return decided ? new Http1Pool(this.tools, target) : new AutoPool(this.tools, target);
   }
 
-  /** Bare connections, one for each CONNECT. */
-  tunnelTo(cluster: Cluster, host: Host, downstream?: DownstreamInfo): StreamPool {
+  /** Bare connections, one for each CONNECT. With `serverName` the server is asked for it, where its transport is TLS. */
+  tunnelTo(cluster: Cluster, host: Host, downstream?: DownstreamInfo, serverName = ""): StreamPool {
     const transport = cluster.transportOf(host);
-    const key = `tunnel ${this.keyOf(transport)}`;
+    const name = transport.kind === "tls" ? serverName : "";
+    const key = `${name} tunnel ${this.keyOf(transport)}`;
     const alpn = transport.kind === "tls" ? transport.alpn : noAlpn;
-    const target = { cluster, host, transport, alpn, downstream };
+    const target = { cluster, host, transport, alpn, downstream, serverName: name };
     if (downstream?.ties !== undefined && isOfOne(transport, downstream)) {
       return this.tied.poolFor(key, downstream.ties, target, () => new TunnelPool(this.tools, target));
+    }
+    if (name !== "") {
+      const forAll = { ...target, downstream: undefined };
+      return this.named.poolFor(key, forAll, () => new TunnelPool(this.tools, forAll));
     }
     let pool = this.pools.get(key);
     if (pool === undefined) {

@@ -3,6 +3,9 @@ import type { DownstreamTies } from "./downstream-ties.ts";
 import type { UpstreamTarget } from "./open-upstream.ts";
 import type { StreamPool } from "./pool-waiter.ts";
 
+/** One client's requests may give names, each with a pool of its own: it has no more than this, and the first made goes. */
+export const tiedPoolsMax = 64;
+
 interface Tied {
   readonly pool: StreamPool;
   cluster: Cluster;
@@ -10,7 +13,7 @@ interface Tied {
 
 /**
  * Pools of a host whose connections were opened in the name of one downstream connection: its requests alone use them,
- * and they close when it has gone. So there are never more of them than downstream connections.
+ * and they close when it has gone. So there are never more of them than `tiedPoolsMax` times downstream connections.
  */
 export class TiedPools {
   private readonly byTies = new Map<DownstreamTies, Map<string, Tied>>();
@@ -32,6 +35,7 @@ export class TiedPools {
     if (tied === undefined) {
       tied = { pool: make(), cluster: target.cluster };
       pools.set(key, tied);
+      if (pools.size > tiedPoolsMax) dropFirst(pools);
     } else if (tied.cluster !== target.cluster) {
       tied.cluster = target.cluster;
       tied.pool.retarget(target);
@@ -54,3 +58,11 @@ export class TiedPools {
     if (pools !== undefined) for (const { pool } of pools.values()) pool.drain();
   }
 }
+
+const dropFirst = (pools: Map<string, Tied>): void => {
+  for (const [key, { pool }] of pools) {
+    pools.delete(key);
+    pool.drain();
+    return;
+  }
+};

@@ -1,13 +1,23 @@
 /** Redirects that an upstream answers with and that the proxy follows itself, in the client's place. */
 import { ConfigError } from "@weft/core/config-error";
 import type { RequestHead, ResponseHead } from "@weft/protocols/http/head";
+import { isAuthority } from "@weft/protocols/http1/authority";
 import type { InternalRedirectPolicyJson } from "@weft/xds/gen/envoy/config/route/v3/route_components";
 import { member, refuseOthers, unsigned } from "../compile/fields.ts";
 
 export interface InternalRedirect {
   readonly most: number;
-  /** Changes the request into the one the answer asks for; false where the answer is the client's to see. */
-  readonly follow: (request: RequestHead, response: ResponseHead, secure: boolean) => boolean;
+  /** What the answer asks for; `undefined` where it is the client's to see. */
+  readonly targetOf: (response: ResponseHead, secure: boolean) => RedirectTarget | undefined;
+  /** Changes the request into one for that target. */
+  readonly apply: (request: RequestHead, response: ResponseHead, target: RedirectTarget) => void;
+}
+
+/** Such as a request could have named itself. */
+export interface RedirectTarget {
+  readonly scheme: string;
+  readonly authority: string;
+  readonly path: string;
 }
 
 /** A policy may not follow more: two upstreams could send a request to and fro for ever. */
@@ -16,10 +26,11 @@ export const redirectsMax = 32;
 const followable: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
 /** `http://host:port/path?query`, without its fragment. */
-const parseTarget = (location: string) => {
-  const match = /^(https?):\/\/([^/?#]+)([^#]*)/i.exec(location);
+const parseTarget = (location: string): RedirectTarget | undefined => {
+  const match = /^(https?):\/\/([^/?#]+)([!-"$-~]*)(?:#|$)/i.exec(location);
   if (!match) return undefined;
   const [, scheme = "", authority = "", path = ""] = match;
+  if (!isAuthority(authority)) return undefined;
   return { scheme: scheme.toLowerCase(), authority, path: path.startsWith("/") ? path : `/${path}` };
 };
 
@@ -46,11 +57,14 @@ export const compileInternalRedirect = (
   const crossScheme = json.allowCrossSchemeRedirect === true;
   return {
     most,
-    follow: (request, { status, headers }, secure) => {
-      if (!codes.has(status)) return false;
+    targetOf: ({ status, headers }, secure) => {
+      if (!codes.has(status)) return undefined;
       const target = parseTarget(headers.get("location") ?? "");
-      if (target === undefined || (!crossScheme && (target.scheme === "https") !== secure)) return false;
-      request.headers.set("x-envoy-original-url", `${secure ? "https" : "http"}://${request.authority}${request.path}`);
+      return crossScheme || (target?.scheme === "https") === secure ? target : undefined;
+    },
+    apply: (request, { status, headers }, target) => {
+      const scheme = request.scheme === "https" ? "https" : "http";
+      request.headers.set("x-envoy-original-url", `${scheme}://${request.authority}${request.path}`);
       request.authority = target.authority;
       request.path = target.path;
       request.scheme = target.scheme;
@@ -64,7 +78,6 @@ export const compileInternalRedirect = (
         if (value === undefined) request.headers.remove(name);
         else request.headers.set(name, value);
       }
-      return true;
     },
   };
 };

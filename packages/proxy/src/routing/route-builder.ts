@@ -11,10 +11,12 @@ import { compileBufferBound } from "./buffer-bound.ts";
 import { compileFilterConfig, type FilterConfig, withFilterConfig } from "./filter-config.ts";
 import { type CompiledForward, compileForward, type Inherited } from "./forward.ts";
 import { compileHeaderEdits, type EditHeaders, sequence } from "./header-edits.ts";
+import { compileHedging } from "./hedging.ts";
 import { compileMetadataMatch } from "./metadata-match.ts";
 import { compilePathMatcher, type PathMatcher } from "./path-matcher.ts";
 import { compileRouteLimits } from "./rate-limit-rules.ts";
 import { compileRedirect } from "./redirect.ts";
+import { compileRetryBudget } from "./retry-budget.ts";
 import type { DirectResponseAction, ForwardAction, Route, RouteAction } from "./route.ts";
 import { compileRestMatcher, type RestMatcher } from "./route-match.ts";
 
@@ -146,6 +148,7 @@ export const compileRoute = (json: RouteJson, at: string, context: RouteContext)
   const cors = json.route?.cors;
   if (cors) wider = withFilterConfig(wider, corsFilterName, legacyCors(cors, `${at}.route.cors`));
   const { config, off } = compileFilterConfig(json.typedPerFilterConfig, at, { wider, kinds, tools });
+  const metadata = (json.metadata?.filterMetadata ?? {}) as Route["metadata"];
   const route: Route = {
     name: json.name ?? "",
     virtualHost: context.virtualHost,
@@ -154,7 +157,9 @@ export const compileRoute = (json: RouteJson, at: string, context: RouteContext)
     editResponse: levels(response, context.editResponse, specificLast),
     filterConfig: config,
     filtersOff: off,
-    metadata: (json.metadata?.filterMetadata ?? {}) as Route["metadata"],
+    metadata,
+    retryBudget: compileRetryBudget(metadata, member(at, "metadata")),
+    hedging: compileHedging(metadata, member(at, "metadata")),
     attemptCount: context.attemptCount,
     rateLimits: compileRouteLimits(json.route, member(at, "route"), context.rateLimits),
     bufferBytesMax:

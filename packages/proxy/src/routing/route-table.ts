@@ -7,6 +7,7 @@ import type { CompileTools } from "../compile/tools.ts";
 import { corsFilterName, legacyCors } from "../filters/http/cors.ts";
 import type { HttpFilterKind } from "../filters/http/filter.ts";
 import { httpFilters } from "../filters/http/index.ts";
+import { compileVhds } from "../on-demand/on-demand.ts";
 import { compileRateLimits } from "../rate-limits/rate-limit-actions.ts";
 import { compileBufferBound } from "./buffer-bound.ts";
 import { compileFilterConfig, type FilterConfig, noFilterConfig, withFilterConfig } from "./filter-config.ts";
@@ -181,6 +182,7 @@ export function* compileRouteTableInSteps(
     "typedPerFilterConfig",
     "maxDirectResponseBodySizeBytes",
     "internalOnlyHeaders",
+    "vhds",
   ]);
   if ((json.internalOnlyHeaders ?? []).length > 0) throw new ConfigError("internalOnlyHeaders", "is not supported");
   const clusterNames = new Set<string>();
@@ -215,5 +217,6 @@ export function* compileRouteTableInSteps(
     name: json.name ?? "",
     match: (request, downstream) => findHost(request.authority)?.match(request, downstream),
     clusterNames,
+    vhds: json.vhds && compileVhds(json.vhds, "vhds", tools.onDemand),
   };
 }

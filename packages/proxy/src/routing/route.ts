@@ -2,6 +2,7 @@ import type { RequestHead } from "@weft/protocols/http/head";
 import type { HeaderList } from "@weft/protocols/http/headers";
 import type { MetadataMatch } from "../balancers/balancer.ts";
 import type { DownstreamInfo } from "../http/exchange.ts";
+import type { DemandSettings } from "../on-demand/on-demand.ts";
 import type { EditHeaders } from "./header-edits.ts";
 import type { InternalRedirect } from "./internal-redirect.ts";
 import type { MirrorPolicy } from "./mirror-policy.ts";
@@ -17,6 +18,8 @@ export interface RouteTable {
   match(request: RequestHead, downstream: DownstreamInfo): Route | undefined;
   /** Names of the clusters that routes of this table can choose. */
   readonly clusterNames: ReadonlySet<string>;
+  /** Where virtual hosts that are not here are fetched from; absent where they are all here. */
+  readonly vhds?: DemandSettings | undefined;
 }
 
 export interface Route {
@@ -38,10 +41,28 @@ export interface Route {
   };
   /** Bytes of a request's body that are kept to send it again; the proxy's own bound when absent. */
   readonly bufferBytesMax?: number | undefined;
+  /** `metadata.filter_metadata.weft.retryBudget`: holds where the cluster itself bounds no retries. */
+  readonly retryBudget?: RetryBudget | undefined;
+  /** `metadata.filter_metadata.weft.hedging`: for requests without a bound on their tries. */
+  readonly hedging?: Hedging | undefined;
   /** What of requests is counted apart; absent where nothing is. */
   readonly rateLimits?: RouteRateLimits | undefined;
   /** Filters that are switched off here, by their names in the chain. */
   readonly filtersOff?: ReadonlySet<string> | undefined;
+}
+
+/** Retries of requests that may have been executed are at most that share of the cluster's, and always that many. */
+export interface RetryBudget {
+  readonly percent: number;
+  readonly minConcurrency: number;
+}
+
+/** A try that is slower than that percentile of its cluster's has another beside it, within a share of all requests. */
+export interface Hedging {
+  readonly percentile: number;
+  /** Never sooner. */
+  readonly minDelayMs: number;
+  readonly maxExtraPercent: number;
 }
 
 export type RouteAction = ForwardAction | RedirectAction | DirectResponseAction;

@@ -22,7 +22,11 @@ export interface ClusterTableTools extends CompileTools {
   readonly localCluster?: string | undefined;
   /** What active health checks are made with; absent where none are. */
   readonly checks?: () => HealthCheckerTools;
+  /** What checks found, as `checkFlags`, of a host of a cluster before that was put in force. */
+  readonly checkedAhead?: (cluster: string, address: string) => number | undefined;
   readonly stats: Pick<Stats, "counter" | "gauge">;
+  /** The cluster is in force, and its names have been found out where it has some. */
+  readonly onWarm?: (name: string) => void;
 }
 
 /** Time's work of one cluster and its names. */
@@ -98,8 +102,27 @@ export class ClusterTable {
     const assignment = this.assignments.get(serviceName(cluster));
     if (cluster.discovery.kind === "eds" && assignment !== undefined)
       drainHosts(cluster.setEndpoints(assignment).removed);
+    const known = new Set(previous?.hosts());
+    this.useFindings(
+      cluster,
+      cluster.hosts().filter((host) => !known.has(host)),
+    );
     this.startUpkeep(name, cluster);
     this.tellOthers(name);
+    if (!isNamed(cluster)) this.tools.onWarm?.(name);
+  }
+
+  /** Hosts that are new here and were checked before are not unknown. */
+  private useFindings(cluster: CompiledCluster, hosts: readonly Host[]): void {
+    const { checkedAhead } = this.tools;
+    if (checkedAhead === undefined || cluster.healthChecks.length === 0 || !cluster.counts.sweeps) return;
+    for (const { address, counts } of hosts) counts.checked = checkedAhead(cluster.name, address) ?? counts.checked;
+    if (hosts.length > 0) cluster.refresh();
+  }
+
+  /** Whether each host of that cluster was checked once, where its hosts are checked here. */
+  isFirstRoundOver(name: string): boolean {
+    return this.upkeep.get(name)?.checker?.isFirstRoundOver ?? true;
   }
 
   /** What the others route by zone by has changed, where this is the proxy's own cluster. */
@@ -114,10 +137,11 @@ export class ClusterTable {
     this.stopUpkeep(name);
     this.clusters.delete(name);
     this.dropTaker(serviceName(cluster), name);
-    cluster.release();
     cluster.closeNames();
+    cluster.release();
     for (const host of cluster.hosts()) host.removed = true;
     drainHosts(cluster.hosts());
+    this.tellOthers(name);
   }
 
   setEndpoints(name: string, json: ClusterLoadAssignmentJson | undefined): void {
@@ -127,7 +151,9 @@ export class ClusterTable {
     for (const taker of this.takers.get(name) ?? []) {
       const cluster = this.clusters.get(taker);
       if (cluster === undefined) continue;
-      drainHosts(cluster.setEndpoints(endpoints).removed);
+      const { added, removed } = cluster.setEndpoints(endpoints);
+      drainHosts(removed);
+      this.useFindings(cluster, added);
       this.upkeep.get(taker)?.checker?.sync();
       this.tellOthers(taker);
       this.rearm(cluster);
@@ -138,7 +164,9 @@ export class ClusterTable {
   rearm(cluster: CompiledCluster): void {
     const upkeep = this.upkeep.get(cluster.name);
     const deadline = cluster.deadlineMs();
-    if (upkeep !== undefined && deadline !== undefined) this.tools.wheel.armAt(upkeep.timer, deadline);
+    const { wheel } = this.tools;
+    if (upkeep === undefined || deadline === undefined) return;
+    wheel.armAt(upkeep.timer, Math.min(deadline, wheel.nowMs() + upkeepMs));
   }
 
   close(): void {
@@ -163,8 +191,11 @@ export class ClusterTable {
     const timer: WheelTimer = new WheelTimer(
       {
         onTimer: () => {
-          drainHosts(cluster.tick(wheel.nowMs()));
+          const { assignment } = cluster.discovered;
+          const removed = cluster.tick(wheel.nowMs());
+          drainHosts(removed);
           checker?.sync();
+          if (removed.length > 0 || cluster.discovered.assignment !== assignment) this.tellOthers(name);
           wheel.armAt(timer, Math.min(cluster.deadlineMs() ?? Number.POSITIVE_INFINITY, wheel.nowMs() + upkeepMs));
         },
       },
@@ -182,9 +213,11 @@ export class ClusterTable {
       cluster,
       settings: discovery,
       current: () => this.clusters.get(cluster.name) === cluster,
-      onChange: ({ removed }: HostChange) => {
+      onChange: ({ added, removed }: HostChange) => {
         drainHosts(removed);
         this.upkeep.get(cluster.name)?.checker?.sync();
+        if (added.length + removed.length > 0) this.tellOthers(cluster.name);
+        this.tools.onWarm?.(cluster.name);
       },
     };
     return discovery.names.map((name) => keepResolved(target, name, this.tools));
@@ -210,6 +243,9 @@ export class ClusterTable {
 
 /** Outlier sweeps become due by outcomes nobody tells the table of, so each cluster is looked at this often. */
 const upkeepMs = 1000;
+
+/** Its hosts are those that names are resolved to. */
+const isNamed = ({ discovery: { kind } }: CompiledCluster): boolean => kind === "strictDns" || kind === "logicalDns";
 
 const serviceName = (cluster: CompiledCluster): string =>
   cluster.discovery.kind === "eds" ? cluster.discovery.serviceName || cluster.name : "";

@@ -6,14 +6,12 @@ import { collectGarbage } from "@weft/net/process/give-back-memory";
 import { memoryInUse } from "@weft/net/process/process-limits";
 import { readText } from "@weft/net/read-text";
 import { listenTcp, type OpenListener } from "@weft/net/tcp/accept";
-import { localHosts } from "@weft/net/tcp/local-hosts";
 import { SocketLoop } from "@weft/net/tcp/socket-loop";
 import { systemRoots } from "@weft/net/tls/tls-material";
 import { Http2Workspace } from "@weft/protocols/http2/workspace";
 import type { CompiledCluster } from "../clusters/compile-cluster.ts";
 import type { CountsSource } from "../clusters/counts.ts";
-import type { Host } from "../clusters/host.ts";
-import type { NoHost } from "../dns/dynamic-hosts.ts";
+import { updateCounters } from "../clusters/update-window.ts";
 import { machineNames } from "../dns/machine-names.ts";
 import type { ResolveName } from "../dns/resolve-name.ts";
 import type { ProxyNode } from "../filters/http/filter.ts";
@@ -27,10 +25,10 @@ import { ActiveListener, type ListenerRuntime, listenerConnectionsMax } from "..
 import { compileListener, type ListenerTools } from "../listeners/compile-listener.ts";
 import { DestinationTable } from "../listeners/destination-table.ts";
 import { HandshakePacer, handshakesPerSecond } from "../listeners/handshake-pacer.ts";
-import { isOwnAddress } from "../listeners/own-addresses.ts";
 import type { LogSink } from "../observe/access-log.ts";
 import { lineCounts } from "../observe/line-counts.ts";
 import type { Stats } from "../observe/stats.ts";
+import type { OnDemand } from "../on-demand/on-demand.ts";
 import { IdleCloser } from "../overload/idle-closer.ts";
 import { Overload } from "../overload/overload.ts";
 import { type OverloadSettings, unboundedOverload } from "../overload/overload-settings.ts";
@@ -48,6 +46,8 @@ import {
   type ResourceChange,
   type SteppedDataPlane,
 } from "./data-plane.ts";
+import { createFirstChecks, type FirstChecks, type FirstRound } from "./first-checks.ts";
+import { createHostFinders } from "./host-finders.ts";
 import { RouteSources } from "./route-sources.ts";
 import { Secrets } from "./secrets.ts";
 
@@ -81,6 +81,8 @@ export interface DataPlaneTools {
     /** What all threads of the process take turns by to collect garbage. */
     readonly shrinkCell?: SharedArrayBuffer;
   };
+  /** Fetches what requests ask for and is not here; what asks for that is refused where it is absent. */
+  readonly onDemand?: OnDemand | undefined;
   /** How many connections one listener serves at most. */
   readonly listenerConnectionsMax?: number;
   /** False: 'data' events instead of the shared read buffer. */
@@ -95,6 +97,7 @@ class Plane implements SteppedDataPlane {
   private readonly wheel: TimerWheel;
   private readonly secrets: Secrets;
   private readonly clusterTable: ClusterTable;
+  private readonly firstChecks: FirstChecks;
   private readonly routes = new RouteSources();
   private readonly active = new Map<string, ActiveListener>();
   private readonly leaving = new Set<ActiveListener>();
@@ -139,7 +142,7 @@ class Plane implements SteppedDataPlane {
     });
     const loop = new SocketLoop({ useReadBuffer: tools.useReadBuffer ?? true });
     this.secrets = new Secrets({ readText: tools.readText ?? readText, systemRoots });
-    this.clusterTable = new ClusterTable({
+    const clusterTools: ClusterTableTools & Required<Pick<ClusterTableTools, "checks">> = {
       clock,
       random,
       wheel,
@@ -148,6 +151,7 @@ class Plane implements SteppedDataPlane {
       resolve: tools.resolve ?? machineNames({ setTimer, random }),
       histogram: (name) => stats.histogram(name),
       checkKeyFiles: (input, at) => this.secrets.checkFiles(input, at),
+      onWarm: (name) => tools.onDemand?.clusters.found(name),
       ...this.ownCluster(),
       checks: () => ({
         pools,
@@ -156,8 +160,12 @@ class Plane implements SteppedDataPlane {
         wallMs: () => clock.wallMs(),
         writeLine: tools.logSink ?? this.lines.write,
       }),
+      updates: updateCounters(stats),
+      checkedAhead: (name, address) => this.firstChecks.found(name, address),
       ...(tools.counts ? { counts: tools.counts } : {}),
-    });
+    };
+    this.clusterTable = new ClusterTable(clusterTools);
+    this.firstChecks = createFirstChecks(clusterTools);
     const cluster = (name: string): CompiledCluster | undefined => this.clusterTable.get(name);
     const pools: PoolTools = {
       loop,
@@ -167,20 +175,7 @@ class Plane implements SteppedDataPlane {
       hosts: this.poolHosts,
       clientContext: (transport) => this.secrets.context(transport),
     };
-    const originalHost = (each: { readonly name: string }, address: string) =>
-      isOwnAddress(address, this.active.values(), localHosts)
-        ? undefined
-        : this.clusterTable.get(each.name)?.originalHost(address);
-    const dynamicHost: HttpTools["dynamicHost"] = (each, name, onFound) => {
-      const allowed = (found: Host | NoHost): Host | NoHost =>
-        typeof found !== "string" && isOwnAddress(found.address, this.active.values(), localHosts)
-          ? "unresolved"
-          : found;
-      const now = this.clusterTable.get(each.name);
-      if (now === undefined) return "unresolved";
-      const found = now.dynamicHost(name, (later) => onFound(allowed(later)));
-      return found === undefined ? undefined : allowed(found);
-    };
+    const finders = createHostFinders(cluster, () => this.active.values());
     const http: HttpTools = {
       clock,
       random,
@@ -188,8 +183,7 @@ class Plane implements SteppedDataPlane {
       wheel,
       pools,
       cluster,
-      originalHost,
-      dynamicHost,
+      ...finders,
       exchanges: new ExchangePool(),
       http2Streams: new Http2ServerStreams(),
       date: dateSource(clock),
@@ -201,12 +195,13 @@ class Plane implements SteppedDataPlane {
       stats,
       node,
       setTimer,
+      onDemand: tools.onDemand,
       leavings: createLeavingTable(tools),
       logs: { clock, random, sink: tools.logSink ?? this.lines.write },
       routeSource: (name) => this.routes.of(name),
       checkKeyFiles: (input, at) => this.secrets.checkFiles(input, at),
       connectionSlots: new ConnectionSlots(tools.counts),
-      tcp: { clock, random, wheel, pools, cluster, originalHost, dynamicHost },
+      tcp: { clock, random, wheel, pools, cluster, ...finders },
     };
     this.listenerRuntime = {
       log: scopedLog(log, "tls"),
@@ -266,6 +261,10 @@ class Plane implements SteppedDataPlane {
     }
   }
 
+  checkAhead(...of: Parameters<FirstChecks["begin"]>): FirstRound {
+    return this.firstChecks.begin(...of);
+  }
+
   inForce(): undefined {
     return undefined;
   }
@@ -302,6 +301,7 @@ class Plane implements SteppedDataPlane {
     const all = [...this.active.values(), ...this.leaving];
     for (const listener of all) listener.close();
     this.clusterTable.close();
+    this.firstChecks.close();
     await Promise.all(all.map((listener) => listener.gone()));
     this.wheel.close();
     this.overload[Symbol.dispose]();

@@ -1,6 +1,7 @@
 import type { ResourceJson, ResourceKind } from "@weft/xds/resource";
 import type { Cluster } from "../clusters/cluster.ts";
 import type { Discouraged, DrainScope } from "../http/leaving.ts";
+import type { FirstRound } from "./first-checks.ts";
 
 /** One resource put (json given) or removed (json undefined). Plain data, so that it can cross to a worker thread. */
 export type ResourceChange = {
@@ -30,6 +31,15 @@ export interface DataPlane {
    * they alone say what is refused. Nothing where compiling holds up no request.
    */
   judgeAhead?(changes: readonly ResourceChange[]): Generator<undefined, void> | undefined;
+  /**
+   * Checks the hosts of a cluster that is about to be put in force; what is found holds when it is, as long as what this
+   * gives is not disposed of. `undefined`: they cannot be checked. `onOver` is called once no host waits for its first check.
+   */
+  checkAhead?(
+    cluster: ResourceJson["cluster"],
+    endpoints: ResourceJson["endpoints"] | undefined,
+    onOver: () => void,
+  ): FirstRound | undefined;
   listeners(): readonly ListenerState[];
   clusters(): readonly Cluster[];
   /** Access log files are opened by their paths anew, as after they were moved away. */

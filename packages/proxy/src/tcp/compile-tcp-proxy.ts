@@ -4,6 +4,8 @@ import { durationMs, member, refuseOthers, required, unsigned } from "../compile
 import { type AccessLogTools, compileAccessLog } from "../observe/access-log.ts";
 import type { Counter, Gauge, Stats } from "../observe/stats.ts";
 import type { TcpExchange } from "../observe/tcp-exchange.ts";
+import type { OnDemand } from "../on-demand/on-demand.ts";
+import { type AwaitCluster, compileTcpDemand } from "../on-demand/tcp-demand.ts";
 import { compileTunnel, type TunnelSettings } from "./compile-tunnel.ts";
 import { type ChooseTcp, compileChoice, compileTcpHash, type HashConnection } from "./tcp-choice.ts";
 import type { TcpTools } from "./tcp-proxy.ts";
@@ -13,6 +15,8 @@ export interface TcpProxySettings {
   readonly tools: TcpTools;
   readonly choose: ChooseTcp;
   readonly hash: HashConnection | undefined;
+  /** Has a connection wait for a cluster that is not here; absent where nothing is fetched. */
+  readonly awaitCluster?: AwaitCluster | undefined;
   /** Bytes go through another proxy. */
   readonly tunnel: TunnelSettings | undefined;
   /** The port of names that clients ask for by TLS, where their cluster resolves those. */
@@ -66,6 +70,7 @@ export interface TcpCompileTools {
   readonly tcp: TcpTools;
   readonly stats: Stats;
   readonly logs: AccessLogTools;
+  readonly onDemand?: OnDemand | undefined;
 }
 
 const defaultIdleMs = 3_600_000;
@@ -73,7 +78,7 @@ const defaultIdleMs = 3_600_000;
 export const compileTcpProxy = (
   json: TcpProxyJson,
   ahead: TcpFiltersAhead,
-  { tcp, stats, logs }: TcpCompileTools,
+  { tcp, stats, logs, onDemand }: TcpCompileTools,
 ): TcpProxySettings => {
   refuseOthers(json, "TcpProxy", "", [
     "statPrefix",
@@ -89,12 +94,15 @@ export const compileTcpProxy = (
     "maxDownstreamConnectionDuration",
     "hashPolicy",
     "tunnelingConfig",
+    "onDemand",
   ]);
   const prefix = `tcp.${required(json.statPrefix, "statPrefix")}`;
+  const isCluster = (name: string): boolean => tcp.cluster(name) !== undefined;
   return {
     tools: tcp,
     choose: compileChoice(json, ahead.bySni),
     hash: compileTcpHash(json.hashPolicy),
+    awaitCluster: compileTcpDemand(json.onDemand, "onDemand", { onDemand, stats, isCluster }, prefix),
     tunnel: json.tunnelingConfig && compileTunnel(json.tunnelingConfig, "tunnelingConfig", tcp.clock),
     dynamicPort: ahead.dynamicPort,
     idleTimeoutMs: durationMs(json.idleTimeout, "idleTimeout") ?? defaultIdleMs,

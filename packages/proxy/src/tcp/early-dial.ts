@@ -20,11 +20,12 @@ export const dialEarly = (
   const { cluster: name, metadataMatch } = settings.choose(tools.random(), downstream);
   const cluster = tools.cluster(name);
   if (cluster === undefined) return undefined;
-  const hash = settings.hash?.(downstream);
-  const host = pickHost(tools.originalHost, cluster, downstream, { hash, metadataMatch });
+  const pick = { hash: settings.hash?.(downstream), metadataMatch };
+  const host = pickHost(tools.originalHost, cluster, downstream, pick);
   if (host === undefined || !reserveConnection(cluster, host)) return undefined;
   earlyDials.made.add(1);
   const dial = new TcpDial(tools, { cluster, host, downstream }, owner);
+  dial.pick = pick;
   if (dial.start() === undefined) return dial;
   earlyDials.failed.add(1);
   return undefined;

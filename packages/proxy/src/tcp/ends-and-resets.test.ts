@@ -129,6 +129,20 @@ for (const [name, openWay] of ways) {
     assert.equal(await received.promise, 2_000_000);
   });
 
+  test(`a client that sends on to a server that is gone is reset, over ${name}`, async () => {
+    await using way = await openWay((socket) => socket.once("data", () => socket.end("bye", () => socket.destroy())));
+    const client = await way.open();
+    const failed = new Promise<NodeJS.ErrnoException>((resolve) => client.once("error", resolve));
+    client.write("x");
+    assert.equal(await readAll(client), 3);
+    const chunk = Buffer.alloc(65_536);
+    const send = (): void => {
+      if (!client.destroyed) client.write(chunk, () => setImmediate(send));
+    };
+    send();
+    assert.match((await failed).code ?? "", /^(ECONNRESET|EPIPE)$/);
+  });
+
   test(`an end behind bytes that nobody reads yet does not overtake them, over ${name}`, async () => {
     const total = 16 * 1024 * 1024;
     await using way = await openWay((socket) => socket.end(Buffer.alloc(total, "c")));

@@ -7,6 +7,7 @@ import { failureText, openUpstream } from "../pool/open-upstream.ts";
 import type { PoolTools } from "../pool/pool-tools.ts";
 import { connectionClosed, connectionFailed, connectionNotMade, connectionOpened } from "../pool/upstream-slots.ts";
 import { type TimerWheel, WheelTimer } from "../timers/timer-wheel.ts";
+import type { TcpPick } from "./tcp-choice.ts";
 import type { LinkOwner, UpstreamLink } from "./upstream-link.ts";
 
 export interface DialTools {
@@ -25,11 +26,13 @@ export class TcpDial implements ConnectionHandler, UpstreamLink {
   owner: LinkOwner;
   readonly cluster: Cluster;
   readonly host: Host;
+  /** What was asked of the host, where it may have to be asked of another one. */
+  pick: TcpPick | undefined = undefined;
   ready = false;
   identities: UpstreamIdentities | undefined = undefined;
   private readonly tools: DialTools;
   private readonly downstream: DownstreamInfo;
-  private readonly timer: WheelTimer;
+  private timer: WheelTimer;
   private connection: Connection | undefined = undefined;
   private abandoned = false;
 
@@ -86,6 +89,13 @@ export class TcpDial implements ConnectionHandler, UpstreamLink {
   }
   end(): void {
     this.connection?.end();
+  }
+  endWithin(timeoutMs: number): void {
+    if (timeoutMs > 0) {
+      this.timer = new WheelTimer(this, 0);
+      this.tools.wheel.arm(this.timer, timeoutMs);
+    }
+    this.end();
   }
   reset(): void {
     this.connection?.reset();

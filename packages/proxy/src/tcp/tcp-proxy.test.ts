@@ -192,3 +192,35 @@ test("a connection that could not even begin gives back what it took of its clus
   assert.equal(upstream.counters.upstreamCxConnectFail, 1);
   assert.equal(upstream.load.connections, 0);
 });
+
+test("a connection that lasts too long is closed and flagged so", async () => {
+  await using server = await openServer((socket) => socket.resume());
+  const format = { textFormatSource: { inlineString: "%RESPONSE_FLAGS% %CONNECTION_TERMINATION_DETAILS%\n" } };
+  const accessLog = [
+    {
+      name: "l",
+      typedConfig: any("envoy.extensions.access_loggers.file.v3.FileAccessLog", { path: "log", logFormat: format }),
+    },
+  ];
+  await using all = await openAll([server.port], { maxDownstreamConnectionDuration: "0.05s", accessLog });
+  const client = await open(all.portOf("in"));
+  assert.equal((await readAll(client)).length, 0);
+  await all.plane.close();
+  assert.match(all.logLines.join(), /^DT /);
+});
+
+test("however many tries may fail at once, they end", async () => {
+  const typedConfig = any("envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext", {
+    commonTlsContext: { tlsCertificateSdsSecretConfigs: [{ name: "key", sdsConfig: { ads: {} } }] },
+  });
+  await using all = openPlane();
+  await all.put(
+    { kind: "secret", name: "key", json: { name: "key", validationContext: { trustedCa: { inlineString: rootPem } } } },
+    cluster("app", [1], { transportSocket: { name: "tls", typedConfig } }),
+    listener("in", [tcpProxy({ cluster: "app", maxConnectAttempts: 20_000 })]),
+  );
+  const client = await open(all.portOf("in"));
+  assert.equal((await readAll(client)).length, 0);
+  const upstream = all.plane.clusters()[0] ?? assert.fail();
+  assert.deepEqual([upstream.counters.upstreamCxConnectFail, upstream.load.connections], [20_000, 0]);
+});

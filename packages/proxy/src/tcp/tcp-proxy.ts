@@ -67,12 +67,19 @@ export class TcpProxy implements ConnectionHandler, LinkOwner, ServedConnection,
   private clientEnded = false;
   private serverEnded = false;
   private over = false;
+  /** Its upstream connection is gone though the client may send: nobody takes its bytes any more. */
+  private deserted = false;
+  private closedHere = false;
+  private trying = false;
+  private triesAgain = false;
   private toldOpened = false;
   private readonly idleTimer: WheelTimer;
   private readonly durationTimer: WheelTimer;
   private readonly progressTimer: WheelTimer;
   private readonly logTimer: WheelTimer;
   private pick: TcpPick | undefined = undefined;
+  /** It waits, or has waited, for its cluster. */
+  private demanded: Disposable | undefined = undefined;
 
   constructor(settings: TcpProxySettings, client: Connection, downstream: DownstreamInfo, onGone: () => void) {
     this.settings = settings;
@@ -108,10 +115,16 @@ export class TcpProxy implements ConnectionHandler, LinkOwner, ServedConnection,
     const { idleTimeouts, maxDurations } = this.settings.counters;
     this.details = kind === idleKind ? "idle_timeout" : "max_duration_timeout";
     (kind === idleKind ? idleTimeouts : maxDurations).add(1);
+    if (kind === durationKind) this.flag("DT");
+    this.closedHere = true;
     this.client.destroy();
   }
 
   onRead(bytes: Buffer): void {
+    if (this.deserted) {
+      this.client.reset();
+      return;
+    }
     this.requestBodyBytes += bytes.length;
     this.settings.counters.received.add(bytes.length);
     if (this.cluster !== undefined) this.cluster.counters.upstreamCxTxBytesTotal += bytes.length;
@@ -135,12 +148,12 @@ export class TcpProxy implements ConnectionHandler, LinkOwner, ServedConnection,
   }
   onClose(error: NodeJS.ErrnoException | undefined): void {
     const { server } = this;
-    if (!this.serverEnded && !this.clientEnded) this.flag("DC");
+    if (!this.serverEnded && !this.clientEnded && !this.closedHere) this.flag("DC");
     if (server?.open) {
       if (!server.ready) server.abandon();
       else if (error?.code === "ECONNRESET") server.reset();
       // What the client sent before its end may still be on its way; a server that stays open has nobody left to talk to.
-      else if (this.clientEnded && this.serverEnded) server.end();
+      else if (this.clientEnded && this.serverEnded && !this.closedHere) server.endWithin(this.settings.idleTimeoutMs);
       else server.destroy();
     }
     this.finish();
@@ -166,6 +179,7 @@ export class TcpProxy implements ConnectionHandler, LinkOwner, ServedConnection,
   private adopt(dial: TcpDial): void {
     this.cluster = dial.cluster;
     this.host = dial.host;
+    this.pick = dial.pick;
     this.tie(dial.cluster, dial.host);
     this.attempts = 1;
     this.server = dial;
@@ -175,9 +189,14 @@ export class TcpProxy implements ConnectionHandler, LinkOwner, ServedConnection,
 
   private begin(): void {
     const { settings } = this;
-    const { tools } = settings;
-    const { cluster: name, metadataMatch } = settings.choose(tools.random(), this.downstream);
-    const cluster = tools.cluster(name);
+    const choice = settings.choose(settings.tools.random(), this.downstream);
+    this.demanded = settings.awaitCluster?.(choice.cluster, () => this.go(choice));
+    if (this.demanded === undefined) this.go(choice);
+  }
+
+  private go({ cluster: name, metadataMatch }: ReturnType<TcpProxySettings["choose"]>): void {
+    const { settings } = this;
+    const cluster = settings.tools.cluster(name);
     if (cluster === undefined) {
       settings.counters.noRoute.add(1);
       this.giveUp("NC", "cluster_not_found");
@@ -188,9 +207,17 @@ export class TcpProxy implements ConnectionHandler, LinkOwner, ServedConnection,
     this.connect(cluster, this.pick);
   }
 
+  /** Tries follow each other, also where each fails at once: however many may, none deepens the stack. */
   private connect(cluster: Cluster, pick: TcpPick): void {
-    if (cluster.discovery.kind === "dynamic") this.find(cluster);
-    else this.connectTo(cluster, pickHost(this.settings.tools.originalHost, cluster, this.downstream, pick));
+    this.triesAgain = true;
+    if (this.trying) return;
+    this.trying = true;
+    while (this.triesAgain) {
+      this.triesAgain = false;
+      if (cluster.discovery.kind === "dynamic") this.find(cluster);
+      else this.connectTo(cluster, pickHost(this.settings.tools.originalHost, cluster, this.downstream, pick));
+    }
+    this.trying = false;
   }
 
   /** The host by the name that the client asks for. */
@@ -294,9 +321,17 @@ export class TcpProxy implements ConnectionHandler, LinkOwner, ServedConnection,
   onServerClose(error: NodeJS.ErrnoException | undefined): void {
     this.server = undefined;
     if (this.over) return;
-    if (error?.code === "ECONNRESET") this.client.reset();
-    else if (this.serverEnded) this.client.end();
+    // What is written to a server that ended its side and was then gone for good fails so.
+    if (error?.code === "ECONNRESET" || error?.code === "EPIPE") this.client.reset();
+    else if (this.serverEnded) this.desert();
     else this.client.destroy();
+  }
+
+  /** The client has what the server said, and is told when it says more: a closed server's system would do so. */
+  private desert(): void {
+    this.deserted = true;
+    this.client.end();
+    this.client.resume();
   }
 
   private giveUp(flag: string, details: string): void {
@@ -314,6 +349,7 @@ export class TcpProxy implements ConnectionHandler, LinkOwner, ServedConnection,
   private finish(): void {
     if (this.over) return;
     this.over = true;
+    this.demanded?.[Symbol.dispose]();
     this.host?.ties?.delete(this);
     this.idleTimer.retire();
     this.durationTimer.retire();

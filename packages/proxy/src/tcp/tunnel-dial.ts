@@ -72,6 +72,9 @@ export class TunnelDial implements UpstreamLink, AttemptOwner {
     this.ended = true;
     this.attempt.stream?.writeEnd();
   }
+  endWithin(): void {
+    this.end();
+  }
   reset(): void {
     this.destroy();
   }

@@ -24,6 +24,7 @@ const openProxy = async (status = 200) => {
     asked.push({ target: request.url ?? "", headers: request.headers });
     socket.on("error", () => {});
     socket.write(`HTTP/1.1 ${status} x\r\n${status < 300 ? "" : "content-length: 0\r\n"}\r\n`);
+    if (request.url?.startsWith("bye")) socket.end();
     if (status < 300) socket.on("data", (bytes: Buffer) => socket.write(`<${bytes}>`));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -71,6 +72,24 @@ test("a tunnel that is refused ends the client's connection, after as many tries
   await once(client, "end");
   client.destroy();
   assert.equal(proxy.asked.length, 2);
+});
+
+test("a client that sends on into a tunnel that has ended is reset", async () => {
+  await using proxy = await openProxy();
+  await using all = openPlane();
+  await all.put(
+    cluster("proxy", [proxy.port]),
+    listener("in", [tcpProxy({ cluster: "proxy", tunnelingConfig: { hostname: "bye.test:1" } })]),
+  );
+  const client = await open(all.portOf("in"));
+  const failed = new Promise<NodeJS.ErrnoException>((resolve) => client.once("error", resolve));
+  client.resume();
+  await once(client, "end");
+  const send = (): void => {
+    if (!client.destroyed) client.write("more", () => setImmediate(send));
+  };
+  send();
+  assert.match((await failed).code ?? "", /^(ECONNRESET|EPIPE)$/);
 });
 
 /** Over HTTP/2, by CONNECT or POST. */

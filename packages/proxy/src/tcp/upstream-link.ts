@@ -21,6 +21,8 @@ export interface UpstreamLink {
   pause(): void;
   resume(): void;
   end(): void;
+  /** The same where both sides are at their end: what waits has so many milliseconds to go out; 0 is for ever. */
+  endWithin(timeoutMs: number): void;
   reset(): void;
   destroy(): void;
   /** Closes it; its owner hears nothing more and its cluster no failure. */

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
 import { breakers } from "../clusters/circuit-load.ts";
 import { type CompiledCluster, compileCluster } from "../clusters/compile-cluster.ts";
-import type { Host } from "../clusters/host.ts";
+import { checkFlags, type Host } from "../clusters/host.ts";
 import { assignment, endpoint, staticCluster } from "../clusters/testing/fixtures.ts";
 import { compileTools, testClock } from "../compile/testing/fixtures.ts";
 import { createCountsMemory, mainLane, openSharedCounts, type SharedCounts } from "./shared-counts.ts";
@@ -226,4 +226,49 @@ test("when outlier detection is switched off all hosts are back", () => {
   const next = [main, ...all].map((each, lane) => compile(counts[lane] as SharedCounts, each, without));
   for (const each of next) assert.equal(hostOf(each).ejected, false);
   assert.equal(next[0]?.load.ejections, 0);
+});
+
+const checked: ClusterJson = {
+  name: "c",
+  type: "EDS",
+  edsClusterConfig: { edsConfig: { ads: {} } },
+  commonLbConfig: { healthyPanicThreshold: {} },
+  healthChecks: [{ timeout: "1s", interval: "1s", unhealthyThreshold: 1, healthyThreshold: 1, tcpHealthCheck: {} }],
+};
+const give = (clusters: readonly CompiledCluster[], ...addresses: string[]): void => {
+  for (const each of clusters) each.setEndpoints(assignment(...addresses.map((address) => endpoint(address))));
+};
+
+test("a host that is to be checked is not used by a worker that knew it before the main thread did", () => {
+  const { all, main } = open(checked);
+  const [worker] = all as [CompiledCluster];
+  give([worker], "10.0.0.1");
+  assert.equal(worker.pick({ hash: undefined }), hostOf(worker));
+  give([main], "10.0.0.1");
+  assert.equal(worker.pick({ hash: undefined }), undefined);
+  main.setChecked(hostOf(main), 0);
+  assert.equal(worker.pick({ hash: undefined }), hostOf(worker));
+});
+
+test("a check that is taken from a failing host brings it back in all workers", () => {
+  const { all, main } = open(checked);
+  const [worker] = all as [CompiledCluster];
+  give([main, worker], "10.0.0.1");
+  assert.equal(worker.pick({ hash: undefined }), undefined);
+  const unchecked = endpoint("10.0.0.1");
+  Object.assign(unchecked.endpoint ?? {}, { healthCheckConfig: { disableActiveHealthCheck: true } });
+  for (const each of [worker, main]) each.setEndpoints(assignment(unchecked));
+  assert.equal(worker.pick({ hash: undefined }), hostOf(worker));
+});
+
+test("what a check found does not undo that a worker saw the host leave meanwhile", () => {
+  const { all, main } = open(checked);
+  const [worker] = all as [CompiledCluster];
+  give([main, worker], "10.0.0.1");
+  const found = hostOf(main).counts.checked & ~checkFlags.failed;
+  main.setChecked(hostOf(main), found);
+  const later = hostOf(main).counts.checked | checkFlags.degraded;
+  give([worker]);
+  main.setChecked(hostOf(main), later);
+  assert.equal(hostOf(main).counts.checked, checkFlags.leaving | checkFlags.degraded);
 });

@@ -43,7 +43,7 @@ const clusterCells = 6;
 
 /** Shared cell of a host beside those of outlier detection. */
 const activeCell = ejectionCells;
-/** What active checks found; only the main thread writes it. */
+/** What active checks found, which the main thread says; each thread says by itself who leaves. */
 const checkedCell = ejectionCells + 1;
 
 // Lane cells: the thread's part of what is shared comes first, statistics follow.
@@ -326,6 +326,11 @@ class SharedHostCounts implements HostCounts {
   }
   set checked(flags: number) {
     Atomics.store(this.row.shared, this.row.at + checkedCell, flags);
+  }
+  mark(set: number, clear: number): void {
+    const { shared, at } = this.row;
+    if (clear !== 0) Atomics.and(shared, at + checkedCell, ~clear);
+    if (set !== 0) Atomics.or(shared, at + checkedCell, set);
   }
   get outlier(): SharedOutlierRecord {
     return this.record;

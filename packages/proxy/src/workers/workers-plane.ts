@@ -170,6 +170,10 @@ class Plane implements WorkersPlane {
     return rejections;
   }
 
+  checkAhead(...of: Parameters<Required<DataPlane>["checkAhead"]>): ReturnType<Required<DataPlane>["checkAhead"]> {
+    return this.judge.checkAhead?.(...of);
+  }
+
   inForce(): Promise<void> | undefined {
     return this.queued === 0 ? undefined : this.tail;
   }

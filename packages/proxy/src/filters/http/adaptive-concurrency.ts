@@ -89,6 +89,8 @@ export const adaptiveConcurrency: HttpFilterKind = {
       const taken = new Set<Exchange>();
       return {
         onRequest(exchange) {
+          // A request whose redirect is followed comes here again.
+          if (taken.has(exchange)) return undefined;
           if (!controller.take(clock.nowMs())) {
             blocked.add(1);
             return reply;

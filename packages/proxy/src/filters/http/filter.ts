@@ -38,6 +38,9 @@ export interface FilterTools {
   readonly node: ProxyNode;
   /** Makes buckets that all threads take from; each thread its own when absent. */
   readonly buckets?: CompileTools["buckets"];
+  readonly onDemand?: CompileTools["onDemand"];
+  /** There is a cluster of that name now. */
+  readonly isCluster?: (name: string) => boolean;
   /** What stands before the filter's own counters: `http.inbound_0.0.0.0_8080`. */
   readonly statPrefix: string;
   /** The filter's name in its chain, which routes' settings for it are filed under; its kind's name when absent. */

@@ -62,8 +62,9 @@ export const grpcStats: HttpFilterKind = {
       const prefixOf = (exchange: Exchange): string => {
         const common = `cluster.${exchange.cluster?.statName}.grpc`;
         const [service = "", method = ""] = parseMethod(exchange.request.path) ?? [];
-        if (!ownCounters(service, method) || known.size >= methodsMax) return common;
-        return `${common}.${dots ? service.replaceAll(".", "_") : service}.${method}`;
+        if (!ownCounters(service, method)) return common;
+        const own = `${common}.${dots ? service.replaceAll(".", "_") : service}.${method}`;
+        return known.size < methodsMax || known.has(own) ? own : common;
       };
       return {
         onEnd(exchange) {

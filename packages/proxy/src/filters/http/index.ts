@@ -75,6 +75,6 @@ export const configureHttpFilter = (json: HttpFilterJson, at: string): Configure
   const offByDefault = json.disabled === true;
   return {
     kind,
-    build: (tools) => ({ ...build({ ...tools, name }), name, offByDefault }),
+    build: (tools) => ({ ...within(`${at}.typedConfig`, () => build({ ...tools, name })), name, offByDefault }),
   };
 };

@@ -176,6 +176,8 @@ const build = (own: Limit, { counter, clock, node, name = localRateLimitName }: 
   };
   return {
     onRequest(exchange: Exchange) {
+      // A request whose redirect is followed comes here again, by another route.
+      if (told.size > 0) told.delete(exchange);
       const limit = (exchange.route?.filterConfig.get(name) as Limit | undefined) ?? own;
       if (limit.limiterOf === undefined || !limit.enabled()) return undefined;
       let counters = countersOf.get(limit);

@@ -43,9 +43,13 @@ export const peerMetadata: HttpFilterKind = {
       return {
         onRequest(exchange) {
           if (exchange.downstream.direction === "inbound") {
-            exchange.peer = takePeer(exchange.request.headers, decode);
+            // A request whose redirect is followed comes here again, without what it told the first time.
+            exchange.peer = takePeer(exchange.request.headers, decode) ?? exchange.peer;
           } else if (!leavesMesh(exchange)) {
             put(exchange.request.headers);
+          } else if (exchange.request.headers.get(metadataHeader) === ownMetadata) {
+            exchange.request.headers.remove(metadataHeader);
+            exchange.request.headers.remove(idHeader);
           }
           return undefined;
         },

@@ -18,10 +18,24 @@ const understood: ReadonlySet<string> = new Set([
 
 type Write = (exchange: Exchange, text: string) => void;
 
-/** ALPN names offered upstream, whatever version is spoken. */
-const offerAlpn: Write = (exchange, text) => {
+/** The list goes behind two bytes of length (RFC 7301 section 3.1). */
+const alpnBytesMax = 65_535;
+
+/**
+ * ALPN names offered upstream, whatever version is spoken. They are the same for all requests: connections that offer
+ * other names are other connections, of which requests could make ever more.
+ */
+const compileAlpn = (text: string, at: string): Write => {
+  if (text.includes("%")) throw new ConfigError(at, "must name the protocols: they cannot be made of the request");
   const names = text.split(",");
-  exchange.upstreamAlpn = { http10: names, http11: names, http2: names };
+  // Each stands behind a byte of length.
+  if (names.some((name) => !/^[!-~]{1,255}$/.test(name)))
+    throw new ConfigError(at, "must be names of 1 to 255 visible characters with commas between them");
+  if (text.length + 1 > alpnBytesMax) throw new ConfigError(at, `is longer than ${alpnBytesMax} bytes`);
+  const offered = { http10: names, http11: names, http2: names };
+  return (exchange) => {
+    exchange.upstreamAlpn = offered;
+  };
 };
 
 const compileValue = (json: FilterStateValueJson, at: string, { clock }: FilterTools) => {
@@ -45,7 +59,7 @@ const compileValue = (json: FilterStateValueJson, at: string, { clock }: FilterT
   const fill = compileFormat(text, { missing: "-" }, formatAt);
   const write: Write =
     factory === "envoy.network.application_protocols"
-      ? offerAlpn
+      ? compileAlpn(text, formatAt)
       : (exchange, value) => void stateOf(exchange).filterState.set(key, value);
   const skips = json.skipIfEmpty === true;
   return (exchange: Exchange): void => {

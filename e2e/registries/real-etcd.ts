@@ -1,0 +1,101 @@
+/** A real etcd on free ports with a folder of its own, changed through its JSON gateway: by other code than weft's. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { findFreePort } from "@weft/net/process/free-port";
+import { eventually } from "@weft/testkit/eventually";
+import { type Program, startProgram } from "@weft/testkit/processes";
+
+export interface RealEtcd extends AsyncDisposable {
+  readonly address: string;
+  put(key: string, value: string, lease?: string): Promise<void>;
+  delete(key: string): Promise<void>;
+  /** Gives the lease's id. */
+  grantLease(seconds: number): Promise<string>;
+  /** Forgets all history before now. */
+  compact(): Promise<void>;
+  /** From now on everybody has to be somebody; what is here can change nothing any more. */
+  requireUser(name: string, password: string): Promise<void>;
+  call(path: string, body: unknown): Promise<Record<string, unknown>>;
+  signal(signal: NodeJS.Signals): void;
+  /** Kills it with no warning. */
+  kill(): Promise<void>;
+  /** Starts it again on the same ports, with its data or with none. */
+  restart(options?: { readonly empty?: boolean }): Promise<void>;
+}
+
+export interface RealEtcdOptions {
+  /** Serves clients over TLS with these files. */
+  readonly tls?: { readonly certFile: string; readonly keyFile: string };
+}
+
+const base64 = (text: string): string => Buffer.from(text).toString("base64");
+
+export const startEtcd = async ({ tls }: RealEtcdOptions = {}): Promise<RealEtcd> => {
+  const folder = mkdtempSync(join(tmpdir(), "weft-test-etcd-"));
+  const client = await findFreePort("127.0.0.1", 0);
+  const peer = await findFreePort("127.0.0.1", 0, (port) => port === client);
+  const plain = await findFreePort("127.0.0.1", 0, (port) => port === client || port === peer);
+  const data = join(folder, "data");
+  const urls = [`http://127.0.0.1:${plain}`, ...(tls ? [`https://127.0.0.1:${client}`] : [])];
+  const gateway = urls[0] as string;
+  const start = (): Program =>
+    startProgram("etcd", [
+      ...["--name", "one", "--data-dir", data, "--log-level", "error"],
+      ...["--listen-client-urls", urls.join(","), "--advertise-client-urls", urls.join(",")],
+      ...[
+        "--listen-peer-urls",
+        `http://127.0.0.1:${peer}`,
+        "--initial-advertise-peer-urls",
+        `http://127.0.0.1:${peer}`,
+      ],
+      ...["--initial-cluster", `one=http://127.0.0.1:${peer}`],
+      ...(tls ? ["--cert-file", tls.certFile, "--key-file", tls.keyFile] : []),
+    ]);
+  const call = async (path: string, body: unknown): Promise<Record<string, unknown>> => {
+    const response = await fetch(`${gateway}/v3/${path}`, { method: "POST", body: JSON.stringify(body) });
+    const answer = (await response.json()) as Record<string, unknown>;
+    if (!response.ok) throw new Error(`etcd ${path}: ${response.status} ${JSON.stringify(answer)}`);
+    return answer;
+  };
+  const serves = () => eventually("etcd serves", async () => (await call("kv/range", { key: base64("x") })) && true);
+  let program = start();
+  await serves();
+  return {
+    address: tls ? `127.0.0.1:${client}` : `127.0.0.1:${plain}`,
+    call,
+    put: async (key, value, lease) =>
+      void (await call("kv/put", {
+        key: base64(key),
+        value: base64(value),
+        ...(lease === undefined ? {} : { lease }),
+      })),
+    delete: async (key) => void (await call("kv/deleterange", { key: base64(key) })),
+    grantLease: async (seconds) => String((await call("lease/grant", { TTL: seconds })).ID),
+    compact: async () => {
+      const { header } = (await call("kv/range", { key: base64("x") })) as { header: { revision: string } };
+      await call("kv/compaction", { revision: header.revision });
+    },
+    requireUser: async (name, password) => {
+      await call("auth/user/add", { name, password });
+      await call("auth/role/add", { name: "root" });
+      await call("auth/user/grant", { user: name, role: "root" });
+      await call("auth/enable", {});
+    },
+    signal: (signal) => program.kill(signal),
+    kill: async () => {
+      program.kill("SIGKILL");
+      await program.exited;
+    },
+    restart: async ({ empty = false } = {}) => {
+      if (empty) rmSync(data, { recursive: true, force: true });
+      program = start();
+      await serves();
+    },
+    [Symbol.asyncDispose]: async () => {
+      program.kill("SIGCONT");
+      await program[Symbol.asyncDispose]();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+};

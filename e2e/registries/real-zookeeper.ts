@@ -1,0 +1,95 @@
+/** A real ZooKeeper on a free port with a folder of its own. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { findFreePort } from "@weft/net/process/free-port";
+import { eventually } from "@weft/testkit/eventually";
+import { type Program, startProgram } from "@weft/testkit/processes";
+import { connectWriter } from "./zookeeper-writer.ts";
+
+export interface RestartOptions {
+  readonly empty?: boolean;
+  /** As one of three of which the others are away: it serves what it has, read-only. */
+  readonly alone?: boolean;
+}
+
+export interface RealZookeeper extends AsyncDisposable {
+  readonly port: number;
+  readonly address: string;
+  signal(signal: NodeJS.Signals): void;
+  /** Kills it with no warning. */
+  kill(): Promise<void>;
+  /** Starts it again on the same port, with its data or with none. */
+  restart(options?: RestartOptions): Promise<void>;
+}
+
+const classPath = ["zookeeper", "zookeeper-jute", "slf4j-api", "slf4j-nop"].map(
+  (name) => `/usr/share/java/${name}.jar`,
+);
+
+/** Sessions last 2 to 20 ticks. */
+const tickMs = 500;
+
+export const startZookeeper = async (): Promise<RealZookeeper> => {
+  const folder = mkdtempSync(join(tmpdir(), "weft-test-zookeeper-"));
+  const port = await findFreePort("127.0.0.1", 0);
+  const data = join(folder, "data");
+  mkdirSync(data);
+  const peerPorts = [await findFreePort("127.0.0.1", 0, (one) => one === port)];
+  while (peerPorts.length < 6) {
+    peerPorts.push(await findFreePort("127.0.0.1", 0, (one) => one === port || peerPorts.includes(one)));
+  }
+  const common = [
+    ...[`tickTime=${tickMs}`, `dataDir=${data}`, `clientPort=${port}`, "clientPortAddress=127.0.0.1"],
+    ...["admin.enableServer=false", "maxClientCnxns=0", "preAllocSize=1024"],
+  ];
+  const peers = [1, 2, 3].map((id) => `server.${id}=127.0.0.1:${peerPorts[2 * id - 2]}:${peerPorts[2 * id - 1]}`);
+  const writeSettings = (name: string, lines: readonly string[]): string => {
+    const path = join(folder, name);
+    writeFileSync(path, [...lines, ""].join("\n"));
+    return path;
+  };
+  const single = writeSettings("single.cfg", common);
+  // Without its quorum a server gives sessions only where those may be its own.
+  const own = ["initLimit=5", "syncLimit=5", "localSessionsEnabled=true", "localSessionsUpgradingEnabled=true"];
+  const ensemble = writeSettings("ensemble.cfg", [...common, ...own, ...peers]);
+  const start = (settings: string): Program =>
+    startProgram("java", [
+      ...["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dzookeeper.forceSync=no"],
+      ...["-Dreadonlymode.enabled=true", "-cp", classPath.join(":")],
+      ...["org.apache.zookeeper.server.quorum.QuorumPeerMain", settings],
+    ]);
+  const serves = () =>
+    eventually(
+      "ZooKeeper serves",
+      async () => {
+        using writer = await connectWriter(port);
+        await writer.ping();
+        return true;
+      },
+      60_000,
+    );
+  let program = start(single);
+  await serves();
+  return {
+    port,
+    address: `127.0.0.1:${port}`,
+    signal: (signal) => program.kill(signal),
+    kill: async () => {
+      program.kill("SIGKILL");
+      await program.exited;
+    },
+    restart: async ({ empty = false, alone = false } = {}) => {
+      if (empty) rmSync(data, { recursive: true, force: true });
+      mkdirSync(data, { recursive: true });
+      writeFileSync(join(data, "myid"), "1");
+      program = start(alone ? ensemble : single);
+      await serves();
+    },
+    [Symbol.asyncDispose]: async () => {
+      program.kill("SIGCONT");
+      await program[Symbol.asyncDispose]();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+};

@@ -1,0 +1,53 @@
+/** A way between two programs that can be cut: both sides of every connection are reset, and new ones refused. */
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { parseAddress } from "@weft/core/address";
+
+export interface Relay extends AsyncDisposable {
+  readonly address: string;
+  cut(): void;
+  mend(): void;
+}
+
+export const startRelay = async (target: string): Promise<Relay> => {
+  const to = parseAddress(target);
+  if (!to) throw new Error(`${target} is no address`);
+  const sockets = new Set<Socket>();
+  let isCut = false;
+  const server = createServer((from) => {
+    if (isCut) {
+      from.resetAndDestroy();
+      return;
+    }
+    const onward = connect(to);
+    for (const [one, other] of [
+      [from, onward],
+      [onward, from],
+    ] as const) {
+      sockets.add(one);
+      one.on("error", () => other.destroy());
+      one.on("close", () => sockets.delete(one));
+      one.pipe(other);
+    }
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const destroyAll = (): void => {
+    for (const socket of sockets) socket.destroy();
+  };
+  return {
+    address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    cut: () => {
+      isCut = true;
+      destroyAll();
+    },
+    mend: () => {
+      isCut = false;
+    },
+    [Symbol.asyncDispose]: async () => {
+      destroyAll();
+      server.close();
+      await once(server, "close");
+    },
+  };
+};

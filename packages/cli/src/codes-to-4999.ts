@@ -1,0 +1,143 @@
+/** Codes and their meanings, the first half: a line with code and title, then an indented line that says what to do. */
+export const codesTo4999 = `
+WF1530 a redirect's status code cannot be sent
+  Envoy redirects with 301, 302, 303, 307 or 308 only; 301 is sent. Write one of them as redirectCode.
+WF1531 a delegate cannot be used
+  The rule that names it is left out, the others hold. A delegate is a VirtualService without hosts, exported to the namespace of the one that names it, and does not delegate again.
+WF1532 a host has its routes from an older VirtualService
+  In the mesh a host has one VirtualService: the one private to the client's namespace, else exported to it by name, else the oldest. Put the rules into one, or delegate.
+WF1533 a delegate's rule is outside of what was delegated
+  Every match of a delegate must be within one of the matches that delegate to it: the same text, or one that begins with the prefix. The rule is left out, the others hold.
+WF1534 connections cannot be told apart
+  Two services or rules take the same connections at one port: the first keeps them. Give one an address, a port or server names of its own.
+WF1536 a Sidecar is not used
+  An older one is for the same workloads. Put them together, or give them different workloadSelectors.
+WF1537 a Sidecar imports nothing
+  Write hosts as NAMESPACE/HOST with the full name of the service (./reviews.shop.svc.cluster.local), and check exportTo.
+WF1538 servers of a gateway cannot share a port
+  Plain HTTP servers join, and TLS servers with different hosts stand beside each other; nothing else does. The older Gateway's server stays. Give the other its own port or bind address.
+WF1539 a host is served on the port already
+  A server name belongs to one TLS server or rule of a port, that of the older object. Name each host once.
+WF1541 a rule's credentialName is not for these sidecars
+  Gateways read the secret, and sidecars that the rule's workloadSelector picks; others connect without TLS, as in Istio. Add a workloadSelector, or name files with clientCertificate, privateKey and caCertificates.
+WF1542 a gateway's server has nothing to carry connections to
+  Bind a VirtualService with tcp rules for the server's hosts and port to the Gateway. The port stays closed until then.
+WF1543 a part of a gateway's TLS settings is not used
+  The message says which, and what is done instead; nothing is less strict for it.
+WF1544 a Sidecar's ingress listener would dial itself
+  Write defaultEndpoint with the address of the application. The listener is left out until then.
+WF1545 a Sidecar's ingress.tls is not used
+  The mesh's own TLS is on for the port. PeerAuthentication with DISABLE for it gives the port to ingress.tls.
+
+WF1550 a patch of an EnvoyFilter changes nothing
+  No proxy that is connected has what its match names. Compare it with the listeners, clusters and routes that weft proxy-config shows.
+WF1551 a patch of an EnvoyFilter is not made
+  The message says why: its value is no message of that kind, the proxy lacks the extension, or the name is taken. Everything else is made.
+
+WF2001 the demo's control plane did not start
+  Its last lines are in the message. Run \`weft cp\` alone to see all of them.
+WF2002 the data folder cannot be used
+  Give a folder this user may write to with --data.
+WF2003 there is no readable configuration at the path
+  Give a folder or file that exists with --config, or leave the flag out and configure over the API.
+WF2010 the control plane cannot listen on an address
+  Stop what listens there, or choose another with the flag that the message names; port 0 takes a free one.
+WF2030 the registry's database cannot be opened
+  Check the folder's permissions. A damaged file may be moved away: the registry then begins empty.
+WF2031 another control plane has the data folder
+  Two would issue certificates and answer from one registry without knowing of each other. Stop one, or give each its own --data.
+WF2101 there is no registry of the kind
+  A --registry URL begins with the kind of registry; the message lists those there are.
+WF2102 a registry's URL is wrong
+  Write SCHEME://HOST:PORT[,HOST:PORT]/PATH?OPTION=VALUE, as the message says. Users and passwords go into a file that --registry-credentials names.
+WF2103 a registry's credentials cannot be used
+  The file, or WEFT_REGISTRY_CREDENTIALS_NAME, holds one line USER:PASSWORD; --registry-credentials is NAME=FILE with the name that weft registry sources shows.
+WF2110 a registry is out of reach
+  Its last view stays in force, however old it grows; weft registry sources shows its age and why. It is dialled again by itself.
+WF2111 instances seem gone from their registry
+  They are missing from its list after a reconnect, or expired with more than half of their service within 30 s. The registry may be wrong, so they are used where nothing else is for 5 minutes, and are then gone. An instance that registers again is back at once.
+WF2112 a record of a registry cannot be read
+  The message names its key and what is wrong; the others hold, and so does an earlier good record of that key. Correct or delete it there.
+WF2113 a service of a registry has no name in the mesh
+  Names become lower case with dashes for what DNS does not have. A name must have 1 to 63 characters then, and be that of one service only: rename one of them.
+WF2114 a registry has more instances than are used
+  A service has at most 10,000 and a registry 200,000; those whose keys come first are used. Split the service.
+WF2115 the last good view of a registry is not kept or not used
+  A damaged file is ignored and written anew; a full disk stops nothing but the writing. Make room, or correct the permissions of registries/ in the data folder.
+WF2116 instances of a service disagree on a port
+  The protocol of the instance whose key comes first holds. Register them alike.
+WF2117 instances come and go too often
+  One that was taken out three times within a minute is used again after it has stood for 10 s, or at once where its service has nothing else.
+WF2500 an answer of the HTTP API failed
+  It is a fault in weft; the server's log has the details. Report it with them.
+
+WF3001 a proxy's node id cannot be read
+  Write it as TYPE~IP~WORKLOAD.NAMESPACE~DOMAIN, with sidecar or router as type. gRPC clients may use any id.
+WF3002 a proxy's node metadata has the wrong shape
+  Correct the member that the message names; the proxy is refused until then.
+WF3011 a gRPC client cannot redirect or answer by itself
+  The route is left out for proxyless gRPC. Proxies have it.
+WF3012 a gRPC client lacks the load balancing asked for
+  It uses ROUND_ROBIN instead. Proxies have what the DestinationRule says.
+WF3013 a gRPC client does not count consecutive errors
+  outlierDetection has no effect on proxyless gRPC. Proxies eject as configured.
+WF3014 a gRPC client cannot do the TLS asked for
+  It connects in plaintext. Put a sidecar beside the client where the server demands TLS.
+WF3020 configuration is larger than its client takes in one message
+  The client keeps what it last took. Show it less (fewer hosts, smaller routes), or let it use the incremental protocol.
+WF3021 a stream says nothing
+  A discovery or load reporting stream must begin with a request that names its node within 15 s.
+WF3100 a bootstrap or resource file is not YAML
+  Correct it at the place in the message.
+WF3101 a bootstrap cannot be followed
+  A field is unknown, has the wrong type, or asks for what weft does not have. Correct it at the place in the message.
+WF3102 a static resource of the bootstrap is refused
+  The sidecar does not start with part of what was asked. Change or remove what the message names.
+WF3103 a resource is refused
+  It stays as it was, and its sender is told (NACK). weft proxy-status shows which proxy refused what.
+WF3104 there is no such bootstrap file
+  Check the path given with --bootstrap.
+WF3105 a static listener cannot be bound
+  Free the port or choose another in the bootstrap.
+WF3110 a part of the bootstrap is ignored
+  The message says why. Nothing needs doing unless the part matters to you.
+WF3111 fewer workers serve than --concurrency asks for
+  Several workers need Linux, where threads can share a port; more than 64 are not started.
+WF3112 DNS would be answered beyond loopback
+  Whoever can ask could have answers sent to anybody. Give an address of 127.0.0.0/8 or ::1.
+WF3113 the address for DNS cannot be had
+  It is tried for again every second. Free the port, or give weft sidecar --dns another and weft intercept --dns-port the same.
+WF3120 a file of resources does not fit
+  The last good content stays in force. Correct the file at the place in the message.
+WF3121 a file of resources cannot be read
+  The last good content stays in force. Check the path and who may read it.
+WF3301 a discovery response cannot be read
+  The stream is ended and opened anew. Check that the address is an xDS server of API v3.
+WF3302 a discovery stream ended
+  What was received stays in force; the sidecar connects again with growing pauses. Check the control plane.
+WF3303 a resource is to come from a cluster that is not static
+  Name a cluster of the bootstrap in its config source, or use ads.
+WF3304 the last good resources cannot be written
+  The sidecar runs on, but would have nothing after a restart without control plane. Check --data.
+WF3305 the last good resources are not used
+  The file is of another node or damaged; the message says which. The sidecar waits for its control plane.
+WF3306 no control plane answers, so the last good resources serve
+  Traffic goes on with the configuration of before. Check the control plane.
+WF3307 resources were not renewed in time
+  Their lifetime, given by the control plane, ended; they are treated as removed. Check that the control plane is there.
+WF3308 a load reporting server's answer cannot be read
+  The stream is ended and opened again. Check that the server speaks the load reporting service, version 3.
+WF3310 a request to the admin interface is refused
+  Use an address or localhost as host: a name could be made to resolve here by somebody else's page.
+
+WF4001 a proxy's certificate is missing or does not fit its node
+  The node's NAMESPACE and SERVICE_ACCOUNT must be those of its certificate, in this trust domain.
+WF4002 the status of proxies is not for this client
+  Ask from the control plane's machine, with a certificate of this mesh, or with the admin token over TLS.
+WF4010 a condition of an AuthorizationPolicy is not known
+  The rule never holds, so an ALLOW allows nothing by it and a DENY denies nothing. Correct the key.
+WF4011 a CUSTOM policy has no provider
+  Requests it selects are denied. Write it as ALLOW or DENY.
+WF4012 AUDIT policies are not recorded yet
+  The policy has no effect.
+`;

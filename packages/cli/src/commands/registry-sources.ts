@@ -1,0 +1,63 @@
+import { type Context, type ExitCode, exitCodes } from "../command.ts";
+import { type ApiFlags, askApi, findApi } from "../mesh/api.ts";
+import { type Envelope, parseOutputFormat, render } from "../output/print.ts";
+import { formatTable } from "../output/table.ts";
+
+interface SourceItem {
+  readonly name: string;
+  readonly url: string;
+  readonly state: string;
+  readonly ageSeconds: number;
+  readonly reason?: string;
+  readonly services: number;
+  readonly instances: number;
+  readonly held: { readonly absent: number; readonly expired: number };
+  readonly damped: number;
+  readonly refused: number;
+  readonly unreadable: number;
+  readonly problems?: readonly unknown[];
+  readonly diskProblem?: string;
+}
+
+/** `weft registry sources`: where services come from, and how old each source's view is. */
+export const showSources = async (
+  context: Context,
+  flags: ApiFlags & { readonly output: string },
+): Promise<ExitCode> => {
+  const format = parseOutputFormat(flags.output);
+  const answer = await askApi<Envelope>(findApi(flags, context.env), "/v1/registries");
+  context.print(render(format, answer, () => sourceTable(answer.items as readonly SourceItem[])));
+  return exitCodes.ok;
+};
+
+const sourceTable = (items: readonly SourceItem[]): string =>
+  formatTable(
+    ["NAME", "STATE", "AGE", "SERVICES", "INSTANCES", "HELD", "UNREADABLE", "URL", "NOTES"],
+    items.map((item) => [
+      item.name,
+      item.state,
+      item.state === "live" ? "-" : ageText(item.ageSeconds),
+      String(item.services),
+      String(item.instances),
+      String(item.held.absent + item.held.expired),
+      String(item.unreadable),
+      item.url,
+      notesOf(item) || "-",
+    ]),
+  );
+
+/** `12s`, `3m`, `5h`, `2d`. */
+const ageText = (seconds: number): string => {
+  if (seconds < 120) return `${Math.round(seconds)}s`;
+  if (seconds < 7_200) return `${Math.round(seconds / 60)}m`;
+  return seconds < 172_800 ? `${Math.round(seconds / 3_600)}h` : `${Math.round(seconds / 86_400)}d`;
+};
+
+const notesOf = ({ reason, damped, refused, problems = [], diskProblem }: SourceItem): string =>
+  [
+    ...(reason ? [reason] : []),
+    ...(damped > 0 ? [`${damped} damped`] : []),
+    ...(refused > 0 ? [`${refused} refused`] : []),
+    ...(problems.length > 0 ? [`${problems.length} problems, see weft analyze`] : []),
+    ...(diskProblem ? [`not kept: ${diskProblem}`] : []),
+  ].join("; ");

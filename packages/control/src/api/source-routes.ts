@@ -1,0 +1,45 @@
+/** `/v1/registries`: where services come from, and how each source is. */
+import { type Route, route } from "@weft/net/http/routes";
+import type { EmbeddedRegistry } from "../registries/embedded/registry.ts";
+import type { NamedStatus, OutsideRegistries } from "../registries/outside/outside-registries.ts";
+import { embeddedSource } from "../registries/outside/source-metrics.ts";
+import { listAnswer } from "./answers.ts";
+
+/** Unreadable records shown by key. */
+export const unreadableShownMax = 20;
+
+export const sourceRoutes = (
+  outside: Pick<OutsideRegistries, "statuses">,
+  embedded: Pick<EmbeddedRegistry, "list">,
+): readonly Route[] => [
+  route("GET", "/v1/registries", () => {
+    const own = embedded.list();
+    const services = new Set(own.map(({ namespace, service }) => `${namespace}/${service}`)).size;
+    const none = { held: { absent: 0, expired: 0 }, damped: 0, refused: 0, unreadable: 0 };
+    const registry = { name: embeddedSource, url: "embedded:", state: "live", ageSeconds: 0, services };
+    return listAnswer("RegistrySource", [
+      { ...registry, instances: own.length, ...none },
+      ...outside.statuses().map(shownSource),
+    ]);
+  }),
+];
+
+const shownSource = (status: NamedStatus) => ({
+  name: status.name,
+  url: status.url,
+  state: status.state,
+  ageSeconds: Math.round(status.ageMs) / 1_000,
+  ...(status.reason === "" ? {} : { reason: status.reason }),
+  since: new Date(status.sinceWallMs).toISOString(),
+  ...(status.heardWallMs === undefined ? {} : { lastHeard: new Date(status.heardWallMs).toISOString() }),
+  services: status.services,
+  instances: status.instances,
+  held: { absent: status.held.get("absent") ?? 0, expired: status.held.get("expired") ?? 0 },
+  damped: status.damped,
+  refused: status.refused,
+  unreadable: status.unreadable.size,
+  unreadableRecords: [...status.unreadable].slice(0, unreadableShownMax).map(([key, problem]) => ({ key, problem })),
+  problems: status.problems.map(({ code, service, problem }) => ({ code, service, problem })),
+  ...(status.diskProblem === "" ? {} : { diskProblem: status.diskProblem }),
+  events: Object.fromEntries(status.events),
+});

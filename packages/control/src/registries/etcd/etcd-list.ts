@@ -1,0 +1,62 @@
+/** Everything under a prefix as of one revision, read in pages. */
+import { grpcStatus } from "@weft/core/grpc-status";
+import { GrpcError } from "@weft/net/grpc/status";
+import {
+  decodeRangeAnswer,
+  type EtcdRangeAnswer,
+  encodeRange,
+  etcdMethods,
+  keyAfter,
+  prefixEnd,
+} from "@weft/protocols/etcd/messages";
+import { sourceInstancesMax } from "../outside/held-instances.ts";
+import type { SourceInstance } from "../outside/source-events.ts";
+import { callDeadlineMs } from "./etcd-calls.ts";
+import { readEtcdRecord } from "./etcd-record.ts";
+import type { EtcdSession } from "./etcd-source.ts";
+
+export const pageRecords = 1_000;
+
+export interface EtcdList {
+  readonly clusterId: string;
+  readonly revision: number;
+  /** Of all records, also those that cannot be read. */
+  readonly keys: ReadonlySet<string>;
+  readonly instances: readonly SourceInstance[];
+}
+
+/** Tells `connected` at the first answer, and `unreadable` for each record that is. */
+export const listEtcd = async ({ channel, prefix, metadata, tools }: EtcdSession): Promise<EtcdList> => {
+  const keys = new Set<string>();
+  const instances: SourceInstance[] = [];
+  const rangeEnd = prefixEnd(Buffer.from(prefix));
+  let key: Uint8Array = Buffer.from(prefix);
+  let limit = pageRecords;
+  let first: EtcdRangeAnswer | undefined;
+  for (;;) {
+    const call = { path: etcdMethods.range, metadata, deadlineMs: callDeadlineMs };
+    let page: EtcdRangeAnswer;
+    try {
+      const request = encodeRange({ key, rangeEnd, limit, revision: first?.revision ?? 0 });
+      page = decodeRangeAnswer(await channel.unary(call, request));
+    } catch (error) {
+      // Large values make large pages: fewer of them pass.
+      if (!(error instanceof GrpcError) || error.status !== grpcStatus.resourceExhausted || limit === 1) throw error;
+      limit = Math.ceil(limit / 4);
+      continue;
+    }
+    if (!first) tools.emit({ kind: "connected" });
+    first ??= page;
+    for (const { key: bytes, value } of page.records) {
+      const name = Buffer.from(bytes).toString("utf8");
+      keys.add(name);
+      const record = readEtcdRecord(prefix, name, value);
+      if (record.kind === "instance") instances.push(record.instance);
+      else tools.emit({ kind: "unreadable", key: name, problem: record.problem });
+    }
+    const last = page.records.at(-1);
+    if (!page.more || !last || keys.size > sourceInstancesMax)
+      return { clusterId: first.clusterId, revision: first.revision, keys, instances };
+    key = keyAfter(last.key);
+  }
+};

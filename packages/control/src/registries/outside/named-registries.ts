@@ -1,0 +1,99 @@
+/** What the `--registry` flags ask for: each URL with its name, its driver and the file with its credentials. */
+import { WeftError } from "@weft/core/error";
+import type { Driver, SourceCredentials } from "./driver.ts";
+import { parseRegistryUrl, type RegistryUrl, wrongUrl } from "./registry-url.ts";
+import type { OpenSource } from "./source-events.ts";
+
+export interface NamedRegistry {
+  /** Shown as the source of its services, and the name of its file on disk. */
+  readonly name: string;
+  readonly url: string;
+  /** Scheme, path and options without the addresses: what tells one registry's content from another's. */
+  readonly content: string;
+  readonly open: OpenSource;
+}
+
+export interface RegistryFlags {
+  readonly urls: readonly string[];
+  /** `NAME=FILE`, each. */
+  readonly credentials: readonly string[];
+}
+
+export const registriesMax = 16;
+
+/** Reads a file with `USER:PASSWORD`, or the environment, by the registry's name; `undefined` where neither has it. */
+export type FindCredentials = (name: string, file: string | undefined) => (() => SourceCredentials) | undefined;
+
+/** weft's own registry: always there, so naming it changes nothing. */
+const embeddedScheme = "embedded";
+
+/** Throws WF2101 for a scheme nobody knows, WF2102 for a wrong URL, WF2103 for credentials of no registry. */
+export const nameRegistries = (
+  { urls, credentials }: RegistryFlags,
+  drivers: readonly Driver[],
+  find: FindCredentials,
+): readonly NamedRegistry[] => {
+  const files = credentialFiles(credentials);
+  const named = new Map<string, NamedRegistry>();
+  for (const text of urls) {
+    const url = parseRegistryUrl(text);
+    if (url.scheme === embeddedScheme) continue;
+    const driver = drivers.find(({ scheme }) => scheme === url.scheme);
+    if (!driver) throw unknownScheme(url, drivers);
+    const name = nameFor(url, named);
+    const { name: _, ...options } = Object.fromEntries(url.options);
+    const own: RegistryUrl = { ...url, options: new Map(Object.entries(options)) };
+    named.set(name, {
+      name,
+      url: text,
+      content: `${url.scheme}:${url.path}?${new URLSearchParams(options)}`,
+      open: driver.open(own, find(name, files.get(name))),
+    });
+    if (named.size > registriesMax) throw wrongUrl(text, `is more than ${registriesMax} registries`);
+  }
+  for (const name of files.keys()) {
+    if (named.has(name)) continue;
+    throw new WeftError("WF2103", `--registry-credentials names ${name}, which is no registry`, {
+      next: named.size === 0 ? "name one with --registry" : `name one of ${[...named.keys()].join(", ")}`,
+    });
+  }
+  return [...named.values()];
+};
+
+const unknownScheme = ({ scheme }: RegistryUrl, drivers: readonly Driver[]): WeftError =>
+  new WeftError("WF2101", `there is no registry of the kind ${scheme}`, {
+    next: `use one of ${[...drivers.map(({ usage }) => usage), `${embeddedScheme}:`].join("  ")}`,
+  });
+
+/** The scheme, with a number from the second on, unless the URL says `name=`. */
+const nameFor = ({ text, scheme, options }: RegistryUrl, taken: ReadonlyMap<string, NamedRegistry>): string => {
+  const given = options.get("name");
+  if (given !== undefined) {
+    if (!/^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/.test(given))
+      throw wrongUrl(text, `has the name "${given}", which is not 1 to 32 small letters, digits and dashes`);
+    if (taken.has(given)) throw wrongUrl(text, `has the name ${given}, which another registry has`);
+    return given;
+  }
+  let name = scheme;
+  for (let number = 2; taken.has(name); number++) name = `${scheme}-${number}`;
+  return name;
+};
+
+const credentialFiles = (flags: readonly string[]): ReadonlyMap<string, string> =>
+  new Map(
+    flags.map((flag): [string, string] => {
+      const at = flag.indexOf("=");
+      if (at > 0) return [flag.slice(0, at), flag.slice(at + 1)];
+      throw new WeftError("WF2103", "--registry-credentials is not NAME=FILE", {
+        next: "write the registry's name, =, and a file that holds USER:PASSWORD",
+      });
+    }),
+  );
+
+/** `USER:PASSWORD`, as a file or the environment holds it. Throws WF2103, which never shows the text. */
+export const parseCredentials = (text: string, from: string): SourceCredentials => {
+  const line = text.replace(/\r?\n$/, "");
+  const at = line.indexOf(":");
+  if (at > 0 && !line.includes("\n")) return { username: line.slice(0, at), password: line.slice(at + 1) };
+  throw new WeftError("WF2103", `${from} does not hold credentials`, { next: "write one line USER:PASSWORD" });
+};

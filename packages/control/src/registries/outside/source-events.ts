@@ -1,0 +1,48 @@
+import type { Clock, Logger, Random, SetTimer } from "@weft/core/world";
+
+/** One instance of a service as an outside registry tells it. */
+export interface SourceInstance {
+  /** Unique within the source: the registry's own key or path. */
+  readonly key: string;
+  readonly namespace: string;
+  readonly service: string;
+  readonly id: string;
+  readonly address: string;
+  readonly port: number;
+  /** The port clients ask the service on; undefined: the instance's own port. */
+  readonly servicePort: number | undefined;
+  /** "http", "grpc", "tcp" …; undefined: not said. */
+  readonly protocol: string | undefined;
+  readonly labels: Readonly<Record<string, string>>;
+  /** "" where it has no proxy. */
+  readonly serviceAccount: string;
+  /** REGION/ZONE/SUBZONE, "" where not said. */
+  readonly locality: string;
+  readonly weight: number;
+  readonly health: "healthy" | "draining" | "unhealthy";
+}
+
+/** What a driver tells about its registry, in order. */
+export type SourceEvent =
+  /** The connection stands. What is known may be stale until the next `listed`. */
+  | { readonly kind: "connected" }
+  /** Everything the registry holds now. Absence from it is a hint, not a fact: the framework decides. */
+  | { readonly kind: "listed"; readonly instances: readonly SourceInstance[] }
+  | { readonly kind: "put"; readonly instance: SourceInstance }
+  /** Somebody took it out, or its own time-to-live ended: believed at once. */
+  | { readonly kind: "removed"; readonly key: string; readonly because: "deleted" | "expired" }
+  /** A record that does not parse; the others are unharmed. An earlier good record of the same key stays. */
+  | { readonly kind: "unreadable"; readonly key: string; readonly problem: string }
+  | { readonly kind: "lost"; readonly reason: string };
+
+/** A driver: runs until disposed, reconnects by itself (jittered, bounded back-off), never throws after it was opened. */
+export type OpenSource = (tools: SourceTools) => Disposable;
+
+/** What a driver may use of the world, beyond the sockets its own settings hold. */
+export interface SourceTools {
+  readonly emit: (event: SourceEvent) => void;
+  readonly clock: Clock;
+  readonly setTimer: SetTimer;
+  readonly random: Random;
+  readonly log: Logger;
+}

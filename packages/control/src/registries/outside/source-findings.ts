@@ -1,0 +1,48 @@
+/** What is wrong with an outside registry now, as findings. */
+import type { Finding } from "@weft/config/finding";
+import type { SourceStatus } from "./outside-source.ts";
+
+/** Findings of one code for one registry; more are counted in the last of them. */
+export const findingsPerCodeMax = 20;
+
+export const sourceFindings = (registry: string, status: SourceStatus): readonly Finding[] => {
+  const finding = (code: string, message: string): Finding => ({
+    ...{ code, level: "warning", message: `registry ${registry}: ${message}`, kind: "Registry", namespace: "" },
+    ...{ name: registry, file: "", line: 0, column: 0, also: [] },
+  });
+  const listed = (code: string, messages: readonly string[]): readonly Finding[] => {
+    const shown = messages.slice(0, findingsPerCodeMax);
+    const rest = messages.length - shown.length;
+    return [
+      ...shown.map((message) => finding(code, message)),
+      ...(rest > 0 ? [finding(code, `${rest} more like these`)] : []),
+    ];
+  };
+  const age = `${Math.round(status.ageMs / 1_000)} s`;
+  const lost = status.state === "lost" ? [`out of reach (${status.reason}); its last view stays, ${age} old`] : [];
+  const held = [...status.held].map(([reason, count]) => `${count} ${heldText[reason]}`);
+  const damped =
+    status.damped > 0 ? [`${status.damped} instances came and went too often and have to stand first`] : [];
+  const unreadable = [...status.unreadable].map(([key, problem]) => `${key}: ${problem}`);
+  const full = status.refused > 0 ? [`${status.refused} instances are over what a registry may have`] : [];
+  const disk = status.diskProblem === "" ? [] : [`its last good view: ${status.diskProblem}`];
+  return [
+    ...listed("WF2110", lost),
+    ...listed("WF2111", held),
+    ...listed("WF2112", unreadable),
+    ...["WF2113", "WF2114", "WF2116"].flatMap((wanted) =>
+      listed(
+        wanted,
+        status.problems.filter(({ code }) => code === wanted).map(({ service, problem }) => `${service} ${problem}`),
+      ),
+    ),
+    ...listed("WF2114", full),
+    ...listed("WF2115", disk),
+    ...listed("WF2117", damped),
+  ];
+};
+
+const heldText = {
+  absent: "instances are missing from its list, and are kept as a last resort for 5 minutes",
+  expired: "instances expired with most of their service, and are kept as a last resort for 5 minutes",
+} as const;
