@@ -50,9 +50,16 @@ const unsafeAll = /["\\\p{Cc}]/gu;
 const escapeOne = (char: string): string =>
   char === '"' || char === "\\" ? `\\${char}` : `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`;
 
-/** The value as it would be between the quotation marks of a JSON string. */
-const escapeValue = (value: string | number): string | number =>
-  typeof value === "string" && unsafe.test(value) ? value.replace(unsafeAll, escapeOne) : value;
+/** The value as it would be between the quotation marks of a JSON string. Most are what they were in the line before. */
+const escapeValue = (step: Step, value: string | number): string | number => {
+  if (typeof value !== "string" || value === step.harmless) return value;
+  if (unsafe.test(value)) return value.replace(unsafeAll, escapeOne);
+  if (value.length <= harmlessCharsMax) step.harmless = value;
+  return value;
+};
+
+/** A value that is remembered holds no more than this. */
+const harmlessCharsMax = 256;
 
 /** Compiles to a function that gives the whole text. A format without operators costs nothing per call. */
 export const compileFormat = (
@@ -68,11 +75,12 @@ export const compileFormat = (
   return (source) => {
     let out = "";
     for (let i = 0; i < steps.length; i++) {
-      const { before, operator, mayBeEmpty } = steps[i] as Step;
+      const step = steps[i] as Step;
+      const { before, operator, mayBeEmpty } = step;
       const value = operator(source);
       out += before;
       if (value === undefined || (value === "" && !mayBeEmpty)) out += missing;
-      else out += escaped ? escapeValue(value) : value;
+      else out += escaped ? escapeValue(step, value) : value;
     }
     return out;
   };
@@ -84,6 +92,8 @@ interface Step {
   readonly operator: Operator;
   /** The one value that may be empty and is there all the same. */
   readonly mayBeEmpty: boolean;
+  /** Its value of late, which needs no escapes. */
+  harmless: string | undefined;
 }
 
 const nothing: Operator = () => "";
@@ -95,11 +105,11 @@ const stepsOf = (parts: readonly Part[]): readonly Step[] => {
   for (const part of parts) {
     if (typeof part === "string") before += part;
     else {
-      steps.push({ before, operator: part, mayBeEmpty: part === localReplyBody });
+      steps.push({ before, operator: part, mayBeEmpty: part === localReplyBody, harmless: undefined });
       before = "";
     }
   }
-  if (before !== "") steps.push({ before, operator: nothing, mayBeEmpty: true });
+  if (before !== "") steps.push({ before, operator: nothing, mayBeEmpty: true, harmless: undefined });
   return steps;
 };
 

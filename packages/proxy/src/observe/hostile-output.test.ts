@@ -153,3 +153,16 @@ test("200,000 distinct paths, hosts, names and agents make few series", () => {
     assert.equal(total, 200_000, direction);
   }
 });
+
+test("a value is escaped whatever came before it", () => {
+  const line = logOf({ textFormat: '"%REQ(X-A)%" "%REQ(X-B)%"\n' });
+  const values = ["a", 'a"', "a", "\n", "\n", "a\n", "a"];
+  const escaped = ["a", 'a\\"', "a", "\\u000a", "\\u000a", "a\\u000a", "a"];
+  for (const [i, value] of values.entries()) {
+    for (const other of ["a", value, 'a"']) {
+      const text = line({ request: request("/", { "x-a": value, "x-b": other }) });
+      const second = values.indexOf(other);
+      assert.equal(text, `"${escaped[i]}" "${escaped[second]}"\n`);
+    }
+  }
+});
