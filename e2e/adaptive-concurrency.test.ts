@@ -40,7 +40,9 @@ before(async () => {
   const workload = { name: "app-e", service: "app", inbound: { port: envoyPort, appPort } };
   const outboundPort = await findFreePort("127.0.0.1", 0);
   stack.use(await startMeshEnvoy(cp, workload, { mode: "GRPC", outboundPort }));
-  sidecar = stack.use(await startSidecar(cp, { name: "app", appPort, args: ["--log-level", "warn"] }));
+  // A listener that changes counts anew, and this one would change as it becomes known as a service's.
+  const args = ["--log-level", "warn"];
+  sidecar = stack.use(await startSidecar(cp, { name: "app", appPort, register: false, args }));
 });
 
 after(() => stack.disposeAsync());
