@@ -1,7 +1,6 @@
 /** Names of a program that knows nothing of the mesh: its questions go to the sidecar, its calls to what that answers. */
 import assert from "node:assert/strict";
-import { chmodSync, chownSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { findFreePort } from "@weft/net/process/free-port";
@@ -10,8 +9,7 @@ import { startControlPlane } from "@weft/testkit/control-plane";
 import { startEchoServer } from "@weft/testkit/echo-server";
 import { createNetworkNamespace } from "@weft/testkit/network-namespace";
 import { weftEntry } from "@weft/testkit/processes";
-
-const proxyId = 1337;
+import { asProxyUser, proxyFolder } from "./proxy-user.ts";
 
 const external = (address: string, port: number): string => `
 apiVersion: networking.istio.io/v1
@@ -72,21 +70,10 @@ test("an intercepted program's names are the mesh's, and others are asked for wh
       addresses: { xds: "127.0.0.1:0", secure: await free(), http: "127.0.0.1:0" },
     }),
   );
-  const folder = mkdtempSync(join(tmpdir(), "weft-intercepted-"));
-  stack.defer(() => rmSync(folder, { recursive: true, force: true }));
-  chmodSync(folder, 0o755);
-  for (const [from, to] of [
-    [cp.rootCertFile, "root-cert.pem"],
-    [cp.joinTokenFile, "join-token"],
-  ] as const) {
-    copyFileSync(from, join(folder, to));
-    chownSync(join(folder, to), proxyId, proxyId);
-  }
-  mkdirSync(join(folder, "data"));
-  chownSync(join(folder, "data"), proxyId, proxyId);
+  const folder = proxyFolder(stack, cp);
   const sidecar = stack.use(
     net.start("setpriv", [
-      ...["--reuid", String(proxyId), "--regid", String(proxyId), "--clear-groups"],
+      ...asProxyUser,
       ...[process.execPath, "--disable-warning=ExperimentalWarning", weftEntry, "sidecar"],
       ...["--cp", cp.secure, "--root-cert", join(folder, "root-cert.pem"), "--token-file", join(folder, "join-token")],
       ...["--name", "app", "--ip", net.inside.ipv4, "--interception", "REDIRECT", "--admin", "127.0.0.1:15000"],

@@ -12,9 +12,9 @@ import { callHttp } from "@weft/testkit/http-call";
 import { createNetworkNamespace, type NetworkNamespace } from "@weft/testkit/network-namespace";
 import { type Program, weftEntry } from "@weft/testkit/processes";
 import { interceptBootstrap } from "./bootstrap.ts";
+import { asProxyUser } from "./proxy-user.ts";
 
 /** The user and group the sidecar runs as, by custom. */
-const proxyId = 1337;
 const appPort = 8080;
 const admin = 15021;
 
@@ -29,7 +29,7 @@ let six: EchoServer;
 const weft = (...args: string[]) => net.run(process.execPath, [weftEntry, ...args]);
 const asProxy = (args: readonly string[]): Program =>
   net.start("setpriv", [
-    ...["--reuid", String(proxyId), "--regid", String(proxyId), "--clear-groups"],
+    ...asProxyUser,
     ...[process.execPath, "--disable-warning=ExperimentalWarning", weftEntry, "sidecar", ...args],
   ]);
 

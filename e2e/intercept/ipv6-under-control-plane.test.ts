@@ -1,6 +1,6 @@
 /** Two workloads that know nothing of their sidecars, in namespaces joined by IPv6 alone, under a real control plane. */
 import assert from "node:assert/strict";
-import { chmodSync, chownSync, copyFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -10,8 +10,8 @@ import { eventually } from "@weft/testkit/eventually";
 import { callHttp } from "@weft/testkit/http-call";
 import { createNetworkNamespace, joinNamespaces, type NetworkNamespace } from "@weft/testkit/network-namespace";
 import { type Program, weftEntry } from "@weft/testkit/processes";
+import { asProxyUser, fillForProxy } from "./proxy-user.ts";
 
-const proxyId = 1337;
 const appPort = 8080;
 const otherPort = 9090;
 const strict = `
@@ -31,21 +31,13 @@ interface Workload {
 /** Applies the rules, then starts the sidecar as its own user with its files where that user may read them. */
 const intercept = async (cp: TestControlPlane, { name, net, ip, mode }: Workload): Promise<Program> => {
   const folder = join(cp.folder, `sidecar-${name}`);
-  mkdirSync(join(folder, "data"), { recursive: true });
-  for (const path of [cp.folder, folder]) chmodSync(path, 0o755);
-  chownSync(join(folder, "data"), proxyId, proxyId);
-  for (const [from, to] of [
-    [cp.rootCertFile, "root-cert.pem"],
-    [cp.joinTokenFile, "join-token"],
-  ] as const) {
-    copyFileSync(from, join(folder, to));
-    chownSync(join(folder, to), proxyId, proxyId);
-  }
+  chmodSync(cp.folder, 0o755);
+  fillForProxy(folder, cp);
   const applied = await net.run(process.execPath, [...[weftEntry, "intercept", "apply", "--mode", mode.toLowerCase()]]);
   assert.equal(applied.code, 0, applied.stderr);
   const port = cp.secure.slice(cp.secure.lastIndexOf(":") + 1);
   return net.start("setpriv", [
-    ...["--reuid", String(proxyId), "--regid", String(proxyId), "--clear-groups"],
+    ...asProxyUser,
     ...(mode === "TPROXY" ? ["--inh-caps", "+net_admin", "--ambient-caps", "+net_admin"] : []),
     ...[process.execPath, "--disable-warning=ExperimentalWarning", weftEntry, "sidecar"],
     ...["--cp", `${net.outside.ipv4[0]}:${port}`, "--name", name, "--ip", ip, "--interception", mode],

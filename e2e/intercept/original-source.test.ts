@@ -13,8 +13,8 @@ import { callHttp } from "@weft/testkit/http-call";
 import { createNetworkNamespace, type NetworkNamespace } from "@weft/testkit/network-namespace";
 import { type Program, weftEntry } from "@weft/testkit/processes";
 import { interceptBootstrap } from "./bootstrap.ts";
+import { asProxyUser } from "./proxy-user.ts";
 
-const proxyId = 1337;
 const mark = 1337;
 const appPort = 8080;
 const admin = 15_021;
@@ -32,7 +32,7 @@ const proxies = {
 /** A proxy under its own user, with the one capability that transparent sockets take, once it is ready. */
 const startProxy = async (name: keyof typeof proxies): Promise<Program> => {
   const program = net.start("setpriv", [
-    ...["--reuid", String(proxyId), "--regid", String(proxyId), "--clear-groups"],
+    ...asProxyUser,
     ...["--inh-caps", "+net_admin", "--ambient-caps", "+net_admin"],
     ...proxies[name](),
   ]);

@@ -11,9 +11,9 @@ import { after, before, test } from "node:test";
 import { type EchoServer, startEchoServer } from "@weft/testkit/echo-server";
 import { createNetworkNamespace, type NetworkNamespace } from "@weft/testkit/network-namespace";
 import { type Program, weftEntry } from "@weft/testkit/processes";
+import { asProxyUser } from "./proxy-user.ts";
 import { serverFirstBootstrap } from "./server-first-bootstrap.ts";
 
-const proxyId = 1337;
 const admin = 15021;
 const stack = new AsyncDisposableStack();
 let net: NetworkNamespace;
@@ -87,7 +87,7 @@ before(async () => {
   const file = join(folder, "bootstrap.json");
   writeFileSync(file, JSON.stringify(serverFirstBootstrap({ admin })));
   const sidecar: Program = net.start("setpriv", [
-    ...["--reuid", String(proxyId), "--regid", String(proxyId), "--clear-groups"],
+    ...asProxyUser,
     ...[process.execPath, "--disable-warning=ExperimentalWarning", weftEntry, "sidecar", "--bootstrap", file],
   ]);
   stack.use(sidecar);

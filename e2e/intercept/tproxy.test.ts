@@ -12,8 +12,8 @@ import { callHttp } from "@weft/testkit/http-call";
 import { createNetworkNamespace, type NetworkNamespace } from "@weft/testkit/network-namespace";
 import { type Program, weftEntry } from "@weft/testkit/processes";
 import { interceptBootstrap } from "./bootstrap.ts";
+import { asProxyUser } from "./proxy-user.ts";
 
-const proxyId = 1337;
 const appPort = 8080;
 const admin = 15021;
 const stack = new AsyncDisposableStack();
@@ -27,7 +27,7 @@ const startSidecar = async (capable = true): Promise<Program> => {
   const file = join(folder, "bootstrap.json");
   writeFileSync(file, JSON.stringify(interceptBootstrap({ admin, tcpPort: 1, transparent: true })));
   const sidecar = net.start("setpriv", [
-    ...["--reuid", String(proxyId), "--regid", String(proxyId), "--clear-groups"],
+    ...asProxyUser,
     ...(capable ? ["--inh-caps", "+net_admin", "--ambient-caps", "+net_admin"] : []),
     ...[process.execPath, "--disable-warning=ExperimentalWarning", weftEntry, "sidecar", "--bootstrap", file],
   ]);

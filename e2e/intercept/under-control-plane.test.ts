@@ -1,7 +1,5 @@
 /** Interception under a real control plane: a workload's machine as a namespace, its sidecar configured by xDS. */
 import assert from "node:assert/strict";
-import { chmodSync, chownSync, copyFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { findFreePort } from "@weft/net/process/free-port";
@@ -12,8 +10,8 @@ import { callHttp } from "@weft/testkit/http-call";
 import { createNetworkNamespace } from "@weft/testkit/network-namespace";
 import { weftEntry } from "@weft/testkit/processes";
 import { startSidecar } from "@weft/testkit/sidecar";
+import { asProxyUser, proxyFolder } from "./proxy-user.ts";
 
-const proxyId = 1337;
 const appPort = 8080;
 
 const external = (address: string, port: number): string => `
@@ -58,19 +56,7 @@ test("unaware programs call and are called through a sidecar that the control pl
       addresses: { xds: "127.0.0.1:0", secure: await free(), http: "127.0.0.1:0" },
     }),
   );
-  // The sidecar runs as another user: it reads its files and keeps its keys where that user may.
-  const folder = mkdtempSync(join(tmpdir(), "weft-intercepted-"));
-  stack.defer(() => rmSync(folder, { recursive: true, force: true }));
-  chmodSync(folder, 0o755);
-  for (const [from, to] of [
-    [cp.rootCertFile, "root-cert.pem"],
-    [cp.joinTokenFile, "join-token"],
-  ] as const) {
-    copyFileSync(from, join(folder, to));
-    chownSync(join(folder, to), proxyId, proxyId);
-  }
-  mkdirSync(join(folder, "data"));
-  chownSync(join(folder, "data"), proxyId, proxyId);
+  const folder = proxyFolder(stack, cp);
   const app = stack.use(
     net.start(process.execPath, [join(import.meta.dirname, "../programs/echo.ts"), "app", String(appPort), "0.0.0.0"]),
   );
@@ -83,7 +69,7 @@ test("unaware programs call and are called through a sidecar that the control pl
   const weft = (...args: string[]) => net.run(process.execPath, [weftEntry, ...args]);
   const sidecar = stack.use(
     net.start("setpriv", [
-      ...["--reuid", String(proxyId), "--regid", String(proxyId), "--clear-groups"],
+      ...asProxyUser,
       ...[process.execPath, "--disable-warning=ExperimentalWarning", weftEntry, "sidecar"],
       ...["--cp", cp.secure, "--root-cert", join(folder, "root-cert.pem"), "--token-file", join(folder, "join-token")],
       ...["--name", "app", "--ip", net.inside.ipv4, "--interception", "REDIRECT", "--admin", "127.0.0.1:15000"],

@@ -18,6 +18,7 @@ import { createLeavingTable } from "@weft/proxy/http/leaving";
 import type { ServerStream } from "@weft/proxy/http/streams";
 import type { ListenerTools } from "@weft/proxy/listeners/compile-listener";
 import { createStats } from "@weft/proxy/observe/create-stats";
+import { createTextOut } from "@weft/proxy/observe/text-out";
 import { downstreamConnectionsMax } from "@weft/proxy/overload/limits";
 import { Overload } from "@weft/proxy/overload/overload";
 import { createShrinkCell, ShrinkTurn } from "@weft/proxy/overload/shrink-turn";
@@ -201,7 +202,7 @@ const engineTools = (turn: Turn, { routeSource, clock, random }: EngineWorld): L
       return noTimer;
     },
     leavings: createLeavingTable({ clock, random }),
-    logs: { clock, random, sink: nothing },
+    logs: { clock, random, open: () => createTextOut() },
     connectionSlots: new ConnectionSlots(),
     tcp: { clock, random, wheel, pools, cluster, originalHost: noHost, dynamicHost: noHost },
   };

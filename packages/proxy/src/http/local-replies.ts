@@ -8,9 +8,10 @@ import type {
 } from "@weft/xds/gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager";
 import { member, refuseOthers, required, unsigned } from "../compile/fields.ts";
 import type { CompileTools } from "../compile/tools.ts";
-import { compileLogFormat } from "../observe/access-log.ts";
 import { compileLogFilter, type LogFilter } from "../observe/access-log-filter.ts";
 import type { FormatSource } from "../observe/format-operators.ts";
+import { compileLogFormat } from "../observe/log-format.ts";
+import { createTextOut } from "../observe/text-out.ts";
 import { compileHeaderEdits, type EditHeaders, noEdit } from "../routing/header-edits.ts";
 import type { Exchange } from "./exchange.ts";
 
@@ -67,10 +68,17 @@ export const compileLocalReplies = (
   };
 };
 
-const compileFormat = (json: SubstitutionFormatStringJson, at: string): Format => ({
-  contentType: json.contentType || (json.jsonFormat ? "application/json" : plain),
-  fill: compileLogFormat(json, at),
-});
+const compileFormat = (json: SubstitutionFormatStringJson, at: string): Format => {
+  const put = compileLogFormat(json, at);
+  return {
+    contentType: json.contentType || (json.jsonFormat ? "application/json" : plain),
+    fill: (source) => {
+      const out = createTextOut();
+      put(source, out);
+      return out.take();
+    },
+  };
+};
 
 const compileMapper = (json: ResponseMapperJson, at: string, tools: CompileTools): Mapper => {
   refuseOthers(json, "ResponseMapper", at, ["filter", "statusCode", "body", "bodyFormatOverride", "headersToAdd"]);

@@ -1,5 +1,6 @@
 /** Access logs: formats are compiled once, lines go to a sink that the engine gives. */
 import { ConfigError } from "@weft/core/config-error";
+import type { LineOut } from "@weft/core/line-out";
 import type { AccessLogJson } from "@weft/xds/gen/envoy/config/accesslog/v3/accesslog";
 import type { SubstitutionFormatStringJson } from "@weft/xds/gen/envoy/config/core/v3/substitution_format_string";
 import type { FileAccessLogJson } from "@weft/xds/gen/envoy/extensions/access_loggers/file/v3/file";
@@ -8,15 +9,15 @@ import { member, refuseOthers, required, within } from "../compile/fields.ts";
 import type { CompileTools } from "../compile/tools.ts";
 import type { DownstreamInfo, Exchange } from "../http/exchange.ts";
 import { compileLogFilter } from "./access-log-filter.ts";
-import { compileFormat, compileTypedFormat } from "./format.ts";
 import type { FormatSource } from "./format-operators.ts";
+import { compileJsonLine, compileLogFormat, compileTextLine, type PutLine } from "./log-format.ts";
 import type { TcpExchange } from "./tcp-exchange.ts";
 
-/** `/dev/stdout`, `/dev/stderr` or a file's path. */
-export type LogSink = (path: string, line: string) => void;
+/** Where the lines of `/dev/stdout`, `/dev/stderr` or a file's path go. */
+export type OpenLog = (path: string) => LineOut;
 
 export interface AccessLogTools extends CompileTools {
-  readonly sink: LogSink;
+  readonly open: OpenLog;
 }
 
 /** Called when an exchange is over. */
@@ -32,98 +33,22 @@ export const defaultFormat =
   '%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" ' +
   '"%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%"\n';
 
-type Line = (source: FormatSource) => string;
-
-interface JsonOptions {
-  /** Keep numbers as numbers; the older `json_format` of file logs writes strings. */
-  readonly typed: boolean;
-  readonly omitEmpty: boolean;
-}
-
-/** Nothing of it can be read as anything but itself within quotation marks. */
-const plain = /^[\x20-\x21\x23-\x5b\x5d-\x7e]*$/;
-const upperControls = /[\x7f-\x9f]/g;
-const escapeControl = (char: string): string => `\\u00${char.charCodeAt(0).toString(16)}`;
-const quoted = (text: string): string =>
-  plain.test(text) ? `"${text}"` : JSON.stringify(text).replace(upperControls, escapeControl);
-
-/** A value as JSON text. */
-const jsonText = (value: string | number | undefined): string => {
-  if (typeof value === "string") return quoted(value);
-  return value === undefined ? "null" : String(value);
-};
-
-/** Compiles a value to what writes its JSON text; `null` is for what has no value. */
-const compileJsonValue = (json: unknown, at: string, options: JsonOptions): Line => {
-  if (typeof json === "string") {
-    const value = options.typed ? compileTypedFormat(json, at) : compileFormat(json, { missing: "-" }, at);
-    return (source) => jsonText(value(source));
-  }
-  if (Array.isArray(json)) {
-    const items = json.map((item, index) => compileJsonValue(item, `${at}[${index}]`, options));
-    return (source) => `[${items.map((item) => item(source)).join(",")}]`;
-  }
-  if (typeof json !== "object" || json === null) {
-    const text = JSON.stringify(json);
-    return () => text;
-  }
-  const members = Object.entries(json).map(
-    ([key, value]) =>
-      ({ key: `${JSON.stringify(key)}:`, value: compileJsonValue(value, `${at}.${key}`, options) }) as const,
-  );
-  const { omitEmpty } = options;
-  return (source) => {
-    let out = "{";
-    for (const { key, value } of members) {
-      const text = value(source);
-      if (omitEmpty && text === "null") continue;
-      out += out.length === 1 ? key + text : `,${key}${text}`;
-    }
-    return `${out}}`;
-  };
-};
-
-const compileJson = (json: unknown, at: string, options: JsonOptions): Line => {
-  const value = compileJsonValue(json, at, options);
-  return (source) => `${value(source)}\n`;
-};
-
-const compileText = (format: string, at: string, omitEmpty: boolean): Line =>
-  compileFormat(format, { missing: omitEmpty ? "" : "-", escaped: true }, at);
-
-/** A format as text or as JSON with a line's end. */
-export const compileLogFormat = (json: SubstitutionFormatStringJson, at: string): Line => {
-  refuseOthers(json, "SubstitutionFormatString", at, [
-    "textFormat",
-    "jsonFormat",
-    "textFormatSource",
-    "omitEmptyValues",
-  ]);
-  const omitEmpty = json.omitEmptyValues === true;
-  if (json.jsonFormat) return compileJson(json.jsonFormat, member(at, "jsonFormat"), { typed: true, omitEmpty });
-  if (json.textFormat !== undefined) return compileText(json.textFormat, member(at, "textFormat"), omitEmpty);
-  const source = json.textFormatSource;
-  const sourceAt = member(at, "textFormatSource");
-  if (source) refuseOthers(source, "DataSource", sourceAt, ["inlineString"]);
-  return compileText(required(source?.inlineString, sourceAt), sourceAt, omitEmpty);
-};
-
-const compileFile = (json: FileAccessLogJson): Line => {
+const compileFile = (json: FileAccessLogJson): PutLine => {
   refuseOthers(json, "FileAccessLog", "", ["path", "format", "jsonFormat", "typedJsonFormat", "logFormat"]);
   if (json.logFormat) return compileLogFormat(json.logFormat, "logFormat");
   if (json.typedJsonFormat)
-    return compileJson(json.typedJsonFormat, "typedJsonFormat", { typed: true, omitEmpty: false });
-  if (json.jsonFormat) return compileJson(json.jsonFormat, "jsonFormat", { typed: false, omitEmpty: false });
-  return compileText(json.format || defaultFormat, "format", false);
+    return compileJsonLine(json.typedJsonFormat, "typedJsonFormat", { typed: true, omitEmpty: false });
+  if (json.jsonFormat) return compileJsonLine(json.jsonFormat, "jsonFormat", { typed: false, omitEmpty: false });
+  return compileTextLine(json.format || defaultFormat, "format", false);
 };
 
 const prefix = "envoy.extensions.access_loggers.";
 
 /** Where a logger writes and what. */
-const compileLogger = (typeName: string, raw: Readonly<Record<string, unknown>>): { path: string; line: Line } => {
+const compileLogger = (typeName: string, raw: Readonly<Record<string, unknown>>): { path: string; put: PutLine } => {
   if (typeName === `${prefix}file.v3.FileAccessLog`) {
     const json = raw as FileAccessLogJson;
-    return { path: required(json.path, "path"), line: compileFile(json) };
+    return { path: required(json.path, "path"), put: compileFile(json) };
   }
   const streams = new Map([
     [`${prefix}stream.v3.StdoutAccessLog`, "/dev/stdout"],
@@ -133,7 +58,7 @@ const compileLogger = (typeName: string, raw: Readonly<Record<string, unknown>>)
   if (path === undefined) throw new ConfigError("", `the access logger ${typeName} is not supported`);
   refuseOthers(raw, "StreamAccessLog", "", ["logFormat"]);
   const format = raw.logFormat as SubstitutionFormatStringJson | undefined;
-  return { path, line: format ? compileLogFormat(format, "logFormat") : compileText(defaultFormat, "", false) };
+  return { path, put: format ? compileLogFormat(format, "logFormat") : compileTextLine(defaultFormat, "", false) };
 };
 
 type Write = (source: FormatSource) => void;
@@ -142,11 +67,13 @@ const compileOne = (json: AccessLogJson, at: string, tools: AccessLogTools): Wri
   refuseOthers(json, "AccessLog", at, ["name", "filter", "typedConfig"]);
   const here = member(at, "typedConfig");
   const { typeName, raw } = openAny(json.typedConfig, here);
-  const { path, line } = within(here, () => compileLogger(typeName, raw));
+  const { path, put } = within(here, () => compileLogger(typeName, raw));
   const filter = json.filter && compileLogFilter(json.filter, member(at, "filter"), tools);
-  const { sink } = tools;
+  const out = tools.open(path);
   return (source) => {
-    if (!filter || filter(source)) sink(path, line(source));
+    if ((filter && !filter(source)) || !out.begin()) return;
+    put(source, out);
+    out.end();
   };
 };
 

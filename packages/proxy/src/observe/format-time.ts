@@ -27,19 +27,24 @@ const pieces: ReadonlyMap<string, Piece> = new Map<string, Piece>([
   ["%", () => "%"],
 ]);
 
-/** ISO 8601 with milliseconds; all but those are written once a second. */
+/** ISO 8601 with milliseconds; made once a millisecond, and all but those once a second. */
 const isoTime = (): ((wallMs: number) => string) => {
   let second = Number.NaN;
   let prefix = "";
+  let last = Number.NaN;
+  let text = "";
   return (wallMs) => {
     const ms = Math.trunc(wallMs);
+    if (ms === last) return text;
+    last = ms;
     const own = Math.floor(ms / 1000);
     if (own !== second) {
       second = own;
       prefix = new Date(own * 1000).toISOString().slice(0, -4);
     }
     const rest = ms - own * 1000;
-    return `${prefix}${rest < 10 ? "00" : rest < 100 ? "0" : ""}${rest}Z`;
+    text = `${prefix}${rest < 10 ? "00" : rest < 100 ? "0" : ""}${rest}Z`;
+    return text;
   };
 };
 

@@ -1,4 +1,4 @@
-import type { LineCounts } from "@weft/net/line-files";
+import type { LineCounts } from "@weft/net/line-counts";
 import type { Stats } from "./stats.ts";
 
 /** Under Envoy's names for what it writes to files; lines that were lost are ours to name. */

@@ -19,6 +19,7 @@ import { createIstioMetrics } from "./istio-metrics.ts";
 import { printStats, printStatsJson } from "./print-stats.ts";
 import { extractTags, printPrometheus } from "./prometheus.ts";
 import type { TcpExchange } from "./tcp-exchange.ts";
+import { createTextOut } from "./text-out.ts";
 
 const file = (json: object): AccessLogJson => ({
   typedConfig: {
@@ -33,7 +34,7 @@ const log = (json: AccessLogJson, parts: Partial<Exchange> = {}, advanceMs = 0):
   const clock = testClock();
   const compiled = compileAccessLog([json], "accessLog", {
     ...compileTools(undefined, clock),
-    sink: (path, line) => lines.push(`${path} ${line}`),
+    open: (path) => createTextOut((line) => lines.push(`${path} ${line}`)),
   });
   clock.advance(advanceMs);
   compiled?.http(exchange(parts));

@@ -25,7 +25,7 @@ import { ActiveListener, type ListenerRuntime, listenerConnectionsMax } from "..
 import { compileListener, type ListenerTools } from "../listeners/compile-listener.ts";
 import { DestinationTable } from "../listeners/destination-table.ts";
 import { HandshakePacer, handshakesPerSecond } from "../listeners/handshake-pacer.ts";
-import type { LogSink } from "../observe/access-log.ts";
+import type { OpenLog } from "../observe/access-log.ts";
 import { lineCounts } from "../observe/line-counts.ts";
 import type { Stats } from "../observe/stats.ts";
 import type { OnDemand } from "../on-demand/on-demand.ts";
@@ -62,7 +62,7 @@ export interface DataPlaneTools {
   readonly resolve?: ResolveName;
   readonly uuid?: () => string;
   readonly readText?: (path: string) => string;
-  readonly logSink?: LogSink;
+  readonly openLog?: OpenLog;
   /** Opens the listeners' sockets. */
   readonly listen?: OpenListener;
   /** Where counts are kept; objects of this thread when absent. */
@@ -158,7 +158,7 @@ class Plane implements SteppedDataPlane {
         random,
         log: scopedLog(log, "main"),
         wallMs: () => clock.wallMs(),
-        writeLine: tools.logSink ?? this.lines.write,
+        writeLine: this.lines.write,
       }),
       updates: updateCounters(stats),
       checkedAhead: (name, address) => this.firstChecks.found(name, address),
@@ -197,7 +197,7 @@ class Plane implements SteppedDataPlane {
       setTimer,
       onDemand: tools.onDemand,
       leavings: createLeavingTable(tools),
-      logs: { clock, random, sink: tools.logSink ?? this.lines.write },
+      logs: { clock, random, open: tools.openLog ?? this.lines.open },
       routeSource: (name) => this.routes.of(name),
       checkKeyFiles: (input, at) => this.secrets.checkFiles(input, at),
       connectionSlots: new ConnectionSlots(tools.counts),

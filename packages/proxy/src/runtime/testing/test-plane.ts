@@ -9,6 +9,7 @@ import type { RouteConfigurationJson } from "@weft/xds/gen/envoy/config/route/v3
 import type { VirtualHostJson } from "@weft/xds/gen/envoy/config/route/v3/route_components";
 import { any } from "@weft/xds/resource";
 import { createStats, type StatsStore } from "../../observe/create-stats.ts";
+import { createTextOut } from "../../observe/text-out.ts";
 import { createDataPlane, type DataPlaneTools } from "../create-data-plane.ts";
 import type { DataPlane, ResourceChange } from "../data-plane.ts";
 
@@ -31,7 +32,7 @@ export const openPlane = (tools: Partial<DataPlaneTools> = {}): TestPlane => {
     clock: realClock,
     random: Math.random,
     setTimer: setRealTimer,
-    logSink: (_path, line) => void logLines.push(line),
+    openLog: () => createTextOut((line) => logLines.push(line)),
     ...tools,
   });
   return {
