@@ -1,5 +1,6 @@
 /** Readers that do not read: what they asked for waits at its source, and nobody else notices. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { connect as connectHttp2 } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { test } from "node:test";
@@ -11,8 +12,10 @@ import { createHttp1Client, createHttp2Client } from "./data-path/clients.ts";
 import { heldBytes, sized, watched } from "./hostile.ts";
 
 const readers = sized(40, 100);
-/** Both kernels' buffers of both connections, at the size Linux lets them grow to on loopback. */
-const socketBuffersMax = 20 * 1024 * 1024;
+const kernelMax = (name: string): number =>
+  Number(/\d+\s*$/.exec(readFileSync(`/proc/sys/net/ipv4/${name}`, "utf8"))?.[0]);
+/** Both buffers of both connections, at the size this kernel lets them grow to. */
+const socketBuffersMax = 2 * (kernelMax("tcp_rmem") + kernelMax("tcp_wmem"));
 
 /** What the proxy may hold of each, and what of all together: the buffers that connections share. */
 const heldEachMax = 192 * 1024 + 32 * 1024;

@@ -16,7 +16,7 @@ const unused = {} as never;
 const routes: readonly Route[] = [
   ...aboutRoutes(unused),
   ...registryRoutes(unused),
-  ...sourceRoutes(unused, unused),
+  ...sourceRoutes(unused, unused, unused),
   ...configRoutes(unused),
   ...proxyStartRoutes(unused, ""),
   ...proxyRoutes(unused),

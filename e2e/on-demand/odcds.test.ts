@@ -2,10 +2,11 @@
 import assert from "node:assert/strict";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import { connect } from "node:net";
+import { basename } from "node:path";
 import { after, before, test } from "node:test";
 import { eventually } from "@weft/testkit/eventually";
 import { callHttp } from "@weft/testkit/http-call";
-import { type Deed, type Pair, type Peer, startPair } from "../same-bootstrap/pair.ts";
+import { type Deed, type Peer, startTrio, type Trio } from "../same-bootstrap/pair.ts";
 import {
   cluster,
   connectionManager,
@@ -21,7 +22,7 @@ import {
 import { talk } from "../same-bootstrap/talk.ts";
 import { type DeltaServer, startDeltaServer } from "./delta-server.ts";
 
-let pair: Pair;
+let trio: Trio;
 let server: DeltaServer;
 let app: Server;
 let appPort = 0;
@@ -47,8 +48,8 @@ before(async () => {
   await new Promise<void>((resolve) => app.listen(0, "127.0.0.1", resolve));
   appPort = (app.address() as { port: number }).port;
   server = await startDeltaServer();
-  pair = await startPair(["in", "tcp", "tcp-short"], ({ listener: port, admin, log }) => ({
-    node: { id: log.endsWith("weft.log") ? "weft" : "envoy", cluster: "on-demand" },
+  trio = await startTrio(["in", "tcp", "tcp-short"], ({ listener: port, admin, log }) => ({
+    node: { id: basename(log, ".log"), cluster: "on-demand" },
     admin: { address: tcp(admin) },
     dynamicResources: {
       adsConfig: {
@@ -106,7 +107,7 @@ before(async () => {
   }));
 });
 after(async () => {
-  await pair?.[Symbol.asyncDispose]();
+  await trio?.[Symbol.asyncDispose]();
   await server?.[Symbol.asyncDispose]();
   app?.closeAllConnections();
   app?.close();
@@ -134,10 +135,10 @@ const names = (peer: Peer): ReadonlySet<string> => server.streams(peer.name).at(
 const asked = (peer: Peer, name: string): Promise<true> =>
   eventually(`${peer.name} asks for ${name}`, () => (names(peer).has(name) ? true : undefined));
 const notFound = { status: 503, answer: "", what: "NC NoClusterFound cluster_not_found -", cluster: "-" };
-/** Both do that, the same. */
+/** All do that, the same. */
 const both = (name: string, deed: Deed, expected: unknown): void => {
-  for (const side of ["envoy", "weft"] as const)
-    test(`${side}: ${name}`, async () => assert.deepEqual(await deed(pair[side]), expected));
+  for (const side of ["envoy", "weft", "threads"] as const)
+    test(`${side}: ${name}`, async () => assert.deepEqual(await deed(trio[side]), expected));
 };
 const countOf = async (peer: Peer, name: string): Promise<number> => {
   const lines = await (await fetch(`http://127.0.0.1:${peer.admin}/stats?filter=${name}`)).text();
@@ -371,5 +372,5 @@ both(
 test("what was learned stands in /config_dump", async () => {
   const dump = async (peer: Peer): Promise<string> =>
     (await fetch(`http://127.0.0.1:${peer.admin}/config_dump?resource=dynamic_active_clusters`)).text();
-  for (const peer of [pair.envoy, pair.weft]) assert.match(await dump(peer), /"name": ?"app"/);
+  for (const peer of [trio.envoy, trio.weft, trio.threads]) assert.match(await dump(peer), /"name": ?"app"/);
 });

@@ -1,9 +1,15 @@
 /** Virtual hosts that are fetched when a request asks for them, in both proxies by the same bootstrap. */
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
 import { after, before, test } from "node:test";
+import { findFreePort } from "@weft/net/process/free-port";
+import { envoyPath } from "@weft/testkit/envoy";
 import { eventually } from "@weft/testkit/eventually";
 import { callHttp } from "@weft/testkit/http-call";
-import { type Deed, type Pair, type Peer, startPair } from "../same-bootstrap/pair.ts";
+import { startProgram, startWeft } from "@weft/testkit/processes";
+import { type Deed, type Peer, startTrio, type Trio } from "../same-bootstrap/pair.ts";
 import {
   cluster,
   connectionManager,
@@ -16,7 +22,7 @@ import {
 } from "../same-bootstrap/parts.ts";
 import { type DeltaServer, startDeltaServer } from "./delta-server.ts";
 
-let pair: Pair;
+let trio: Trio;
 let server: DeltaServer;
 
 const ads = { ads: {}, resourceApiVersion: "V3" };
@@ -36,8 +42,8 @@ const table = (rest: object = {}): object => ({
 before(async () => {
   server = await startDeltaServer();
   server.put("route", "table", table());
-  pair = await startPair(["in"], ({ listener: port, admin, log }) => ({
-    node: { id: log.endsWith("weft.log") ? "weft" : "envoy", cluster: "on-demand" },
+  trio = await startTrio(["in"], ({ listener: port, admin, log }) => ({
+    node: { id: basename(log, ".log"), cluster: "on-demand" },
     admin: { address: tcp(admin) },
     dynamicResources: {
       adsConfig: {
@@ -69,7 +75,7 @@ before(async () => {
   }));
 });
 after(async () => {
-  await pair?.[Symbol.asyncDispose]();
+  await trio?.[Symbol.asyncDispose]();
   await server?.[Symbol.asyncDispose]();
 });
 
@@ -84,8 +90,8 @@ const asked = (peer: Peer, name: string): Promise<true> =>
     server.streams(peer.name).some(({ names }) => names.has(name)) ? true : undefined,
   );
 const both = (name: string, deed: Deed, expected: unknown): void => {
-  for (const side of ["envoy", "weft"] as const)
-    test(`${side}: ${name}`, async () => assert.deepEqual(await deed(pair[side]), expected));
+  for (const side of ["envoy", "weft", "threads"] as const)
+    test(`${side}: ${name}`, async () => assert.deepEqual(await deed(trio[side]), expected));
 };
 const putHost = (peer: Peer, name: string, hosts: readonly string[], body = name, path = "/"): void => {
   const own = `table/${name}-${peer.name}`;
@@ -191,3 +197,40 @@ both(
   },
   "200 gone",
 );
+
+test("vhds of a table that stands in its listener: Envoy asks for its hosts, we refuse it", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "weft-inline-"));
+  const port = await findFreePort("127.0.0.1", 0);
+  const file = join(folder, "bootstrap.json");
+  const dynamicResources = {
+    adsConfig: {
+      apiType: "DELTA_GRPC",
+      transportApiVersion: "V3",
+      grpcServices: [{ envoyGrpc: { clusterName: "xds" } }],
+    },
+  };
+  const onDemand = {
+    name: "envoy.filters.http.on_demand",
+    typedConfig: { "@type": type("extensions.filters.http.on_demand.v3.OnDemand") },
+  };
+  const manager = connectionManager({ httpFilters: [onDemand, router], routeConfig: table() });
+  const staticResources = {
+    clusters: [cluster("xds", [server.port], speaksHttp2)],
+    listeners: [listener("in", port, manager)],
+  };
+  writeFileSync(file, JSON.stringify({ node: { id: "inline", cluster: "inline" }, dynamicResources, staticResources }));
+  const weft = startWeft(["sidecar", "--bootstrap", file]);
+  const envoy = startProgram(envoyPath, ["-c", file, "--concurrency", "1", "--disable-hot-restart", "-l", "error"]);
+  try {
+    const refusal = /routeConfig\.vhds: is taken in tables that come by RDS only/;
+    await eventually("it is refused", () => (weft.lines.some((line) => refusal.test(line)) ? true : undefined));
+    await weft[Symbol.asyncDispose]();
+    const get = (host: string) => callHttp(`127.0.0.1:${port}`, { host });
+    await eventually("it serves", async () => ((await get("fixed.test")).status === 200 ? true : undefined), 20_000);
+    server.put("virtualHost", "table/inline", says("table/inline", ["inline.test"], "inline"), ["table/inline.test"]);
+    assert.equal((await get("inline.test")).body, "inline");
+  } finally {
+    await Promise.all([weft[Symbol.asyncDispose](), envoy[Symbol.asyncDispose]()]);
+    rmSync(folder, { recursive: true, force: true });
+  }
+});

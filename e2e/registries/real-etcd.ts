@@ -8,6 +8,8 @@ import { type Program, startProgram } from "@weft/testkit/processes";
 
 export interface RealEtcd extends AsyncDisposable {
   readonly address: string;
+  /** Where it keeps what it has. */
+  readonly dataFolder: string;
   put(key: string, value: string, lease?: string): Promise<void>;
   delete(key: string): Promise<void>;
   /** Gives the lease's id. */
@@ -63,6 +65,7 @@ export const startEtcd = async ({ tls }: RealEtcdOptions = {}): Promise<RealEtcd
   await serves();
   return {
     address: tls ? `127.0.0.1:${client}` : `127.0.0.1:${plain}`,
+    dataFolder: data,
     call,
     put: async (key, value, lease) =>
       void (await call("kv/put", {

@@ -7,6 +7,8 @@ export interface Relay extends AsyncDisposable {
   readonly address: string;
   cut(): void;
   mend(): void;
+  /** From now on what the target sends arrives so much later. */
+  slow(delayMs: number): void;
 }
 
 export const startRelay = async (target: string): Promise<Relay> => {
@@ -14,6 +16,18 @@ export const startRelay = async (target: string): Promise<Relay> => {
   if (!to) throw new Error(`${target} is no address`);
   const sockets = new Set<Socket>();
   let isCut = false;
+  let delayMs = 0;
+  /** As `pipe`, later; what was sent first arrives first. */
+  const passLater = (from: Socket, to: Socket): void => {
+    let lastMs = 0;
+    from.on("data", (chunk) => {
+      lastMs = Math.max(lastMs, performance.now() + delayMs);
+      const waitMs = lastMs - performance.now();
+      if (waitMs < 1) to.write(chunk);
+      else setTimeout(() => to.write(chunk), waitMs).unref();
+    });
+    from.on("end", () => setTimeout(() => to.end(), Math.max(0, lastMs - performance.now())).unref());
+  };
   const server = createServer((from) => {
     if (isCut) {
       from.resetAndDestroy();
@@ -27,8 +41,9 @@ export const startRelay = async (target: string): Promise<Relay> => {
       sockets.add(one);
       one.on("error", () => other.destroy());
       one.on("close", () => sockets.delete(one));
-      one.pipe(other);
     }
+    from.pipe(onward);
+    passLater(onward, from);
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -43,6 +58,9 @@ export const startRelay = async (target: string): Promise<Relay> => {
     },
     mend: () => {
       isCut = false;
+    },
+    slow: (ms) => {
+      delayMs = ms;
     },
     [Symbol.asyncDispose]: async () => {
       destroyAll();

@@ -9,9 +9,10 @@ import { envoyPath } from "@weft/testkit/envoy";
 import { eventually } from "@weft/testkit/eventually";
 import { type Program, startProgram, startWeft } from "@weft/testkit/processes";
 
-export type ProxyName = "envoy" | "weft";
+/** `threads` is ours too, with several workers. */
+export type ProxyName = "envoy" | "weft" | "threads";
 
-/** One of the two. */
+/** One of them. */
 export interface Peer {
   readonly name: ProxyName;
   readonly program: Program;
@@ -58,8 +59,8 @@ const startOne = async (
   writeFileSync(file, JSON.stringify(bootstrap({ listener, admin, log })));
   const flags = ["--concurrency", "1", "--disable-hot-restart", "-l", "error", "--file-flush-interval-msec", "20"];
   const program =
-    name === "weft"
-      ? startWeft(["sidecar", "--bootstrap", file])
+    name !== "envoy"
+      ? startWeft(["sidecar", "--bootstrap", file, ...(name === "threads" ? ["--concurrency", "2"] : [])])
       : startProgram(envoyPath, ["-c", file, ...flags, "--drain-time-s", "1"]);
   let over = false;
   void program.exited.then(() => {
@@ -74,6 +75,28 @@ const startOne = async (
     readyTimeoutMs,
   );
   return { name, program, admin, port: listener, log: () => readFileSync(log, "utf8").split("\n").slice(0, -1) };
+};
+
+export interface Trio extends Pair {
+  readonly threads: Peer;
+}
+
+/** Starts Envoy and ours, with one thread and with several, and waits until they serve. */
+export const startTrio = async (
+  listeners: readonly string[],
+  bootstrap: (ports: BootstrapPorts) => object,
+): Promise<Trio> => {
+  const folder = mkdtempSync(join(tmpdir(), "weft-same-"));
+  const pair = await startPair(listeners, bootstrap);
+  const threads = await startOne("threads", folder, await freePorts(["admin", ...listeners]), bootstrap);
+  return {
+    ...pair,
+    threads,
+    async [Symbol.asyncDispose]() {
+      await Promise.all([pair[Symbol.asyncDispose](), threads.program[Symbol.asyncDispose]()]);
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
 };
 
 /** Starts both and waits until they serve. Each has ports of its own for the listeners named. */

@@ -242,6 +242,8 @@ WF9050 programs for the system tests are missing
   Run as root so that they can be installed, or install them by hand.
 WF9051 Envoy could not be installed
   Check that python3 with venv is there.
+WF9052 a real server could not be built for the system tests
+  Its name is in the message. It needs Go and a Go module proxy, once. Run its file under e2e/peers/ to see what is wrong.
 WF9060 there is no such bench
   The message lists those there are.
 WF9061 a number of the bench is out of range

@@ -47,7 +47,7 @@ WF2030 the registry's database cannot be opened
 WF2031 another control plane has the data folder
   Two would issue certificates and answer from one registry without knowing of each other. Stop one, or give each its own --data.
 WF2101 there is no registry of the kind
-  A --registry URL begins with the kind of registry; the message lists those there are.
+  A --registry or --register-into URL begins with the kind of registry; the message lists those there are.
 WF2102 a registry's URL is wrong
   Write SCHEME://HOST:PORT[,HOST:PORT]/PATH?OPTION=VALUE, as the message says. Users and passwords go into a file that --registry-credentials names.
 WF2103 a registry's credentials cannot be used
@@ -68,6 +68,105 @@ WF2116 instances of a service disagree on a port
   The protocol of the instance whose key comes first holds. Register them alike.
 WF2117 instances come and go too often
   One that was taken out three times within a minute is used again after it has stood for 10 s, or at once where its service has nothing else.
+WF2120 a registry cannot be written to
+  What --register-into wrote there stands until its time ends, 30 s after it was renewed last; the mesh itself is not concerned. It is tried again by itself, and then everything is written again. The message says why.
+WF2121 a registry does not take an instance
+  The message names the instance and what the registry says; the others are written. It is tried again with each renewal, every 10 s. Correct the instance, or what the registry allows.
+WF2122 more instances register here than are written into one registry
+  It gets at most 20,000. Say which namespaces it is to get with of-namespaces= in the URL.
+WF2140 Nacos is asked over HTTP, not by gRPC
+  Changes are seen only as often as it is asked. Open its gRPC port, the HTTP port plus 1,000 or grpc-port= in the URL, or write transport=http.
+WF2151 a Kubernetes cluster cannot be asked as the flags say
+  The message says what the kubeconfig, its files or the pod's service account lack. kubectl config view shows what a kubeconfig says.
+WF2152 a credential program gave no credentials
+  It is named by the kubeconfig, and must print an ExecCredential within 30 s without asking anybody. Run it by hand.
+WF2153 a kind may not be read from a cluster
+  The account lacks get, list and watch for it. Everything else is read; it is tried again each minute. Grant it, or do without that kind.
+WF2154 an object of a cluster cannot be used
+  The message names it and what is wrong. It stays as it last was, and the others are unharmed. Correct it in the cluster.
+WF2155 addresses wait for their pods
+  A slice came before its pod. After 10 s its addresses are used without the pod's labels and identity, and so without mTLS, until the pod comes.
+WF2156 an object of a cluster has no effect
+  A change over the API goes before files, files before clusters, and clusters before those named after them. Delete the other one.
+WF2157 objects are missing from a cluster's list
+  Nobody deleted them while weft looked: the API server may have an older state. Endpoints stay as a last resort, all else as it was, for 5 minutes at most. What is deleted there is believed at once.
+WF2158 a cluster's API server is out of reach
+  All that was read stays in force, however old it grows; weft registry sources shows its age and why. It is asked again by itself.
+WF2159 the last good view of a cluster is not kept or not used
+  A damaged file is ignored and written anew; a full disk stops nothing but the writing. Make room, or correct the permissions of registries/ in the data folder.
+WF2170 a pod cannot be injected as it is written
+  The message says what its shape lacks, and the place is in the file. Nothing is printed for the whole file, so that no half of it is applied.
+WF2171 an annotation for the sidecar has a value that cannot be used
+  The message says what is wanted. The pod is refused, as a sidecar that is not as asked would be found out later.
+WF2172 an annotation for the sidecar is unknown
+  Its group is Istio's for injection, its name is not; look for a slip. The pod is injected without it.
+WF2173 an annotation or a value has no effect on weft's sidecars
+  The message says why, and what to write instead where there is something. The pod is injected without it.
+WF2174 the injector's values cannot be used
+  The ConfigMap istio-sidecar-injector has them under values, as YAML or JSON. A control plane keeps the values it had.
+WF2175 a probe is left as it is
+  The kubelet asks through the mesh then. Name the port among the container's ports, or write its number.
+WF2176 a value of the installation is wrong
+  weft install --list-values shows each value with its default and what it is for.
+WF2177 nothing was installed
+  The message says what was refused and by whom. What was applied before it stays, and applying again is harmless.
+WF2178 the chart cannot be written
+  Choose another folder. Files of the chart are written over, others are left alone.
+WF2179 the control planes share no certificate authority
+  Start etcd, put a random key of 32 bytes or more into the Secret weft-store under key, and set store to etcd://HOST:PORT/PREFIX.
+WF2180 the probes of a pod cannot be read
+  Injection writes them into the sidecar's environment. Inject the pod anew, and do not change ISTIO_KUBE_APP_PROBERS.
+WF2181 the sidecar of a pod was not ready in time
+  The application starts only after it. See the log of the container istio-proxy, and whether it reaches the control plane.
+WF2182 the sidecar of a pod cannot be drained
+  It ended already, or its admin interface is elsewhere: give --admin-port. Its connections end when it does.
+WF2183 Kubernetes does not say whose a token is
+  The caller gets no certificate and asks again. The control plane's account needs create on tokenreviews; weft install grants it.
+WF2186 the lease of those who write to Kubernetes cannot be asked for
+  This control plane serves, and writes nothing until it can. Check the API server, and that the service account may get, create and update leases.
+WF2187 an admission review cannot be read
+  The API server is answered 400 or 404. Webhooks must ask with admission.k8s.io/v1, at /inject, /inject/cluster/NAME/net/NAME or /validate.
+WF2188 an object was refused by the validation webhook
+  Whoever wrote it was told the code and the field. Correct the object.
+WF2189 a pod was refused by the injection webhook
+  Its annotations or containers cannot be had with a sidecar; the message says which. Correct the pod, or label it sidecar.istio.io/inject: "false".
+WF2190 a webhook configuration cannot be kept
+  It may name an old root, and then API servers cannot ask. Check that the service account may get and patch it, and create Gateways in its namespace.
+WF2191 the status of a kind may not be written
+  It is tried again every five minutes. Let the service account patch the status of that kind.
+WF2192 a round of writing status failed
+  The next one comes in a second. The message says what is wrong inside weft; please report it.
+WF2193 what pods are injected with cannot be read
+  What was read last holds, or the defaults. Check that the service account may get the ConfigMap istio-sidecar-injector and list nodes.
+WF2194 the mesh's root cannot be written into a namespace
+  Pods there wait for the ConfigMap istio-ca-root-cert. Check that the service account may create, get and patch ConfigMaps of that name.
+WF2200 a store that control planes share cannot be used
+  --store takes etcd://HOST:PORT[,HOST:PORT]/PREFIX, with the options of an etcd registry; credentials come by --store-credentials FILE.
+WF2201 the shared store cannot be reached at the start
+  There is no last good view in the data folder to start from. Check --store, its credentials and that etcd runs, and start again.
+WF2202 the shared store cannot take changes now
+  etcd is away, or this replica is cut off from it. Reading, certificates and traffic go on from the last good view; registrations, changes and tokens with a count are answered 503. Ask another replica, or try again.
+WF2203 the shared store's key is missing or too short
+  Make one with openssl rand -base64 32 > FILE, and start every replica with the same --store-key FILE.
+WF2204 what is sealed in the shared store cannot be opened
+  This replica has another --store-key than the one that sealed it. Give every replica the same file.
+WF2205 the shared store is another mesh's, or was emptied
+  It has no root, or another one, than this replica knows, so the last good view stays in force and nothing is written. Restore etcd from a copy; for a new mesh give a new data folder.
+WF2206 the last good view of the shared store is not written
+  The data folder is full or not writable. Nothing else stops; only a start without etcd would find an older view.
+WF2207 a replica's own CA is not renewed
+  The message says why. The present one goes on for as long as it lasts; look at --store-key and the shared store.
+WF2208 a change in the shared store cannot be read
+  It is left out on this replica. Was it written by a newer version, or under another --store-key? Apply the object again.
+WF2210 no control plane can be reached to join
+  The message says what each address answered. --cp is the secure address (15012), reachable from this machine.
+WF2211 the control plane shows another root than was pinned
+  Compare the fingerprint with the one that weft token create shows: else this is another mesh, or somebody in between.
+WF2212 the control plane gives no certificate to a machine that joins
+  The token is used up, expired, revoked, or made for another name or namespace. Make one with weft token create.
+WF2213 a machine's files cannot be written
+  Run weft join as root, or give --dir and --unit-dir that you may write to. The token may be used up: make a new one.
+
 WF2500 an answer of the HTTP API failed
   It is a fault in weft; the server's log has the details. Report it with them.
 
@@ -127,6 +226,8 @@ WF3307 resources were not renewed in time
   Their lifetime, given by the control plane, ended; they are treated as removed. Check that the control plane is there.
 WF3308 a load reporting server's answer cannot be read
   The stream is ended and opened again. Check that the server speaks the load reporting service, version 3.
+WF3309 the control plane sends a field that the sidecar does not know
+  It has no effect. Said once for each field, by its message and number; server.dynamic_unknown_fields counts all. Use a newer weft if it matters.
 WF3310 a request to the admin interface is refused
   Use an address or localhost as host: a name could be made to resolve here by somebody else's page.
 

@@ -23,7 +23,9 @@ export interface ParsedConfig {
 
 /** One object's value within a document; those of a List share a document. */
 interface Piece {
-  readonly document: SourceDocument;
+  readonly document: Pick<SourceDocument, "positionOf">;
+  /** Unknown fields are remarks: whoever took the object before knows them. */
+  readonly lenient?: boolean;
   readonly value: unknown;
   readonly path: FieldPath;
 }
@@ -44,6 +46,16 @@ export const parseConfig = (text: string, file: string, firstOrder = 0): ParsedC
   return { objects, findings: boundFindings(findings) };
 };
 
+/**
+ * Reads one object that is a value already, as a server sends it. `source` is what findings say in place of a file. A
+ * field that is not known is a warning: the server may be newer. `placeOf` says where a field is. Never throws.
+ */
+export const parseObject = (
+  value: unknown,
+  source: string,
+  placeOf: (field: FieldPath) => SourcePosition = () => ({ file: source, line: 0, column: 0 }),
+): ReadObject => readObject({ document: { positionOf: placeOf }, lenient: true, value, path: [] }, 0);
+
 /** Beyond the bound the errors are kept first, so that none hides behind remarks. */
 const boundFindings = (findings: readonly Finding[]): readonly Finding[] => {
   if (findings.length <= problemsMax) return findings;
@@ -63,7 +75,8 @@ const flatten = (piece: Piece): readonly Piece[] => {
   return items.map((item, index) => ({ document, value: item, path: [...path, "items", index] }));
 };
 
-interface ReadObject {
+export interface ReadObject {
+  /** Absent when it has an error. */
   readonly object?: ConfigObject;
   readonly findings: readonly Finding[];
 }
@@ -112,12 +125,13 @@ const readObject = (piece: Piece, creationOrder: number): ReadObject => {
 };
 
 /** Gathers problems, to be turned to findings when the object's name is known. */
-const collect = ({ document, path }: Piece) => {
+const collect = ({ document, path, lenient = false }: Piece) => {
   const problems: { readonly at: FieldPath; readonly problem: Problem }[] = [];
   let facts = { kind: "", namespace: "", name: "" };
   return {
     report: (at: FieldPath, problem: Problem): void => {
-      problems.push({ at, problem });
+      const remark = lenient && problem.code === shapeCodes.unknownField;
+      problems.push({ at, problem: remark ? { ...problem, level: "warning" } : problem });
     },
     named: (kind: string, namespace: string, name: string): void => {
       facts = { kind, namespace, name };

@@ -1,4 +1,5 @@
 /** The control plane as one process serves it: xDS on two ports, the HTTP API, metrics; all of it closes together. */
+import type { AnalyzeContext } from "@weft/config/analyze/facts";
 import { formatAddress, isLoopback, type SocketAddress } from "@weft/core/address";
 import { WeftError } from "@weft/core/error";
 import type { Clock, Logger, Random, SetTimer } from "@weft/core/world";
@@ -8,7 +9,6 @@ import { openGrpcServer } from "@weft/net/grpc/server";
 import { accessGuard, sameSecret } from "@weft/net/http/access";
 import { type Routes, route } from "@weft/net/http/routes";
 import { openHttpServer } from "@weft/net/http/server";
-import { openKeyValueStore } from "@weft/net/sqlite/key-value-store";
 import { resourceType } from "@weft/xds/resource";
 import { aboutRoutes } from "./api/about-routes.ts";
 import { configRoutes } from "./api/config-routes.ts";
@@ -19,23 +19,27 @@ import { proxyStartRoutes } from "./api/proxy-start-routes.ts";
 import { registryFacts, registryRoutes } from "./api/registry-routes.ts";
 import { sourceRoutes } from "./api/source-routes.ts";
 import { tokenRoutes } from "./api/token-routes.ts";
+import { type ReviewToken, reviewTokens } from "./ca/service-account-tokens.ts";
+import { type KubernetesDuties, type KubernetesPlace, openKubernetesDuties } from "./leases/kubernetes-duties.ts";
 import { feedReportedHealth } from "./loads/health-feed.ts";
 import { loadHandlers } from "./loads/load-service.ts";
 import { createLoadTable } from "./loads/load-table.ts";
 import { seenByProxies } from "./loads/reported-health.ts";
-import { openMeshIdentity } from "./mesh-identity.ts";
+import { type MeshIdentity, openMeshIdentity } from "./mesh-identity.ts";
 import { createMeshState, type MeshState } from "./mesh-state.ts";
-import { createMetrics } from "./metrics/metrics.ts";
+import { createMetrics, type Metrics } from "./metrics/metrics.ts";
 import { addProcessMetrics } from "./metrics/process-metrics.ts";
-import { createAds } from "./push/ads.ts";
+import { type AdsService, createAds } from "./push/ads.ts";
 import { createPushMetrics } from "./push/push-metrics.ts";
-import { createEmbeddedRegistry, type EmbeddedRegistry } from "./registries/embedded/registry.ts";
+import type { EmbeddedRegistry } from "./registries/embedded/registry.ts";
+import type { NamedCluster } from "./registries/kubernetes/kubernetes-url.ts";
 import type { NamedRegistry } from "./registries/outside/named-registries.ts";
+import type { NamedTarget } from "./registries/outside/named-targets.ts";
 import { csdsHandlers } from "./status/csds.ts";
 import { createDebugAnswers } from "./status/debug-types.ts";
 import { runningFindings } from "./status/running-findings.ts";
-import { folderChanges } from "./store/folder-changes.ts";
-import { secretInFile } from "./store/secret-file.ts";
+import { openStorage, type SharedStoreSettings } from "./storage.ts";
+import { collectStoreMetrics } from "./store/shared/store-metrics.ts";
 
 export interface ControlPlaneAddresses {
   readonly xds: SocketAddress;
@@ -48,8 +52,16 @@ export interface ControlPlaneOptions extends ControlPlaneAddresses {
   /** Absent: configuration comes by the API only. */
   readonly configFolder: string | undefined;
   readonly dataFolder: string;
+  /** Shared with other control planes of this mesh; absent: what must survive is in the data folder alone. */
+  readonly store?: SharedStoreSettings | undefined;
   /** Registries beside the files and weft's own. */
   readonly registries?: readonly NamedRegistry[];
+  /** Kubernetes clusters, as registries and as sources of configuration. */
+  readonly clusters?: readonly NamedCluster[];
+  /** Absent: nothing is written to a cluster, and there are no webhooks. */
+  readonly kubernetes?: KubernetesPlace;
+  /** Registries that weft's own is written into. */
+  readonly targets?: readonly NamedTarget[];
   readonly trustDomain: string;
   readonly rootNamespace: string;
   /** xDS connections older than this, ±20 %, are asked to come again. Absent: never. */
@@ -62,7 +74,10 @@ export interface ControlPlaneOptions extends ControlPlaneAddresses {
   readonly log: Logger;
 }
 
-export interface ControlPlane extends ControlPlaneAddresses, AsyncDisposable {}
+export interface ControlPlane extends ControlPlaneAddresses, AsyncDisposable {
+  /** Of the webhooks, where there are any. */
+  readonly webhook: SocketAddress | undefined;
+}
 
 /** Opens everything, or nothing: WF2010 for a port, WF2002 and WF2003 for a folder. */
 export const openControlPlane = async (options: ControlPlaneOptions): Promise<ControlPlane> => {
@@ -77,23 +92,27 @@ export const openControlPlane = async (options: ControlPlaneOptions): Promise<Co
   const metrics = createMetrics();
   addProcessMetrics(metrics);
   const pushMetrics = createPushMetrics(metrics);
-  const registry = createEmbeddedRegistry({
-    store: opened.use(openKeyValueStore(`${dataFolder}/registry.sqlite`)),
-    clock,
-  });
+  const storage = opened.use(await openStorage(options));
+  const { registry, expiring, adminToken } = storage;
+  if (storage.shared) collectStoreMetrics(metrics, storage.shared.store);
   const state = createMeshState({
     ...options,
     metrics,
     pushMetrics,
-    persistence: folderChanges(`${dataFolder}/config`, log),
+    persistence: storage.persistence,
     registry,
-    addresses: opened.use(openKeyValueStore(`${dataFolder}/addresses.sqlite`)),
-    outside: { registries: options.registries ?? [], folder: `${dataFolder}/registries` },
+    ...(storage.addresses ? { addresses: storage.addresses } : {}),
+    sharedAddresses: storage.sharedAddresses,
+    outside: {
+      ...{ registries: options.registries ?? [], targets: options.targets ?? [], clusters: options.clusters ?? [] },
+      folder: `${dataFolder}/registries`,
+    },
   });
   opened.use(state);
-  opened.use(expireInstances(registry, options));
+  if (expiring) opened.use(expireInstances(expiring, options));
+  const writer = storage.configWriter(state.store);
+  opened.defer(() => writer[Symbol.dispose]?.());
   opened.use(watchConfig(options.configFolder, state, log));
-  const adminToken = secretInFile(`${dataFolder}/admin-token`);
   const visibility = {
     trustDomain,
     rootNamespace: options.rootNamespace,
@@ -114,7 +133,11 @@ export const openControlPlane = async (options: ControlPlaneOptions): Promise<Co
   });
   const statusHandlers = csdsHandlers({ ...visibility, proxies: ads.proxies, clock });
 
-  const identity = openMeshIdentity({ ...options, metrics, hosts: [...options.hosts, options.secure.host] });
+  const identity = await openMeshIdentity({
+    ...options,
+    ...{ metrics, hosts: [...options.hosts, options.secure.host], shared: storage.shared },
+    reviewToken: reviewerOf(options, opened),
+  });
   const guard = accessGuard({
     token: adminToken,
     hosts: options.hosts,
@@ -127,14 +150,14 @@ export const openControlPlane = async (options: ControlPlaneOptions): Promise<Co
   let waitingFor: readonly string[] = ["registries"];
   const routes: Routes = [
     ...aboutRoutes({ waitingFor: () => waitingFor, trustDomain }),
-    ...configRoutes({ store: state.store, analyzeContext, runningFindings: () => runningFindings(state) }),
-    ...sourceRoutes(state.outside, registry),
+    ...configRoutes({ store: state.store, writer, analyzeContext, runningFindings: () => runningFindings(state) }),
+    ...sourceRoutes(state.outside, registry, state.writeBacks, storage.shared?.store),
     ...registryRoutes({ registry, model, commit: state.commit, seen }),
     ...proxyStartRoutes(model, options.rootNamespace),
     ...proxyRoutes({ proxies: ads.proxies, clock }),
     ...meshRoutes(state),
     ...loadRoutes(loads),
-    ...tokenRoutes(identity.tokens, clock),
+    ...tokenRoutes(identity.tokens, clock, identity.rootFingerprint),
   ];
   const print = route("GET", "/metrics", () => ({
     kind: "text",
@@ -182,8 +205,13 @@ export const openControlPlane = async (options: ControlPlaneOptions): Promise<Co
   );
   opened.defer(() => secure.close());
   opened.use(identity.renewing(secure.setTls));
+  const duties = await listening("--webhook-address", () =>
+    openDuties(options, { metrics, state, ads, identity, facts: analyzeContext }),
+  );
+  opened.use(duties);
   const kept = opened.move();
   return {
+    webhook: duties.webhook,
     xds: xds.address,
     secure: secure.address,
     http: http.address,
@@ -191,6 +219,38 @@ export const openControlPlane = async (options: ControlPlaneOptions): Promise<Co
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
 };
+
+/** Tokens of the first cluster's workloads are good for their identities. */
+const reviewerOf = (
+  { clusters = [], setTimer, log }: ControlPlaneOptions,
+  opened: AsyncDisposableStack,
+): ReviewToken | undefined => {
+  const [first] = clusters;
+  return first && reviewTokens(opened.use(first.open(setTimer)), log);
+};
+
+interface DutyParts {
+  readonly metrics: Metrics;
+  readonly state: MeshState;
+  readonly ads: AdsService;
+  readonly identity: MeshIdentity;
+  readonly facts: () => AnalyzeContext;
+}
+
+const openDuties = (
+  options: ControlPlaneOptions,
+  { metrics, state, ads, identity, facts }: DutyParts,
+): Promise<KubernetesDuties> =>
+  openKubernetesDuties({
+    ...options,
+    ...{ metrics, facts, authority: identity.authority },
+    place: options.kubernetes ?? { writes: false, namespace: options.rootNamespace, revision: "default", identity: "" },
+    clusters: options.clusters ?? [],
+    objects: () => state.store.list(),
+    runningFindings: () => runningFindings(state),
+    proxies: ads.proxies,
+    pushPending: () => state.publisher.pending(),
+  });
 
 /** Takes instances out when nobody renewed them in time. */
 const expireInstances = (

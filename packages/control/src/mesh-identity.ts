@@ -1,21 +1,30 @@
 /** The CA as one process runs it: its files, the join token, the certificate of the secure port and its renewal. */
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import type { Clock, Logger, SetTimer } from "@weft/core/world";
 import { makeFolder, readIfThere, writeAtomic } from "@weft/net/files/files";
 import type { GrpcHandler } from "@weft/net/grpc/calls";
 import type { GrpcTls } from "@weft/net/grpc/server";
+import { decodePem } from "@weft/protocols/x509/pem";
 import { type Authority, openAuthority } from "./ca/authority.ts";
 import { caLimits } from "./ca/ca-limits.ts";
 import { caHandlers, createCertificatePath } from "./ca/ca-service.ts";
 import type { CaStore } from "./ca/ca-store.ts";
 import { systemServiceAccount } from "./ca/create-certificate.ts";
 import { createIssueBudget } from "./ca/issue-budget.ts";
-import { type JoinTokens, openJoinTokens } from "./ca/join-tokens.ts";
+import { openJoinTokens, type TokenBook } from "./ca/join-tokens.ts";
+import type { ReviewToken } from "./ca/service-account-tokens.ts";
+import { openSharedAuthority, type SharedAuthority } from "./ca/shared-authority.ts";
+import { openSharedTokens } from "./ca/shared-tokens.ts";
 import type { Metrics } from "./metrics/metrics.ts";
+import type { Seal } from "./store/shared/seal.ts";
+import { sharedSecret } from "./store/shared/shared-secret.ts";
+import type { SharedStore } from "./store/shared/shared-store.ts";
 
 export interface MeshIdentity {
   readonly authority: Authority;
-  readonly tokens: JoinTokens;
+  readonly tokens: TokenBook;
+  /** `sha256:HEX` of the root. */
+  readonly rootFingerprint: string;
   readonly handlers: ReadonlyMap<string, GrpcHandler>;
   /** The secure port's key and certificate, as of now. */
   readonly serverTls: () => GrpcTls;
@@ -33,6 +42,10 @@ export interface MeshIdentityOptions {
   readonly setTimer: SetTimer;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Where root, tokens and the join token are for all replicas; absent: in the data folder. */
+  readonly shared?: { readonly store: SharedStore; readonly seal: Seal } | undefined;
+  /** Whose a token of Kubernetes is; absent: only join tokens are taken. */
+  readonly reviewToken?: ReviewToken | undefined;
 }
 
 const serverTtlMs = 24 * 3_600_000;
@@ -41,14 +54,16 @@ const joinTokenMarginMs = 30 * 24 * 3_600_000;
 /** What Istio's agents expect the secure port's certificate to name. */
 const istiodName = "istiod.istio-system.svc";
 
-/** Opens the CA in `DATA/ca`, makes what is missing, and writes `root-cert.pem` and `join-token`. */
-export const openMeshIdentity = (options: MeshIdentityOptions): MeshIdentity => {
+interface Opened {
+  readonly authority: Authority & Partial<Pick<SharedAuthority, "renew">>;
+  readonly tokens: TokenBook;
+}
+
+/** Opens the CA, makes what is missing, and writes `root-cert.pem` and `join-token` to the data folder. */
+export const openMeshIdentity = async (options: MeshIdentityOptions): Promise<MeshIdentity> => {
   const { dataFolder, trustDomain, clock, setTimer, log } = options;
-  const store = folderStore(`${dataFolder}/ca`);
-  const authority = openAuthority({ store, trustDomain, nowMs: clock.wallMs(), randomBytes });
+  const { authority, tokens } = await openIssuing(options);
   writeAtomic(`${dataFolder}/root-cert.pem`, authority.rootPem, 0o644);
-  const tokens = openJoinTokens({ store, randomBytes });
-  keepJoinToken(`${dataFolder}/join-token`, tokens, clock.wallMs());
 
   const issue = (): GrpcTls => {
     const identity = { trustDomain, namespace: options.rootNamespace, serviceAccount: systemServiceAccount };
@@ -61,16 +76,19 @@ export const openMeshIdentity = (options: MeshIdentityOptions): MeshIdentity => 
   const budget = createIssueBudget(caLimits.issuedPerSecond, caLimits.issuedBurst);
   const handlers = caHandlers({
     ...{ authority, tokens, budget, log, clock },
-    systemNamespace: options.rootNamespace,
+    ...{ systemNamespace: options.rootNamespace, reviewToken: options.reviewToken },
   });
+  const [rootDer = Buffer.alloc(0)] = decodePem("CERTIFICATE", authority.rootPem) ?? [];
   return {
     authority,
     tokens,
+    rootFingerprint: `sha256:${createHash("sha256").update(rootDer).digest("hex")}`,
     handlers: counted(handlers, options.metrics),
     serverTls: () => tls,
     renewing(renewed) {
       let timer: Disposable;
       const renew = (): void => {
+        renewIssuer(authority, clock.wallMs(), log);
         tls = issue();
         renewed(tls);
         timer = setTimer(renew, serverTtlMs / 2);
@@ -89,13 +107,50 @@ const folderStore = (folder: string): CaStore => {
   };
 };
 
+const openIssuing = async ({ dataFolder, trustDomain, clock, log, shared }: MeshIdentityOptions): Promise<Opened> => {
+  const store = folderStore(`${dataFolder}/ca`);
+  const path = `${dataFolder}/join-token`;
+  const nowMs = clock.wallMs();
+  const own = { store, trustDomain, nowMs, randomBytes };
+  if (!shared) {
+    const authority = openAuthority(own);
+    const tokens = openJoinTokens({ store, randomBytes });
+    const known = readIfThere(path)?.trim();
+    if (!isLasting(known, tokens, nowMs)) writeAtomic(path, `${tokens.create(standing, nowMs).token}\n`);
+    return { authority, tokens };
+  }
+  const authority = await openSharedAuthority({ ...own, shared: shared.store, seal: shared.seal });
+  const tokens = openSharedTokens({ store: shared.store, randomBytes });
+  const token = await sharedSecret({
+    ...shared,
+    key: "meta/join-token",
+    isGood: (text) => isLasting(text, tokens, nowMs),
+    make: async () => (await tokens.create(standing, nowMs)).token,
+  }).catch((error: unknown) => {
+    log.warn("the join token for this machine cannot be made now", { code: "WF2202", error: String(error) });
+    return undefined;
+  });
+  if (token !== undefined) writeAtomic(path, `${token}\n`);
+  return { authority, tokens };
+};
+
 /** A token for whoever can read the data folder, good for any identity but the system's own. */
-const keepJoinToken = (path: string, tokens: JoinTokens, nowMs: number): void => {
-  const known = readIfThere(path)?.trim();
-  const info = known === undefined ? undefined : tokens.check(known, nowMs);
-  if (info && info.expiresMs - nowMs > joinTokenMarginMs) return;
-  const { token } = tokens.create({ uses: "unlimited", ttlMs: caLimits.tokenTtlMaxMs }, nowMs);
-  writeAtomic(path, `${token}\n`);
+const standing = { uses: "unlimited", ttlMs: caLimits.tokenTtlMaxMs } as const;
+
+const isLasting = (token: string | undefined, tokens: Pick<TokenBook, "check">, nowMs: number): boolean => {
+  const info = token === undefined ? undefined : tokens.check(token, nowMs);
+  return info !== undefined && info.expiresMs - nowMs > joinTokenMarginMs;
+};
+
+const renewIssuer = (authority: Opened["authority"], nowMs: number, log: Logger): void => {
+  try {
+    authority.renew?.(nowMs);
+  } catch (error) {
+    log.error("the control plane's own CA is not renewed, the present one stays", {
+      code: "WF2207",
+      error: String(error),
+    });
+  }
 };
 
 const counted = (handlers: ReadonlyMap<string, GrpcHandler>, metrics: Metrics): ReadonlyMap<string, GrpcHandler> => {

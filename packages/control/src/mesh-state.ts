@@ -7,15 +7,20 @@ import type { AllocationStore } from "./model/address-allocator.ts";
 import { type ConfigItem, sameConfigItem } from "./model/config-item.ts";
 import { createMeshModel, type MeshModel } from "./model/mesh-model.ts";
 import type { ReportedHealth } from "./model/service.ts";
+import type { SharedAddresses } from "./model/shared-addresses.ts";
 import { createPublisher, type Publisher } from "./push/publisher.ts";
 import type { PushMetrics } from "./push/push-metrics.ts";
 import { embeddedView } from "./registries/embedded/embedded-view.ts";
-import type { EmbeddedRegistry } from "./registries/embedded/registry.ts";
+import type { RegistryBook } from "./registries/embedded/registry.ts";
 import { kubernetesRegistry } from "./registries/files/kubernetes.ts";
 import { serviceEntryRegistry } from "./registries/files/service-entries.ts";
+import { allConfiguration, createClusters, storeOver, withClusters } from "./registries/kubernetes/clusters.ts";
+import type { NamedCluster } from "./registries/kubernetes/kubernetes-url.ts";
 import type { NamedRegistry } from "./registries/outside/named-registries.ts";
+import type { NamedTarget } from "./registries/outside/named-targets.ts";
 import { createOutsideRegistries, type OutsideRegistries } from "./registries/outside/outside-registries.ts";
 import { collectSourceMetrics } from "./registries/outside/source-metrics.ts";
+import { collectWriteMetrics, openWriteBacks, type WriteBacks } from "./registries/outside/write-backs.ts";
 import { type ChangePersistence, type ConfigStore, createConfigStore } from "./store/config-store.ts";
 
 export interface MeshState extends Disposable {
@@ -24,6 +29,7 @@ export interface MeshState extends Disposable {
   readonly store: ConfigStore;
   readonly publisher: Publisher;
   readonly outside: OutsideRegistries;
+  readonly writeBacks: WriteBacks;
   /** What proxies find failed, to be written; the next commit shows it. */
   readonly reported: Source<ReportedHealth>;
   /** Applies what sources were written, and has it pushed. */
@@ -37,11 +43,19 @@ export interface MeshStateOptions {
   readonly rootNamespace: string;
   readonly persistence: ChangePersistence;
   /** The registry beside the files' objects. */
-  readonly registry: EmbeddedRegistry;
-  /** Outside registries, and where their last good views are kept. */
-  readonly outside?: { readonly registries: readonly NamedRegistry[]; readonly folder: string };
+  readonly registry: Pick<RegistryBook, "watch" | "list">;
+  /** Outside registries, where their last good views are kept, and those that `registry` is written into. */
+  readonly outside?: {
+    readonly registries: readonly NamedRegistry[];
+    readonly folder: string;
+    readonly targets?: readonly NamedTarget[];
+    /** Kubernetes clusters, which have configuration too. */
+    readonly clusters?: readonly NamedCluster[];
+  };
   /** Where virtual addresses are kept over a restart. */
   readonly addresses?: AllocationStore;
+  /** Gives them instead, where other control planes have to agree. */
+  readonly sharedAddresses?: SharedAddresses | undefined;
   readonly clock: Clock;
   readonly setTimer: SetTimer;
   readonly random: Random;
@@ -50,24 +64,43 @@ export interface MeshStateOptions {
   readonly pushMetrics: PushMetrics;
 }
 
+/** Has the model look again whenever addresses were given. */
+const givenBy = (graph: Graph, allocator: SharedAddresses, commitSoon: () => void) => {
+  const given = graph.source<{ readonly key: string; readonly place: string }>("virtual addresses");
+  allocator.follow((changes) => {
+    for (const { key, after } of changes) {
+      if (after) given.put({ key, place: after.value });
+      else given.drop(key);
+    }
+    commitSoon();
+  });
+  return { allocator, given };
+};
+
 const commitSecondsBounds = [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5];
 
 export const createMeshState = (options: MeshStateOptions): MeshState => {
   const { clock, setTimer, log, metrics } = options;
   const { trustDomain, rootNamespace } = options;
   const graph = createGraph();
-  const config = graph.source<ConfigItem>("config", { equal: sameConfigItem });
+  const stored = graph.source<ConfigItem>("config", { equal: sameConfigItem });
   const domain = "cluster.local";
+  const clusters = createClusters(graph, {
+    ...{ clusters: options.outside?.clusters ?? [], folder: options.outside?.folder ?? "" },
+    ...{ domain, clock, setTimer, random: options.random, log },
+  });
+  const config = allConfiguration(graph, stored, clusters);
   let soon: Disposable | undefined;
   const commitSoon = (): void => {
     soon ??= setTimer(() => commit(), 0);
   };
   const reported = graph.source<ReportedHealth>("reported health");
   const embedded = embeddedView(graph, options.registry, { domain, changed: () => commitSoon() });
-  const outside = createOutsideRegistries(graph, {
+  const others = createOutsideRegistries(graph, {
     ...(options.outside ?? { registries: [], folder: "" }),
-    ...{ domain, clock, setTimer, random: options.random, log },
+    ...{ domain, mesh: trustDomain, clock, setTimer, random: options.random, log },
   });
+  const outside = withClusters(others, clusters);
   const registries = [
     kubernetesRegistry(graph, config, domain),
     serviceEntryRegistry(graph, config, embedded.endpoints),
@@ -75,6 +108,7 @@ export const createMeshState = (options: MeshStateOptions): MeshState => {
     ...outside.views,
   ];
   const model = createMeshModel(graph, {
+    sharedAddresses: options.sharedAddresses && givenBy(graph, options.sharedAddresses, commitSoon),
     config,
     registries,
     reported,
@@ -109,12 +143,32 @@ export const createMeshState = (options: MeshStateOptions): MeshState => {
     }
     if (report.changed) publisher.changed();
   };
-  const store = createConfigStore({ source: config, commit, persistence: options.persistence, log });
+  const store = storeOver(
+    createConfigStore({ source: stored, commit, persistence: options.persistence, log }),
+    clusters,
+  );
   outside.open(commitSoon);
+  const writeBacks = openWriteBacks({
+    ...{ targets: options.outside?.targets ?? [], registry: options.registry, mesh: trustDomain },
+    ...{ clock, setTimer, random: options.random, log },
+  });
+  collectWriteMetrics(metrics, writeBacks);
   const dispose = (): void => {
     outside[Symbol.dispose]();
+    writeBacks[Symbol.dispose]();
     soon?.[Symbol.dispose]();
     embedded[Symbol.dispose]();
   };
-  return { graph, model, store, publisher, outside, reported, commit, commitSoon, [Symbol.dispose]: dispose };
+  return {
+    graph,
+    model,
+    store,
+    publisher,
+    outside,
+    writeBacks,
+    reported,
+    commit,
+    commitSoon,
+    [Symbol.dispose]: dispose,
+  };
 };

@@ -49,6 +49,9 @@ export const encodeMessage = (desc: DescMessage, json: JsonValue): Uint8Array =>
   return toBinary(desc, message);
 };
 
+/** As `decodeMessage`, which it may do more than. */
+export type Decode = (desc: DescMessage, bytes: Uint8Array) => JsonValue;
+
 /** Bytes of any message as canonical JSON. Throws an Error when they are not such a message. */
 export const decodeMessage = (desc: DescMessage, bytes: Uint8Array): JsonValue =>
   messageToJson(desc, fromBinary(desc, bytes), false);
@@ -76,8 +79,12 @@ export const encodeResource = <K extends SubscribedKind>(kind: K, json: Subscrib
  * A resource's JSON. An Any of a type we do not know stays as { "@type", "value": BASE64 }.
  * Throws an Error for a type URL that is not one of the resource types, and for bytes that do not parse.
  */
-export const decodeResource = (typeUrl: string, bytes: Uint8Array): SubscribedJson[SubscribedKind] => {
+export const decodeResource = (
+  typeUrl: string,
+  bytes: Uint8Array,
+  decode: Decode = decodeMessage,
+): SubscribedJson[SubscribedKind] => {
   const type = typeUrl === virtualHostType.typeUrl ? virtualHostType : resourceTypeOfUrl(typeUrl);
   if (!type) throw new Error(`${typeUrl} is not a resource type`);
-  return decodeMessage(schemas[type.kind], bytes) as JsonObject as SubscribedJson[SubscribedKind];
+  return decode(schemas[type.kind], bytes) as JsonObject as SubscribedJson[SubscribedKind];
 };

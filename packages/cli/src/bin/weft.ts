@@ -15,8 +15,8 @@ const { exitWithParent } = await import("@weft/net/process/child");
 exitWithParent(process.env);
 const stopping = new AbortController();
 const argv = process.argv.slice(2);
-// cp, sidecar and agent drain on signals by themselves.
-if (!["cp", "sidecar", "agent"].includes(argv[0] ?? "")) {
+// cp, sidecar and agent drain on signals by themselves, also within a pod.
+if (!["cp", "sidecar", "agent", "pod"].includes(argv[0] ?? "")) {
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stopping.abort());
 }
 // A reader that went away (`weft get … | head`) is not an error.

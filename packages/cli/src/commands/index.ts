@@ -14,11 +14,15 @@ export const commandLoaders: ReadonlyMap<string, () => Promise<Command>> = new M
   ["proxy-status", async () => (await import("./proxy-status.ts")).proxyStatusCommand],
   ["proxy-config", async () => (await import("./proxy-config.ts")).proxyConfigCommand],
   ["registry", async () => (await import("./registry.ts")).registryCommand],
+  ["join", async () => (await import("./join.ts")).joinCommand],
   ["token", async () => (await import("./token.ts")).tokenCommand],
+  ["install", async () => (await import("./install.ts")).installCommand],
+  ["inject", async () => (await import("./inject.ts")).injectCommand],
   ["intercept", async () => (await import("./intercept.ts")).interceptCommand],
   ["cp", async () => (await import("./processes.ts")).cpCommand],
   ["sidecar", async () => (await import("./processes.ts")).sidecarCommand],
   ["agent", async () => (await import("./processes.ts")).agentCommand],
+  ["pod", async () => (await import("./processes.ts")).podCommand],
 ]);
 
 /** All of them, for what shows or looks through the whole list. */

@@ -25,7 +25,10 @@ export const cpCommand: ProcessCommand = processCommand(
 export const sidecarCommand: ProcessCommand = processCommand(
   "sidecar",
   "run a sidecar in the foreground, from an Envoy bootstrap or flags (--help lists them)",
-  async () => (await import("@weft/proxy/bin/sidecar")).runSidecar,
+  async () => async (argv) =>
+    argv.some((word) => /^--group(=|$)/.test(word))
+      ? (await import("../bin/sidecar-of-group.ts")).runSidecarOfGroup(argv)
+      : (await import("@weft/proxy/bin/sidecar")).runSidecar(argv),
 );
 
 export const agentCommand: ProcessCommand = processCommand(
@@ -34,4 +37,10 @@ export const agentCommand: ProcessCommand = processCommand(
   async () => (await import("@weft/proxy/bin/agent")).runAgent,
 );
 
-export const processCommands: readonly ProcessCommand[] = [cpCommand, sidecarCommand, agentCommand];
+export const podCommand: ProcessCommand = processCommand(
+  "pod",
+  "run in an injected Kubernetes pod: a sidecar with the pod's probes, wait, drain (--help lists its verbs)",
+  async () => (await import("../bin/pod.ts")).runPod,
+);
+
+export const processCommands: readonly ProcessCommand[] = [cpCommand, sidecarCommand, agentCommand, podCommand];

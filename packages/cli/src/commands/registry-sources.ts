@@ -19,6 +19,20 @@ interface SourceItem {
   readonly diskProblem?: string;
 }
 
+/** A registry that is written to. */
+interface TargetItem {
+  readonly name: string;
+  readonly url: string;
+  readonly state: string;
+  readonly reason?: string;
+  readonly written: {
+    readonly wanted: number;
+    readonly written: number;
+    readonly left: number;
+    readonly refused: number;
+  };
+}
+
 /** `weft registry sources`: where services come from, and how old each source's view is. */
 export const showSources = async (
   context: Context,
@@ -26,9 +40,33 @@ export const showSources = async (
 ): Promise<ExitCode> => {
   const format = parseOutputFormat(flags.output);
   const answer = await askApi<Envelope>(findApi(flags, context.env), "/v1/registries");
-  context.print(render(format, answer, () => sourceTable(answer.items as readonly SourceItem[])));
+  context.print(render(format, answer, () => tables(answer.items as readonly (SourceItem | TargetItem)[])));
   return exitCodes.ok;
 };
+
+const isTarget = (item: SourceItem | TargetItem): item is TargetItem => "written" in item;
+
+const tables = (items: readonly (SourceItem | TargetItem)[]): string => {
+  const targets = items.filter(isTarget);
+  const sources = sourceTable(items.filter((item): item is SourceItem => !isTarget(item)));
+  return targets.length === 0 ? sources : `${sources}\n${targetTable(targets)}`;
+};
+
+const targetTable = (items: readonly TargetItem[]): string =>
+  formatTable(
+    ["REGISTERED INTO", "STATE", "WRITTEN", "URL", "NOTES"],
+    items.map(({ name, state, url, reason, written: { wanted, written, left, refused } }) => [
+      name,
+      state,
+      `${written}/${wanted}`,
+      url,
+      [
+        ...(reason ? [reason] : []),
+        ...(refused > 0 ? [`${refused} refused, see weft analyze`] : []),
+        ...(left > 0 ? [`${left} too many`] : []),
+      ].join("; ") || "-",
+    ]),
+  );
 
 const sourceTable = (items: readonly SourceItem[]): string =>
   formatTable(

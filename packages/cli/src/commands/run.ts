@@ -75,7 +75,10 @@ export const runCommand: Command = {
       .option("--grpc-services <names>", "gRPC services it serves, package.Service, parted by commas")
       .option("--outbound <address>", "where the program dials others; a free port where taken", "127.0.0.1:15001")
       .option("--dns [address]", "the sidecar answers DNS for the mesh's names (127.0.0.1:15053 unless given)")
-      .option("--secure <address>", "control plane's xDS and CA over TLS (default: the mesh on this machine)")
+      .option(
+        "--secure <address>",
+        "control plane's xDS and CA over TLS, several parted by commas (default: this machine's)",
+      )
       .option("--root-cert <file>", "the mesh's root certificate")
       .option("--join-token-file <file>", "token for the first certificate")
       .option("--log-level <level>", "of the sidecar", "warn")

@@ -54,12 +54,31 @@ test("registry sources shows where services come from, and how old each view is"
   assert.deepEqual([items.length, items[1].reason], [2, "refused"]);
 });
 
+test("registry sources shows what is written into registries in a table of its own, where there is any", async () => {
+  const own = {
+    name: "Registry",
+    url: "embedded:",
+    state: "live",
+    ageSeconds: 0,
+    services: 1,
+    instances: 3,
+    damped: 0,
+  };
+  const none = { held: { absent: 0, expired: 0 }, refused: 0, unreadable: 0 };
+  const written = { wanted: 9, written: 7, left: 1, refused: 2 };
+  const target = { name: "consul", url: "consul://h:1", state: "lost", reason: "refused", written };
+  await using api = await startApi({ "/v1/registries": { items: [{ ...own, ...none }, target] } });
+  const { out } = await run(["registry", "sources", "--cp", api.address]);
+  assert.match(out, /\nRegistry +live +- +1 +3 +0 +0 +embedded: +-\n\nREGISTERED INTO +STATE/);
+  assert.match(out, /\nconsul +lost +7\/9 +consul:\/\/h:1 +refused; 2 refused, see weft analyze; 1 too many\n$/);
+});
+
 test("a token is printed alone, or as a list's one item", async () => {
-  await using api = await startApi({ "/v1/tokens": { token: "weft.a.b" } });
+  await using api = await startApi({ "/v1/tokens": { id: "a", token: "weft.a.b", uses: 1 } });
   const argv = ["token", "--cp", api.address];
   assert.equal((await run(argv)).out, "weft.a.b\n");
   const { kind, items } = JSON.parse((await run([...argv, "--ttl", "5m", "--uses", "1", "-o", "json"])).out);
-  assert.deepEqual([kind, items], ["TokenList", [{ token: "weft.a.b", ttl: "5m", uses: 1 }]]);
+  assert.deepEqual([kind, items], ["TokenList", [{ id: "a", token: "weft.a.b", ttl: "5m", uses: 1 }]]);
 });
 
 test("explain tells a code as a page or as data, by the codes of others too", async () => {

@@ -6,6 +6,8 @@ import { readText } from "@weft/net/read-text";
 /** How to reach the control plane's HTTP API; from flags, then the environment, then the mesh running on this machine. */
 export interface ApiTarget {
   readonly baseUrl: string;
+  /** Replicas of the control plane, asked in turn where one is away or cannot answer now. */
+  readonly otherUrls?: readonly string[];
   readonly adminToken: string | undefined;
   readonly mesh: MeshContext | undefined;
 }
@@ -30,8 +32,10 @@ export const findApi = (flags: ApiFlags, env: Readonly<Record<string, string | u
     flags.tokenFile ??
     env.WEFT_TOKEN_FILE ??
     (asked === undefined || asked === mesh?.http ? mesh?.adminTokenFile : undefined);
+  const [baseUrl = "", ...otherUrls] = address.split(",").map((part) => baseUrlOf(part.trim()));
   return {
-    baseUrl: baseUrlOf(address),
+    baseUrl,
+    otherUrls,
     adminToken: env.WEFT_TOKEN ?? (tokenFile === undefined ? undefined : readToken(tokenFile)),
     mesh,
   };
@@ -82,8 +86,41 @@ export const askApi = async <T>(target: ApiTarget, path: string, request: ApiReq
   return (text === "" ? {} : JSON.parse(text)) as T;
 };
 
-/** As askApi, but gives the response for streaming. */
+/** How long one of several control planes may take to begin its answer. */
+const turnMs = 5_000;
+
+/** As askApi, but gives the response for streaming. Of several control planes the first that can answer does. */
 export const openApi = async (target: ApiTarget, path: string, request: ApiRequest = {}): Promise<Response> => {
+  const { otherUrls = [] } = target;
+  if (otherUrls.length === 0) return await openOne(target, path, request);
+  let last: unknown;
+  for (const baseUrl of [target.baseUrl, ...otherUrls]) {
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(), turnMs);
+    const signal = request.signal ? AbortSignal.any([request.signal, late.signal]) : late.signal;
+    try {
+      return await openOne({ ...target, baseUrl }, path, { ...request, signal });
+    } catch (error) {
+      const isAway = late.signal.aborted || (error instanceof WeftError && awayCodes.has(error.code));
+      if (!isAway || request.signal?.aborted) throw error;
+      last = late.signal.aborted ? unreachable(baseUrl, `no answer within ${turnMs / 1000} s`, error) : error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+  throw last;
+};
+
+/** Out of reach, and a shared store that this one cannot reach. */
+const awayCodes: ReadonlySet<string> = new Set(["WF9030", "WF2202"]);
+
+const unreachable = (baseUrl: string, reason: string, cause: unknown): WeftError =>
+  new WeftError("WF9030", `cannot reach the control plane at ${baseUrl} (${reason})`, {
+    next: "start one with `npm start` or `weft cp`, or name it with --cp H:P",
+    cause,
+  });
+
+const openOne = async (target: ApiTarget, path: string, request: ApiRequest): Promise<Response> => {
   const { method = "GET", body, contentType = "application/json", signal } = request;
   const headers: Record<string, string> = {};
   if (body !== undefined) headers["content-type"] = contentType;
@@ -101,10 +138,7 @@ export const openApi = async (target: ApiTarget, path: string, request: ApiReque
   } catch (cause) {
     if (signal?.aborted) throw cause;
     const reason = cause instanceof Error && cause.cause instanceof Error ? cause.cause.message : String(cause);
-    throw new WeftError("WF9030", `cannot reach the control plane at ${target.baseUrl} (${reason})`, {
-      next: "start one with `npm start` or `weft cp`, or name it with --cp H:P",
-      cause,
-    });
+    throw unreachable(target.baseUrl, reason, cause);
   }
   if (response.ok) return response;
   const text = await response.text();

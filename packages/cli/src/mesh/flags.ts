@@ -7,7 +7,7 @@ export const withApiFlags = (program: Program): Program =>
   program
     .option(
       "--cp <address>",
-      "control plane's HTTP address, H:P or a URL (default: WEFT_CP, else the mesh on this machine)",
+      "control plane's HTTP address, H:P or a URL, several parted by commas (default: WEFT_CP, else this machine's mesh)",
     )
     .option("--token-file <file>", "admin token for changes (default: WEFT_TOKEN_FILE, else the mesh on this machine)");
 

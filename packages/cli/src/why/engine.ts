@@ -15,6 +15,7 @@ import { ExchangePool } from "@weft/proxy/http/exchange-pool";
 import type { HcmSettings, HttpTools, RouteSource } from "@weft/proxy/http/hcm-settings";
 import { Http2ServerStreams } from "@weft/proxy/http/http2-server-stream";
 import { createLeavingTable } from "@weft/proxy/http/leaving";
+import { createRetryMemory, RetryChain } from "@weft/proxy/http/retry-chain";
 import type { ServerStream } from "@weft/proxy/http/streams";
 import type { ListenerTools } from "@weft/proxy/listeners/compile-listener";
 import { createStats } from "@weft/proxy/observe/create-stats";
@@ -189,6 +190,7 @@ const engineTools = (turn: Turn, { routeSource, clock, random }: EngineWorld): L
     originalHost: noHost,
     dynamicHost: noHost,
     exchanges: new ExchangePool(),
+    retryChain: new RetryChain(createRetryMemory()),
     http2Streams: new Http2ServerStreams(),
     date: () => "",
     log: silentLogger,

@@ -76,8 +76,8 @@ test("deleting an object that a file has says so, and so does the analysis after
   assert.equal(own.body.findings, undefined);
 });
 
-test("what fails behind the store keeps its own status, and is not said to be for want of room", () => {
-  const status = (error: Error): unknown => {
+test("what fails behind the store keeps its own status, and is not said to be for want of room", async () => {
+  const status = async (error: Error): Promise<unknown> => {
     const fails = (): never => {
       throw error;
     };
@@ -90,13 +90,13 @@ test("what fails behind the store keeps its own status, and is not said to be fo
     const found = findRoute(routes, "POST", "/v1/config/apply");
     assert.ok(found.kind === "found");
     try {
-      return found.handler({ query: new URLSearchParams(), body: Buffer.from("") } as unknown as HttpRequest);
+      return await found.handler({ query: new URLSearchParams(), body: Buffer.from("") } as unknown as HttpRequest);
     } catch (thrown) {
       return thrown instanceof HttpRefusal ? thrown.status : thrown;
     }
   };
-  assert.equal(status(new WeftError("WF8507", "full")), 507);
-  assert.equal(status(new HttpRefusal(503, "WF8599", "not now")), 503);
+  assert.equal(await status(new WeftError("WF8507", "full")), 507);
+  assert.equal(await status(new HttpRefusal(503, "WF8599", "not now")), 503);
   const other = new WeftError("WF1001", "no such thing");
-  assert.equal(status(other), other);
+  assert.equal(await status(other), other);
 });

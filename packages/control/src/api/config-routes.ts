@@ -8,22 +8,25 @@ import type { FieldPath } from "@weft/config/schema/problem";
 import { WeftError } from "@weft/core/error";
 import { type Route, route } from "@weft/net/http/routes";
 import { HttpRefusal, type HttpReply, type HttpRequest } from "@weft/net/http/server";
-import { type ChangeAnswer, type ConfigStore, keyOf } from "../store/config-store.ts";
+import { type ChangeAnswer, type ConfigStore, type ConfigWriter, keyOf } from "../store/config-store.ts";
 import { objectDocument, withoutKeys } from "../store/object-document.ts";
 import { json, listAnswer, notFound, param } from "./answers.ts";
 
 export interface ConfigRoutesOptions {
   readonly store: ConfigStore;
+  /** Who takes changes; the store itself where nobody shares it. */
+  readonly writer?: ConfigWriter;
   /** What the registries know, for findings that depend on it. */
   readonly analyzeContext: () => AnalyzeContext;
   /** What was found where resources were generated for the proxies connected. */
   readonly runningFindings: () => readonly Finding[];
 }
 
-export const configRoutes = ({ store, analyzeContext, runningFindings }: ConfigRoutesOptions): readonly Route[] => {
-  const change = (verb: "apply" | "delete") => (request: HttpRequest) => {
+export const configRoutes = (options: ConfigRoutesOptions): readonly Route[] => {
+  const { store, writer = store, analyzeContext, runningFindings } = options;
+  const change = (verb: "apply" | "delete") => async (request: HttpRequest) => {
     const options = { file: request.query.get("file") ?? "<body>", dryRun: request.query.get("dryRun") === "true" };
-    const answer = stored(() => store[verb](request.body.toString("utf8"), options));
+    const answer = await stored(() => writer[verb](request.body.toString("utf8"), options));
     refuseErrors(answer);
     return listChange(answer);
   };
@@ -43,7 +46,7 @@ export const configRoutes = ({ store, analyzeContext, runningFindings }: ConfigR
       if (!object) throw notFound(`there is no ${keyIn(request)}`);
       return json({ ...shown(object), ...fieldPlaces(object, request.query.getAll("field")) });
     }),
-    route("PUT", "/v1/config/{kind}/{namespace}/{name}", (request) => {
+    route("PUT", "/v1/config/{kind}/{namespace}/{name}", async (request) => {
       const text = request.body.toString("utf8");
       const options = { file: request.query.get("file") ?? "<body>", dryRun: true };
       const planned = store.apply(text, options);
@@ -53,11 +56,11 @@ export const configRoutes = ({ store, analyzeContext, runningFindings }: ConfigR
         throw new HttpRefusal(400, "WF8400", `the body must be one object, ${keyIn(request)}`);
       }
       if (request.query.get("dryRun") === "true") return json(item);
-      stored(() => store.apply(text, { ...options, dryRun: false }));
+      await stored(() => writer.apply(text, { ...options, dryRun: false }));
       return json(item, item.result === "created" ? 201 : 200);
     }),
-    route("DELETE", "/v1/config/{kind}/{namespace}/{name}", (request) => {
-      const result = stored(() => store.deleteOne(keyIn(request), request.query.get("dryRun") === "true"));
+    route("DELETE", "/v1/config/{kind}/{namespace}/{name}", async (request) => {
+      const result = await stored(() => writer.deleteOne(keyIn(request), request.query.get("dryRun") === "true"));
       if (result === "absent") throw notFound(`there is no ${keyIn(request)}`);
       const [kind, namespace, name] = keyIn(request).split("/");
       const hiding = store.hiding(keyIn(request));
@@ -78,9 +81,9 @@ export const configRoutes = ({ store, analyzeContext, runningFindings }: ConfigR
 const cannotStore = "WF8507";
 
 /** What the store cannot keep is answered 507; what else fails on the way keeps its own status. */
-const stored = <T>(run: () => T): T => {
+const stored = async <T>(run: () => T | Promise<T>): Promise<T> => {
   try {
-    return run();
+    return await run();
   } catch (error) {
     if (!(error instanceof WeftError) || error.code !== cannotStore) throw error;
     const { code, message, next } = error;

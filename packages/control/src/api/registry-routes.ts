@@ -7,11 +7,11 @@ import type { SeenEndpoint, SeenService } from "../loads/reported-health.ts";
 import type { MeshModel } from "../model/mesh-model.ts";
 import { type EndpointRecord, idOfEndpoint, type Service } from "../model/service.ts";
 import type { Instance, InstanceRef } from "../registries/embedded/instance.ts";
-import { type EmbeddedRegistry, registryStatus } from "../registries/embedded/registry.ts";
+import { type Later, type RegistryBook, registryStatus } from "../registries/embedded/registry.ts";
 import { json, jsonBody, listAnswer, notFound, param, parseLabels } from "./answers.ts";
 
 export interface RegistryRoutesOptions {
-  readonly registry: EmbeddedRegistry;
+  readonly registry: RegistryBook;
   readonly model: MeshModel;
   /** Makes what was registered count at once, so that who writes reads it. */
   readonly commit: () => void;
@@ -83,22 +83,22 @@ export const registryRoutes = ({ registry, model, commit, seen }: RegistryRoutes
       }),
     ),
     route("PUT", "/v1/registry/{service}/instances/{id}", (request) =>
-      answered(() => {
+      answered(async () => {
         const body = jsonBody(request);
-        const { instance, created } = registry.put(refIn(request, body.namespace), body, ifMatch(request));
+        const { instance, created } = await registry.put(refIn(request, body.namespace), body, ifMatch(request));
         commit();
         return instanceAnswer(instance, created ? 201 : 200);
       }),
     ),
     route("DELETE", "/v1/registry/{service}/instances/{id}", (request) =>
-      answered(() => {
-        const instance = registry.remove(refIn(request), ifMatch(request));
+      answered(async () => {
+        const instance = await registry.remove(refIn(request), ifMatch(request));
         commit();
         return instanceAnswer(instance, 200);
       }),
     ),
     route("POST", "/v1/registry/{service}/instances/{id}/heartbeat", (request) =>
-      answered(() => instanceAnswer(registry.heartbeat(refIn(request)), 200)),
+      answered(async () => instanceAnswer(await registry.heartbeat(refIn(request)), 200)),
     ),
   ];
 };
@@ -155,9 +155,9 @@ const ifMatch = ({ headers }: HttpRequest): { readonly ifMatch?: number } => {
 };
 
 /** The registry's refusals with their HTTP statuses. */
-const answered = (run: () => HttpReply): HttpReply => {
+const answered = async (run: () => Later<HttpReply>): Promise<HttpReply> => {
   try {
-    return run();
+    return await run();
   } catch (error) {
     if (error instanceof HttpRefusal || !(error instanceof WeftError)) throw error;
     const { code, message, next } = error;
@@ -165,33 +165,34 @@ const answered = (run: () => HttpReply): HttpReply => {
   }
 };
 
-const watchAnswer = (registry: EmbeddedRegistry, { query, signal }: HttpRequest): HttpReply => {
+const watchAnswer = async (registry: RegistryBook, { query, signal }: HttpRequest): Promise<HttpReply> => {
   const text = query.get("since");
   if (text !== null && !/^\d{1,15}$/.test(text)) throw new HttpRefusal(400, "WF8400", "since is not a version");
   const since = text === null ? {} : { since: Number(text) };
-  // Refuses a version too old now, while the answer can still be a refusal.
-  answered(() => {
+  return answered(() => {
+    // Refuses a version too old now, while the answer can still be a refusal.
     registry.watch(since, () => {})[Symbol.dispose]();
-    return json({});
+    return lines(registry, since, signal);
   });
-  return {
-    kind: "lines",
-    start: (out) => {
-      let watching: Disposable | undefined;
-      watching = registry.watch(since, (event) => {
-        out.write(event);
-        if (out.queuedBytes() <= watchLagBytesMax) return;
-        watching?.[Symbol.dispose]();
-        out.end();
-      });
-      signal.addEventListener("abort", () => watching?.[Symbol.dispose](), { once: true });
-    },
-  };
 };
+
+const lines = (registry: RegistryBook, since: { readonly since?: number }, signal: AbortSignal): HttpReply => ({
+  kind: "lines",
+  start: (out) => {
+    let watching: Disposable | undefined;
+    watching = registry.watch(since, (event) => {
+      out.write(event);
+      if (out.queuedBytes() <= watchLagBytesMax) return;
+      watching?.[Symbol.dispose]();
+      out.end();
+    });
+    signal.addEventListener("abort", () => watching?.[Symbol.dispose](), { once: true });
+  },
+});
 
 /** What registries know that no configuration says, for findings that depend on it. */
 export const registryFacts = (
-  registry: EmbeddedRegistry,
+  registry: Pick<RegistryBook, "list">,
   model: MeshModel,
   outside: readonly { readonly name: string }[],
 ): AnalyzeContext => {

@@ -2,12 +2,13 @@
 import type { Clock } from "@weft/core/world";
 import { type Route, route } from "@weft/net/http/routes";
 import { HttpRefusal, type HttpRequest } from "@weft/net/http/server";
-import type { JoinTokens, TokenInfo } from "../ca/join-tokens.ts";
+import type { TokenBook, TokenInfo } from "../ca/join-tokens.ts";
 import { json, jsonBody, listAnswer, notFound, param } from "./answers.ts";
 
-export const tokenRoutes = (tokens: JoinTokens, clock: Clock): readonly Route[] => [
+/** `root` is the SHA-256 of the mesh's root, by which a machine that joins knows it. */
+export const tokenRoutes = (tokens: TokenBook, clock: Clock, root?: string): readonly Route[] => [
   route("GET", "/v1/tokens", () => listAnswer("Token", tokens.list(clock.wallMs()).map(shown))),
-  route("POST", "/v1/tokens", (request) => {
+  route("POST", "/v1/tokens", async (request) => {
     const { ttlSeconds, uses, namespace, serviceAccount } = readWish(request);
     const wish = {
       ...(uses === undefined ? {} : { uses }),
@@ -15,11 +16,11 @@ export const tokenRoutes = (tokens: JoinTokens, clock: Clock): readonly Route[] 
       ...(namespace === undefined ? {} : { namespace }),
       ...(serviceAccount === undefined ? {} : { serviceAccount }),
     };
-    const { token, info } = tokens.create(wish, clock.wallMs());
-    return json({ token, ...shown(info) }, 201);
+    const { token, info } = await tokens.create(wish, clock.wallMs());
+    return json({ token, ...shown(info), ...(root === undefined ? {} : { rootFingerprint: root }) }, 201);
   }),
-  route("DELETE", "/v1/tokens/{id}", (request) => {
-    if (!tokens.revoke(param(request, "id"))) throw notFound("there is no such token");
+  route("DELETE", "/v1/tokens/{id}", async (request) => {
+    if (!(await tokens.revoke(param(request, "id")))) throw notFound("there is no such token");
     return json({ id: param(request, "id"), result: "deleted" });
   }),
 ];

@@ -11,16 +11,31 @@ import { readIfThere } from "@weft/net/files/files";
 import { createLogger, logLevels } from "@weft/net/logger";
 import { meshStateFolder, publishMeshContext, readMeshContext } from "@weft/net/mesh-context";
 import { Command, CommanderError } from "commander";
-import { openControlPlane } from "../control-plane.ts";
-import { type FindCredentials, nameRegistries, parseCredentials } from "../registries/outside/named-registries.ts";
+import { type ControlPlane, openControlPlane } from "../control-plane.ts";
+import { parseEtcdUrl } from "../registries/etcd/etcd-driver.ts";
+import { isKubernetesUrl, kubernetesUsage, nameClusters } from "../registries/kubernetes/kubernetes-url.ts";
+import {
+  credentialFiles,
+  type FindCredentials,
+  nameRegistries,
+  parseCredentials,
+} from "../registries/outside/named-registries.ts";
+import { nameTargets } from "../registries/outside/named-targets.ts";
 import { registryDrivers } from "../registries/outside/registry-drivers.ts";
+import { parseRegistryUrl, type RegistryUrl } from "../registries/outside/registry-url.ts";
+import { readStoreKey, type SharedStoreSettings } from "../storage.ts";
 import { version } from "../version.ts";
+import { addKubernetesFlags, type KubernetesFlags, kubernetesPlace } from "./kubernetes-flags.ts";
 
-interface Flags {
+interface Flags extends KubernetesFlags {
   readonly config?: string;
   readonly data: string;
+  readonly store?: string;
+  readonly storeKey?: string;
+  readonly storeCredentials?: string;
   readonly registry: readonly string[];
   readonly registryCredentials: readonly string[];
+  readonly registerInto: readonly string[];
   readonly xdsAddress: string;
   readonly secureAddress: string;
   readonly httpAddress: string;
@@ -34,8 +49,9 @@ interface Flags {
 }
 
 const usageCode = 2;
-const usageCodes: ReadonlySet<string> = new Set(["WF9020", "WF2101", "WF2102", "WF2103"]);
+const usageCodes: ReadonlySet<string> = new Set(["WF9020", "WF2101", "WF2102", "WF2103", "WF2151", "WF2200", "WF2203"]);
 const stopTimeoutMs = 8_000;
+const awakeMs = 60_000;
 
 /** Runs until SIGTERM or SIGINT; gives 0 then, 1 when it could not start, 2 for wrong flags. */
 export const runControlPlane = async (argv: readonly string[]): Promise<number> => {
@@ -57,8 +73,12 @@ export const runControlPlane = async (argv: readonly string[]): Promise<number> 
   }
 };
 
+const writableDrivers = registryDrivers.filter(({ write }) => write);
+
 /** The command line of `weft cp`. */
-export const describeFlags = (): Command =>
+export const describeFlags = (): Command => addKubernetesFlags(describeOwnFlags());
+
+const describeOwnFlags = (): Command =>
   new Command("weft cp")
     .description("Run a control plane in the foreground.")
     .version(version)
@@ -67,14 +87,26 @@ export const describeFlags = (): Command =>
     .option("--config <folder>", "folder (or file) of YAML or JSON configuration, watched for changes")
     .option("--data <folder>", "folder for what must survive a restart: registry, CA, tokens", "weft-data")
     .option(
+      "--store <url>",
+      "what control planes of one mesh share: etcd://HOST:PORT[,HOST:PORT]/PREFIX (default: nothing, all is in --data)",
+    )
+    .option("--store-key <file>", "secret that seals keys and tokens in the shared store, the same for every replica")
+    .option("--store-credentials <file>", "file with USER:PASSWORD for the shared store")
+    .option(
       "--registry <url>",
-      `a registry to read services from: ${registryDrivers.map(({ usage }) => usage).join(", ")}; repeatable`,
+      `a registry to read services from: ${[...registryDrivers.map(({ usage }) => usage), kubernetesUsage].join(", ")}; repeatable`,
       collect,
       [],
     )
     .option(
       "--registry-credentials <name=file>",
       "file with USER:PASSWORD for the registry of that name; repeatable",
+      collect,
+      [],
+    )
+    .option(
+      "--register-into <url>",
+      `a registry to write what registers here into: ${writableDrivers.map(({ usage }) => usage).join(", ")}; repeatable`,
       collect,
       [],
     )
@@ -105,31 +137,49 @@ const serve = async (flags: Flags): Promise<void> => {
     wallMs: realClock.wallMs,
     write: (line) => process.stderr.write(line),
   });
+  const files = credentialFiles(flags.registryCredentials);
+  const targets = nameTargets(flags.registerInto, files, registryDrivers, findCredentials);
+  const others = targets.map(({ name }) => name);
   const registries = nameRegistries(
-    { urls: flags.registry, credentials: flags.registryCredentials },
+    { urls: flags.registry.filter((url) => !isKubernetesUrl(url)), credentials: flags.registryCredentials, others },
     registryDrivers,
     findCredentials,
   );
-  const stopped = stopSignal();
-  const plane = await openControlPlane({
-    configFolder: flags.config === undefined ? undefined : resolve(flags.config),
-    dataFolder: resolve(flags.data),
-    registries,
-    xds: addressOf("--xds-address", flags.xdsAddress),
-    secure: addressOf("--secure-address", flags.secureAddress),
-    http: addressOf("--http-address", flags.httpAddress),
-    monitoring: addressOf("--monitoring-address", flags.monitoringAddress),
-    hosts: [hostname(), ...flags.httpHost],
-    ...(flags.maxConnectionAge === undefined ? {} : { connectionAgeMaxMs: ageOf(flags.maxConnectionAge) }),
-    trustDomain: flags.trustDomain,
-    rootNamespace: flags.rootNamespace,
-    clock: realClock,
-    setTimer: setRealTimer,
-    random: Math.random,
-    log,
+  const clusters = nameClusters(flags.registry.filter(isKubernetesUrl), {
+    environment: process.env,
+    wallMs: realClock.wallMs,
   });
-  const { xds, secure, http, monitoring } = plane;
-  const parts = Object.entries({ xds, secure, http, monitoring }).map(([name, at]) => `${name}=${formatAddress(at)}`);
+  const store = sharedStoreIn(flags);
+  const stopped = stopSignal();
+  const open = (): Promise<ControlPlane> =>
+    openControlPlane({
+      configFolder: flags.config === undefined ? undefined : resolve(flags.config),
+      dataFolder: resolve(flags.data),
+      ...(store ? { store } : {}),
+      registries,
+      clusters,
+      kubernetes: kubernetesPlace(flags, clusters, {
+        rootNamespace: flags.rootNamespace,
+        webhook: flags.webhookAddress === undefined ? undefined : addressOf("--webhook-address", flags.webhookAddress),
+      }),
+      targets,
+      xds: addressOf("--xds-address", flags.xdsAddress),
+      secure: addressOf("--secure-address", flags.secureAddress),
+      http: addressOf("--http-address", flags.httpAddress),
+      monitoring: addressOf("--monitoring-address", flags.monitoringAddress),
+      hosts: [hostname(), ...flags.httpHost],
+      ...(flags.maxConnectionAge === undefined ? {} : { connectionAgeMaxMs: ageOf(flags.maxConnectionAge) }),
+      trustDomain: flags.trustDomain,
+      rootNamespace: flags.rootNamespace,
+      clock: realClock,
+      setTimer: setRealTimer,
+      random: Math.random,
+      log,
+    });
+  const plane = await keptAwake(open);
+  const { xds, secure, http, monitoring, webhook } = plane;
+  const addresses = { xds, secure, http, monitoring, ...(webhook ? { webhook } : {}) };
+  const parts = Object.entries(addresses).map(([name, at]) => `${name}=${formatAddress(at)}`);
   using _published = publish(plane, resolve(flags.data), log);
   process.stdout.write(`ready ${parts.join(" ")}\n`);
   await stopped;
@@ -137,6 +187,32 @@ const serve = async (flags: Flags): Promise<void> => {
   const force = setTimeout(() => process.exit(1), stopTimeoutMs);
   await plane[Symbol.asyncDispose]();
   clearTimeout(force);
+};
+
+/** Timers alone do not keep a process alive, and while a store or a registry is waited for there is nothing else. */
+const keptAwake = async <T>(run: () => Promise<T>): Promise<T> => {
+  const awake = setInterval(() => {}, awakeMs);
+  try {
+    return await run();
+  } finally {
+    clearInterval(awake);
+  }
+};
+
+const sharedStoreIn = ({ store, storeKey, storeCredentials: file }: Flags): SharedStoreSettings | undefined => {
+  if (store === undefined) return undefined;
+  const url = parseStoreUrl(store);
+  const read = file === undefined ? undefined : () => parseCredentials(readIfThere(file) ?? "", file);
+  read?.();
+  return { etcd: parseEtcdUrl(url, read), key: readStoreKey(storeKey) };
+};
+
+const parseStoreUrl = (text: string): RegistryUrl => {
+  const url = parseRegistryUrl(text);
+  if (url.scheme === "etcd") return url;
+  throw new WeftError("WF2200", `--store ${url.scheme}: is not a store that control planes can share`, {
+    next: "give etcd://HOST:PORT[,HOST:PORT]/PREFIX",
+  });
 };
 
 /** A file named by flag, read anew each time; else `WEFT_REGISTRY_CREDENTIALS_NAME` of the environment. */

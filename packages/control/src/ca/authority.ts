@@ -6,6 +6,7 @@ import { createPrivateKey, generateKeyPairSync, type KeyObject } from "node:cryp
 import { WeftError } from "@weft/core/error";
 import { formatIdentity, type Identity } from "@weft/core/identity";
 import { type AltNames, noAltNames } from "@weft/protocols/x509/alt-names";
+import type { Certificate } from "@weft/protocols/x509/certificate";
 import { type Issuer, issueLeaf, issueRoot, issuerOf } from "@weft/protocols/x509/issue";
 import { publicKeyDer } from "@weft/protocols/x509/keys";
 import { decodePem, encodePem } from "@weft/protocols/x509/pem";
@@ -51,31 +52,51 @@ export const rootCertificateName = "root-cert.pem";
 /** Opens the root, or makes one when the store has neither key nor certificate. Throws WF7120 and WF7121. */
 export const openAuthority = (options: AuthorityOptions): Authority => {
   const root = loadRoot(options.store) ?? createRoot(options);
-  const { certificate } = root;
-  if (certificate.notAfterMs <= options.nowMs) {
-    throw new WeftError("WF7121", `the mesh's root certificate expired at ${isoTime(certificate.notAfterMs)}`, {
-      next: `remove ${rootKeyName} and ${rootCertificateName} for a new root, and restart every sidecar`,
-    });
-  }
-  const rootPem = encodePem("CERTIFICATE", certificate.der);
+  refuseExpired(root, options.nowMs);
+  const { trustDomain, randomBytes } = options;
+  return authorityOf({ trustDomain, randomBytes, root: root.certificate, issuer: () => root });
+};
+
+/** Throws WF7121. */
+export const refuseExpired = ({ certificate }: Issuer, nowMs: number): void => {
+  if (certificate.notAfterMs > nowMs) return;
+  throw new WeftError("WF7121", `the mesh's root certificate expired at ${isoTime(certificate.notAfterMs)}`, {
+    next: `remove ${rootKeyName} and ${rootCertificateName} for a new root, and restart every sidecar`,
+  });
+};
+
+export interface AuthorityParts {
+  readonly trustDomain: string;
+  readonly randomBytes: (size: number) => Buffer;
+  readonly root: Certificate;
+  /** Who signs now: the root, or an intermediate that it signed. */
+  readonly issuer: () => Issuer;
+}
+
+/** An authority that signs with the issuer of the moment. */
+export const authorityOf = ({ trustDomain, randomBytes, root, issuer }: AuthorityParts): Authority => {
+  const rootPem = encodePem("CERTIFICATE", root.der);
 
   const sign = (publicKey: Buffer, altNames: AltNames, ttlMs: number, nowMs: number): IssuedCertificate => {
+    const by = issuer();
+    const { certificate } = by;
     const ttl = Math.min(Math.max(ttlMs, caLimits.leafTtlMinMs), caLimits.leafTtlMaxMs);
     const notAfterMs = Math.min(Math.ceil((nowMs + ttl) / 1000) * 1000, certificate.notAfterMs);
-    const der = issueLeaf(root, {
+    const der = issueLeaf(by, {
       publicKey,
       altNames,
-      serial: options.randomBytes(16),
+      serial: randomBytes(16),
       notBeforeMs: Math.max(nowMs - caLimits.backdateMs, certificate.notBeforeMs),
       notAfterMs,
     });
-    return { chain: [encodePem("CERTIFICATE", der), rootPem], notAfterMs };
+    const between = certificate.der.equals(root.der) ? [] : [encodePem("CERTIFICATE", certificate.der)];
+    return { chain: [encodePem("CERTIFICATE", der), ...between, rootPem], notAfterMs };
   };
 
   return {
-    trustDomain: options.trustDomain,
+    trustDomain,
     rootPem,
-    rootNotAfterMs: certificate.notAfterMs,
+    rootNotAfterMs: root.notAfterMs,
     issue: (publicKey, identity, ttlMs, nowMs) =>
       sign(publicKey, { ...noAltNames, uris: [formatIdentity(identity)] }, ttlMs, nowMs),
     issueServer: ({ identity, hosts }, ttlMs, nowMs) => {
@@ -88,11 +109,12 @@ export const openAuthority = (options: AuthorityOptions): Authority => {
   };
 };
 
-const newKey = (): KeyObject => generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
-const exportKey = (key: KeyObject): string => key.export({ format: "pem", type: "pkcs8" }).toString();
+export const newKey = (): KeyObject => generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
+export const exportKey = (key: KeyObject): string => key.export({ format: "pem", type: "pkcs8" }).toString();
 const isoTime = (ms: number): string => new Date(ms).toISOString();
 
-const createRoot = ({ store, trustDomain, nowMs, randomBytes }: AuthorityOptions): Issuer => {
+/** Makes a root and writes it. */
+export const createRoot = ({ store, trustDomain, nowMs, randomBytes }: AuthorityOptions): Issuer => {
   const key = newKey();
   const der = issueRoot({
     key,
@@ -108,7 +130,8 @@ const createRoot = ({ store, trustDomain, nowMs, randomBytes }: AuthorityOptions
   return issuerOf(der, key);
 };
 
-const loadRoot = (store: CaStore): Issuer | undefined => {
+/** The root that the store has; `undefined` where it has none. Throws WF7120. */
+export const loadRoot = (store: CaStore): Issuer | undefined => {
   const keyPem = store.read(rootKeyName);
   const certificatePem = store.read(rootCertificateName);
   if (certificatePem === undefined) return undefined;

@@ -5,6 +5,8 @@ const day = 24 * hour;
 
 export const caLimits = {
   rootTtlMs: 3650 * day,
+  /** Of one replica's own CA below the root, renewed at half of it; leaves end with it at the latest. */
+  intermediateTtlMs: 180 * day,
   /** What a workload gets that asks for no duration. */
   leafTtlDefaultMs: day,
   leafTtlMinMs: minute,

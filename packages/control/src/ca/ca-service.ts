@@ -24,7 +24,7 @@ export const caHandlers = (
         kind: "unary",
         handle: async (bytes, { metadata, peer }) => {
           const caller = { authorization: metadata.get("authorization"), spiffe: peer.spiffe, address: peer.address };
-          const answer = createCertificate(options, caller, decode(bytes), options.clock.wallMs());
+          const answer = await createCertificate(options, caller, decode(bytes), options.clock.wallMs());
           if (answer.kind === "refused") throw new GrpcError(answer.status, answer.message);
           const response = create(IstioCertificateResponseSchema, { certChain: [...answer.chain] });
           return toBinary(IstioCertificateResponseSchema, response);

@@ -33,7 +33,7 @@ const setUp = (burst = 100) => {
     options,
     tokens: options.tokens,
     token: (grant: NewToken = {}): string => `Bearer ${options.tokens.create(grant, nowMs).token}`,
-    ask: (caller: Partial<CertificateCaller>, csr: string, seconds = 0n): CertificateAnswer =>
+    ask: (caller: Partial<CertificateCaller>, csr: string, seconds = 0n): Promise<CertificateAnswer> =>
       createCertificate(
         options,
         { authorization: undefined, spiffe: undefined, address: "127.0.0.1:1", ...caller },
@@ -48,28 +48,28 @@ const identityOf = (answer: CertificateAnswer): string =>
     ? (new X509Certificate(answer.chain[0] ?? "").subjectAltName ?? "")
     : `${answer.status} ${answer.message.slice(0, 6)}`;
 
-test("a join token gives the identity the request names, once", () => {
+test("a join token gives the identity the request names, once", async () => {
   const { ask, token } = setUp();
   const authorization = token();
-  assert.equal(identityOf(ask({ authorization }, csrFor(web))), `URI:${web}`);
-  assert.equal(identityOf(ask({ authorization }, csrFor(web))), "16 WF7110");
+  assert.equal(identityOf(await ask({ authorization }, csrFor(web))), `URI:${web}`);
+  assert.equal(identityOf(await ask({ authorization }, csrFor(web))), "16 WF7110");
 });
 
-test("a bound token gives its identity also when the request names none", () => {
+test("a bound token gives its identity also when the request names none", async () => {
   const { ask, token } = setUp();
   const authorization = token({ namespace: "shop", serviceAccount: "web" });
-  assert.equal(identityOf(ask({ authorization }, csrFor())), `URI:${web}`);
+  assert.equal(identityOf(await ask({ authorization }, csrFor())), `URI:${web}`);
 });
 
-test("a certificate renews itself, with or without being named, and uses up no token", () => {
+test("a certificate renews itself, with or without being named, and uses up no token", async () => {
   const { ask, tokens, token } = setUp();
   const authorization = token();
-  assert.equal(identityOf(ask({ spiffe: web, authorization }, csrFor(web))), `URI:${web}`);
-  assert.equal(identityOf(ask({ spiffe: web }, csrFor())), `URI:${web}`);
+  assert.equal(identityOf(await ask({ spiffe: web, authorization }, csrFor(web))), `URI:${web}`);
+  assert.equal(identityOf(await ask({ spiffe: web }, csrFor())), `URI:${web}`);
   assert.equal(tokens.list(nowMs)[0]?.uses, 1);
 });
 
-test("who shows nothing that counts is told to authenticate", () => {
+test("who shows nothing that counts is told to authenticate", async () => {
   const { ask, token } = setUp();
   const cases: readonly (readonly [string, Partial<CertificateCaller>])[] = [
     ["16 WF7101", {}],
@@ -81,10 +81,10 @@ test("who shows nothing that counts is told to authenticate", () => {
     ["16 WF7110", { authorization: `${token()} x` }],
   ];
   for (const [expected, caller] of cases)
-    assert.equal(identityOf(ask(caller, csrFor(web))), expected, JSON.stringify(caller));
+    assert.equal(identityOf(await ask(caller, csrFor(web))), expected, JSON.stringify(caller));
 });
 
-test("nobody gets another's identity", () => {
+test("nobody gets another's identity", async () => {
   const { ask, token } = setUp();
   const other = "spiffe://cluster.local/ns/shop/sa/payments";
   const foreign = "spiffe://evil.example/ns/shop/sa/web";
@@ -102,18 +102,18 @@ test("nobody gets another's identity", () => {
     ["3 WF7112", { authorization: token() }, csrFor("spiffe://cluster.local/web")],
     ["3 WF7112", { spiffe: web }, csrFor(web, other)],
   ];
-  for (const [expected, caller, csr] of cases) assert.equal(identityOf(ask(caller, csr)), expected);
+  for (const [expected, caller, csr] of cases) assert.equal(identityOf(await ask(caller, csr)), expected);
 });
 
-test("a refused request does not use up its token", () => {
+test("a refused request does not use up its token", async () => {
   const { ask, token } = setUp();
   const authorization = token();
-  assert.equal(ask({ authorization }, "x").kind, "refused");
-  assert.equal(ask({ authorization }, csrFor("spiffe://evil.example/ns/a/sa/b")).kind, "refused");
-  assert.equal(ask({ authorization }, csrFor(web)).kind, "issued");
+  assert.equal((await ask({ authorization }, "x")).kind, "refused");
+  assert.equal((await ask({ authorization }, csrFor("spiffe://evil.example/ns/a/sa/b"))).kind, "refused");
+  assert.equal((await ask({ authorization }, csrFor(web))).kind, "issued");
 });
 
-test("requests that are none are refused as such", () => {
+test("requests that are none are refused as such", async () => {
   const { ask } = setUp();
   for (const csr of [
     "",
@@ -121,28 +121,28 @@ test("requests that are none are refused as such", () => {
     "-----BEGIN CERTIFICATE REQUEST-----\nAA==\n-----END CERTIFICATE REQUEST-----\n",
     "A".repeat(1e6),
   ]) {
-    assert.equal(identityOf(ask({ spiffe: web }, csr)), "3 WF7113");
+    assert.equal(identityOf(await ask({ spiffe: web }, csr)), "3 WF7113");
   }
 });
 
-test("the duration asked for is given within the limits", () => {
+test("the duration asked for is given within the limits", async () => {
   const { ask } = setUp();
-  const lifeOf = (seconds: bigint): number => {
-    const answer = ask({ spiffe: web }, csrFor(), seconds);
+  const lifeOf = async (seconds: bigint): Promise<number> => {
+    const answer = await ask({ spiffe: web }, csrFor(), seconds);
     return answer.kind === "issued" ? (answer.notAfterMs - nowMs) / 1000 : -1;
   };
-  assert.equal(lifeOf(0n), 86_400);
-  assert.equal(lifeOf(-5n), 86_400);
-  assert.equal(lifeOf(3600n), 3600);
-  assert.equal(lifeOf(2n ** 62n), 90 * 86_400);
+  assert.equal(await lifeOf(0n), 86_400);
+  assert.equal(await lifeOf(-5n), 86_400);
+  assert.equal(await lifeOf(3600n), 3600);
+  assert.equal(await lifeOf(2n ** 62n), 90 * 86_400);
 });
 
-test("a flood is refused before any signature is checked, and the strangers in it cost no budget", () => {
+test("a flood is refused before any signature is checked, and the strangers in it cost no budget", async () => {
   const { ask } = setUp(2);
-  for (let i = 0; i < 10; i++) assert.equal(identityOf(ask({}, csrFor(web))), "16 WF7101");
-  assert.equal(ask({ spiffe: web }, csrFor()).kind, "issued");
-  assert.equal(ask({ spiffe: web }, "x").kind, "refused");
-  assert.equal(identityOf(ask({ spiffe: web }, csrFor())), "8 WF7114");
+  for (let i = 0; i < 10; i++) assert.equal(identityOf(await ask({}, csrFor(web))), "16 WF7101");
+  assert.equal((await ask({ spiffe: web }, csrFor())).kind, "issued");
+  assert.equal((await ask({ spiffe: web }, "x")).kind, "refused");
+  assert.equal(identityOf(await ask({ spiffe: web }, csrFor())), "8 WF7114");
 });
 
 test("the budget fills up again with time, never above its burst", () => {
@@ -168,7 +168,7 @@ test("the service answers bytes with bytes and refusals with a status", async ()
   await assert.rejects(handler.handle(Buffer.from([255]), call), hasStatus(grpcStatus.invalidArgument));
 });
 
-test("a token gives a system identity only when it was made for it by name", () => {
+test("a token gives a system identity only when it was made for it by name", async () => {
   const { ask, token } = setUp();
   const gateway = "spiffe://cluster.local/ns/istio-system/sa/gateway";
   const istiod = "spiffe://cluster.local/ns/istio-system/sa/istiod";
@@ -188,16 +188,37 @@ test("a token gives a system identity only when it was made for it by name", () 
   ];
   for (const [grant, wanted, given] of cases) {
     const authorization = token(grant);
-    const answer = identityOf(ask({ authorization }, csrFor(wanted)));
+    const answer = identityOf(await ask({ authorization }, csrFor(wanted)));
     assert.equal(answer, given ? `URI:${wanted}` : "7 WF7117", `${JSON.stringify(grant)} ${wanted}`);
   }
 });
 
-test("a refused system identity uses up no token, and a certificate renews its own", () => {
+test("a refused system identity uses up no token, and a certificate renews its own", async () => {
   const { ask, token } = setUp();
   const istiod = "spiffe://cluster.local/ns/istio-system/sa/istiod";
   const authorization = token();
-  assert.equal(identityOf(ask({ authorization }, csrFor(istiod))), "7 WF7117");
-  assert.equal(identityOf(ask({ authorization }, csrFor(web))), `URI:${web}`);
-  assert.equal(identityOf(ask({ spiffe: istiod }, csrFor())), `URI:${istiod}`);
+  assert.equal(identityOf(await ask({ authorization }, csrFor(istiod))), "7 WF7117");
+  assert.equal(identityOf(await ask({ authorization }, csrFor(web))), `URI:${web}`);
+  assert.equal(identityOf(await ask({ spiffe: istiod }, csrFor())), `URI:${istiod}`);
+});
+
+test("a token of Kubernetes gives its account's identity and no other", async () => {
+  const { options } = setUp();
+  const asked: string[] = [];
+  const reviewToken = async (token: string) => {
+    asked.push(token);
+    return token === "a.b.c" ? { namespace: "shop", serviceAccount: "web" } : undefined;
+  };
+  const ask = (authorization: string, csr: string) =>
+    createCertificate(
+      { ...options, reviewToken },
+      { authorization, spiffe: undefined, address: "127.0.0.1:1" },
+      { csr, validityDuration: 0n },
+      nowMs,
+    );
+  assert.equal(identityOf(await ask("Bearer a.b.c", csrFor(web))), `URI:${web}`);
+  assert.equal(identityOf(await ask("Bearer a.b.c", csrFor())), `URI:${web}`);
+  assert.equal(identityOf(await ask("Bearer a.b.c", csrFor("spiffe://cluster.local/ns/shop/sa/db"))), "7 WF7111");
+  assert.equal(identityOf(await ask("Bearer x.y.z", csrFor(web))), "16 WF7110");
+  assert.deepEqual(asked, ["a.b.c", "a.b.c", "a.b.c", "x.y.z"]);
 });

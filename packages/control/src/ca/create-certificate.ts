@@ -6,12 +6,14 @@
 import { grpcStatus } from "@weft/core/grpc-status";
 import { formatIdentity, type Identity, parseIdentity } from "@weft/core/identity";
 import type { Logger } from "@weft/core/world";
+import { HttpRefusal } from "@weft/net/http/server";
 import { type CertificateRequest, parseCsr } from "@weft/protocols/x509/csr";
 import { DerError } from "@weft/protocols/x509/der-reader";
 import type { Authority } from "./authority.ts";
 import { caLimits } from "./ca-limits.ts";
 import type { IssueBudget } from "./issue-budget.ts";
-import type { JoinTokens, TokenInfo } from "./join-tokens.ts";
+import type { TokenBook, TokenInfo } from "./join-tokens.ts";
+import type { ReviewToken } from "./service-account-tokens.ts";
 
 export interface CertificateCaller {
   /** The `authorization` metadata as received. */
@@ -39,21 +41,23 @@ export type CertificateAnswer =
 
 export interface CreateCertificateOptions {
   readonly authority: Authority;
-  readonly tokens: JoinTokens;
+  readonly tokens: Pick<TokenBook, "check" | "use" | "wait">;
   readonly budget: IssueBudget;
   /** Where the control plane itself lives: a token must name this namespace to give an identity in it. */
   readonly systemNamespace: string;
+  /** Asked about tokens that are no join token; absent: there is no Kubernetes. */
+  readonly reviewToken?: ReviewToken | undefined;
   readonly log: Logger;
 }
 
 /** Answers one call. `nowMs` is wall time. Never throws for what a caller sent. */
-export const createCertificate = (
+export const createCertificate = async (
   options: CreateCertificateOptions,
   caller: CertificateCaller,
   question: CertificateQuestion,
   nowMs: number,
-): CertificateAnswer => {
-  const answer = decide(options, caller, question, nowMs);
+): Promise<CertificateAnswer> => {
+  const answer = await decide(options, caller, question, nowMs);
   if (answer.kind === "refused") {
     options.log.warn("certificate refused", { address: caller.address, reason: answer.message });
   } else {
@@ -68,14 +72,16 @@ export const createCertificate = (
 
 const refused = (status: number, message: string): CertificateAnswer => ({ kind: "refused", status, message });
 
-const decide = (
-  { authority, tokens, budget, systemNamespace }: CreateCertificateOptions,
+const decide = async (
+  { authority, tokens, budget, systemNamespace, reviewToken }: CreateCertificateOptions,
   caller: CertificateCaller,
   question: CertificateQuestion,
   nowMs: number,
-): CertificateAnswer => {
-  const token = tokenOf(caller, tokens, nowMs);
-  const shown = caller.spiffe === undefined ? undefined : parseIdentity(caller.spiffe);
+): Promise<CertificateAnswer> => {
+  const token = await tokenOf(caller, tokens, nowMs);
+  const certified = caller.spiffe === undefined ? undefined : parseIdentity(caller.spiffe);
+  const reviewed = token || certified ? undefined : await reviewToken?.(bearerOf(caller) ?? "");
+  const shown = reviewed ? { trustDomain: authority.trustDomain, ...reviewed } : certified;
   if (!token && !shown) return unauthenticated(caller);
   // Before the signature check, which is what a flood of requests would cost.
   if (!budget.take(nowMs)) {
@@ -97,23 +103,45 @@ const decide = (
   }
   const identity = allowedIdentity({ shown, token, wanted, trustDomain: authority.trustDomain, systemNamespace });
   if (typeof identity === "string") return refused(grpcStatus.permissionDenied, identity);
-  if (identity.usesToken && token) tokens.use(token.id);
+  if (identity.usesToken && token) {
+    const used = await useToken(tokens, token.id);
+    if (used !== "used") return used;
+  }
   const ttlMs = question.validityDuration > 0n ? Number(question.validityDuration) * 1000 : caLimits.leafTtlDefaultMs;
   const issued = authority.issue(request.publicKey, identity.identity, ttlMs, nowMs);
   return { kind: "issued", identity: identity.identity, ...issued };
 };
 
-const tokenOf = ({ authorization }: CertificateCaller, tokens: JoinTokens, nowMs: number): TokenInfo | undefined => {
-  const bearer = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
-  return bearer === undefined ? undefined : tokens.check(bearer, nowMs);
+const bearerOf = ({ authorization }: CertificateCaller): string | undefined =>
+  /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
+
+const tokenOf = async (
+  caller: CertificateCaller,
+  tokens: Pick<TokenBook, "check" | "wait">,
+  nowMs: number,
+): Promise<TokenInfo | undefined> => {
+  const bearer = bearerOf(caller);
+  return bearer === undefined ? undefined : ((await tokens.wait?.(bearer, nowMs)) ?? tokens.check(bearer, nowMs));
 };
+
+/** The use is on record before anything is signed for it. */
+const useToken = async (tokens: Pick<TokenBook, "use">, id: string): Promise<"used" | CertificateAnswer> => {
+  try {
+    return (await tokens.use(id)) ? "used" : refused(grpcStatus.unauthenticated, usedUp);
+  } catch (error) {
+    if (!(error instanceof HttpRefusal)) throw error;
+    return refused(grpcStatus.unavailable, `${error.code} ${error.message}`);
+  }
+};
+
+const usedUp = "WF7110 the join token is unknown, expired or used up; ask for a new one";
 
 const unauthenticated = ({ authorization, spiffe }: CertificateCaller): CertificateAnswer => {
   if (spiffe !== undefined) return refused(grpcStatus.unauthenticated, `WF7101 ${spiffe} is no workload's identity`);
   if (authorization === undefined) {
     return refused(grpcStatus.unauthenticated, "WF7101 a join token or a certificate of this mesh is needed");
   }
-  return refused(grpcStatus.unauthenticated, "WF7110 the join token is unknown, expired or used up; ask for a new one");
+  return refused(grpcStatus.unauthenticated, usedUp);
 };
 
 /** The one identity the request names; `undefined` when it names none. */
@@ -124,7 +152,7 @@ const wantedIdentity = ({ altNames }: CertificateRequest): Identity | "unclear" 
 };
 
 interface Claims {
-  /** Proven by the caller's certificate. */
+  /** Proven by the caller's certificate, or by Kubernetes for its token. */
   readonly shown: Identity | undefined;
   readonly token: TokenInfo | undefined;
   readonly wanted: Identity | undefined;

@@ -4,6 +4,7 @@
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { WeftError } from "@weft/core/error";
+import type { Later } from "../registries/embedded/registry.ts";
 import { caLimits } from "./ca-limits.ts";
 import type { CaStore } from "./ca-store.ts";
 
@@ -30,15 +31,25 @@ export interface JoinTokens {
   create(token: NewToken, nowMs: number): { readonly token: string; readonly info: TokenInfo };
   /** What the token allows, without using it up; `undefined` when it is unknown, expired or used up. */
   check(token: string, nowMs: number): TokenInfo | undefined;
-  /** Takes one use of a token that was just checked. */
-  use(id: string): void;
+  /** Takes one use of a token that was just checked; false: there was none left. */
+  use(id: string): boolean;
   revoke(id: string): boolean;
   list(nowMs: number): readonly TokenInfo[];
 }
 
-interface Stored extends TokenInfo {
+/** Join tokens as those who use them see them: a change may have to go to other replicas first. */
+export interface TokenBook extends Pick<JoinTokens, "check" | "list"> {
+  create(token: NewToken, nowMs: number): Later<ReturnType<JoinTokens["create"]>>;
+  use(id: string): Later<boolean>;
+  revoke(id: string): Later<boolean>;
+  /** As `check`, but a token that another replica has just made is waited for. */
+  wait?(token: string, nowMs: number): Promise<TokenInfo | undefined>;
+}
+
+export interface StoredToken extends TokenInfo {
   readonly secretHash: string;
 }
+type Stored = StoredToken;
 
 const storeName = "join-tokens.json";
 const prefix = "weft";
@@ -71,26 +82,19 @@ export const openJoinTokens = ({ store, randomBytes }: JoinTokensOptions): JoinT
       if (tokens.size >= caLimits.tokensMax) {
         throw new WeftError("WF7116", `there are ${tokens.size} join tokens already`, { next: "revoke some" });
       }
-      const id = randomBytes(8).toString("hex");
-      const secret = randomBytes(32).toString("base64url");
-      const info = { id, expiresMs: nowMs + ttlMs, uses, namespace, serviceAccount };
-      tokens.set(id, { ...info, secretHash: hashOf(secret).toString("hex") });
+      const { token, stored } = newToken({ expiresMs: nowMs + ttlMs, uses, namespace, serviceAccount }, randomBytes);
+      tokens.set(stored.id, stored);
       save();
-      return { token: `${prefix}.${id}.${secret}`, info };
+      return { token, info: infoOf(stored) };
     },
-    check: (token, nowMs) => {
-      const [start, id = "", secret = "", ...rest] = token.split(".", 4);
-      const found = tokens.get(id);
-      // A comparison is made also where there is nothing to compare with, so that its time tells nothing.
-      const matches = timingSafeEqual(hashOf(secret), found ? Buffer.from(found.secretHash, "hex") : hashOf(""));
-      if (!found || !matches || start !== prefix || rest.length > 0) return undefined;
-      return found.expiresMs > nowMs && found.uses !== 0 ? infoOf(found) : undefined;
-    },
+    check: (token, nowMs) => checkToken(token, (id) => tokens.get(id), nowMs),
     use: (id) => {
       const found = tokens.get(id);
-      if (!found || found.uses === "unlimited") return;
+      if (!found || found.uses === 0) return false;
+      if (found.uses === "unlimited") return true;
       tokens.set(id, { ...found, uses: found.uses - 1 });
       save();
+      return true;
     },
     revoke: (id) => {
       const found = tokens.delete(id);
@@ -104,7 +108,31 @@ export const openJoinTokens = ({ store, randomBytes }: JoinTokensOptions): JoinT
   };
 };
 
-const infoOf = ({ id, expiresMs, uses, namespace, serviceAccount }: Stored): TokenInfo => ({
+/** A token of random parts, and what is kept of it. */
+export const newToken = (
+  grant: Omit<TokenInfo, "id">,
+  randomBytes: (size: number) => Buffer,
+): { readonly token: string; readonly stored: StoredToken } => {
+  const id = randomBytes(8).toString("hex");
+  const secret = randomBytes(32).toString("base64url");
+  return { token: `${prefix}.${id}.${secret}`, stored: { id, ...grant, secretHash: hashOf(secret).toString("hex") } };
+};
+
+/** What the token allows; `undefined` when it is unknown, expired or used up. */
+export const checkToken = (
+  token: string,
+  find: (id: string) => StoredToken | undefined,
+  nowMs: number,
+): TokenInfo | undefined => {
+  const [start, id = "", secret = "", ...rest] = token.split(".", 4);
+  const found = find(id);
+  // A comparison is made also where there is nothing to compare with, so that its time tells nothing.
+  const matches = timingSafeEqual(hashOf(secret), found ? Buffer.from(found.secretHash, "hex") : hashOf(""));
+  if (!found || !matches || start !== prefix || rest.length > 0) return undefined;
+  return found.expiresMs > nowMs && found.uses !== 0 ? infoOf(found) : undefined;
+};
+
+export const infoOf = ({ id, expiresMs, uses, namespace, serviceAccount }: Stored): TokenInfo => ({
   id,
   expiresMs,
   uses,
@@ -112,7 +140,8 @@ const infoOf = ({ id, expiresMs, uses, namespace, serviceAccount }: Stored): Tok
   serviceAccount,
 });
 
-const checkRange = (ttlMs: number, uses: number | "unlimited"): void => {
+/** Throws WF7115 for values out of range. */
+export const checkRange = (ttlMs: number, uses: number | "unlimited"): void => {
   if (!(ttlMs > 0 && ttlMs <= caLimits.tokenTtlMaxMs)) {
     throw new WeftError("WF7115", "a join token lives more than 0 s and at most 366 days", {
       next: "give another ttl",
@@ -142,7 +171,7 @@ const load = (store: CaStore): Map<string, Stored> => {
   }
 };
 
-const isStored = (item: unknown): item is Stored => {
+export const isStored = (item: unknown): item is Stored => {
   const { id, secretHash, expiresMs, uses, namespace, serviceAccount } = (item ?? {}) as Partial<
     Record<string, unknown>
   >;

@@ -51,7 +51,7 @@ export const serverSocket = (scope: Scope, input: ServerTls): ServerSocket => {
         commonTlsContext: {
           alpnProtocols: ["h2", "http/1.1"],
           ...parameters(tls),
-          ...(scope.proxy.native ? firstKey(keys.context, warnings) : keys.context),
+          ...keys.context,
           ...trust.context,
         },
         requireClientCertificate: tls.mode === "MUTUAL",
@@ -64,30 +64,11 @@ type Found =
   | { readonly kind: "found"; readonly context: CommonTlsContextJson; readonly secrets: readonly SecretJson[] }
   | { readonly kind: "none"; readonly why: string };
 
-/** What weft's own gateway cannot check: to leave it out would let clients in that are not to come in. */
-const refusedHere = (tls: ServerTlsSettings): string | undefined => {
-  const asked = (["caCrl", "verifyCertificateSpki", "verifyCertificateHash"] as const).find(
-    (name) => tls[name]?.length,
-  );
-  if (tls.maxProtocolVersion === "TLSV1_0" || tls.maxProtocolVersion === "TLSV1_1") {
-    return `weft's gateway speaks TLS 1.2 and 1.3, not ${tls.maxProtocolVersion}: the server is left out`;
-  }
-  return (
-    asked && `weft's gateway cannot check tls.${asked} yet, so the server is left out. Run Envoy as gateway for it`
-  );
-};
-
-const firstKey = (context: CommonTlsContextJson, warnings: string[]): CommonTlsContextJson => {
-  const { tlsCertificates, tlsCertificateSdsSecretConfigs } = context;
-  if (Math.max(tlsCertificates?.length ?? 0, tlsCertificateSdsSecretConfigs?.length ?? 0) < 2) return context;
-  warnings.push("weft's gateway serves one certificate: the second is not used");
-  return {
-    ...(tlsCertificates ? { tlsCertificates: tlsCertificates.slice(0, 1) } : {}),
-    ...(tlsCertificateSdsSecretConfigs
-      ? { tlsCertificateSdsSecretConfigs: tlsCertificateSdsSecretConfigs.slice(0, 1) }
-      : {}),
-  };
-};
+/** What weft's own gateway cannot speak. */
+const refusedHere = ({ maxProtocolVersion: most }: ServerTlsSettings): string | undefined =>
+  most === "TLSV1_0" || most === "TLSV1_1"
+    ? `weft's gateway speaks TLS 1.2 and 1.3, not ${most}: the server is left out`
+    : undefined;
 
 const meshSocket = ({ model, proxy }: Scope, { tls, requests }: ServerTls): ServerSocket => {
   const { sdsCluster } = proxy;

@@ -180,8 +180,27 @@ test("OPTIONAL_MUTUAL asks for a certificate and goes on without; insecureSkipVe
   assert.deepEqual(own.codes, ["WF1543"]);
 });
 
-test("what weft's own gateway cannot check costs the server that asks for it, and no other", () => {
-  const tls = ", tls: { mode: MUTUAL, serverCertificate: /c, privateKey: /k, caCertificates: /ca, caCrl: /crl }";
+test("weft's own gateway is told what Envoy is: revoked certificates, hashes of allowed ones, two key types", () => {
+  const tls =
+    ", tls: { mode: MUTUAL, caCertificates: /ca, caCrl: /crl, verifyCertificateSpki: [ab], tlsCertificates: [{ serverCertificate: /c, privateKey: /k }, { serverCertificate: /d, privateKey: /l }] }";
+  const yaml = gateway(server(443, "HTTPS", '["*"]', tls));
+  const [own, envoy] = [generate(yaml), generate(yaml, stock)].map(({ chains, codes }) => [
+    JSON.stringify(chains("0.0.0.0_443")[0]?.transportSocket),
+    codes.length,
+  ]);
+  assert.deepEqual(own, envoy);
+  assert.match(String(own?.[0]), /"filename":"\/l".*"verifyCertificateSpki":\["ab"\].*"filename":"\/crl"/);
+});
+
+test("a Secret's list of revoked certificates goes with its authorities", () => {
+  const mutual = gateway(server(443, "HTTPS", '["*"]', ", tls: { mode: MUTUAL, credentialName: own }"));
+  const keys = { ...keyPair, "ca.crt": pem("CERTIFICATE"), "ca.crl": pem("X509 CRL") };
+  const { resources } = generate(mutual + secret("own", keys));
+  assert.match(JSON.stringify(resources.secret.get("kubernetes://own-cacert")), /"crl":\{"inlineString":.*X509 CRL/);
+});
+
+test("what weft's own gateway cannot speak costs the server that asks for it, and no other", () => {
+  const tls = ", tls: { mode: SIMPLE, serverCertificate: /c, privateKey: /k, maxProtocolVersion: TLSV1_1 }";
   const { chains, codes } = generate(
     gateway(`${server(443, "HTTPS", "[a.example]", tls)}, ${server(443, "HTTPS", "[b.example]", simple)}`),
   );

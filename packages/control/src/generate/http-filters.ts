@@ -61,6 +61,10 @@ const reasonFilter = ({ direction, ownCallers }: FilterOptions, to: MeshDefaults
   return to === "mesh" ? [{ name: "weft.reason.none" }] : [];
 };
 
+/** Tells hops apart that a failure passes through, so that only the last of them repeats it. */
+const retriesFilter = ({ direction }: FilterOptions, { profile }: MeshDefaults): HttpFilterJson[] =>
+  profile === "weft" ? [{ name: `weft.retries.${direction === "inbound" ? "inbound" : "outbound"}` }] : [];
+
 export interface FilterOptions {
   readonly direction: Direction;
   readonly native: boolean;
@@ -105,13 +109,12 @@ const concurrencyFilter = (
 const statusName = (status: number): StatusCodeJson =>
   (StatusCode[status] ?? StatusCode[StatusCode.ServiceUnavailable]) as StatusCodeJson;
 
-export const httpFilters = (
-  options: FilterOptions,
-  { reasonHeader, adaptiveConcurrency }: MeshDefaults,
-): HttpFilterJson[] => {
+export const httpFilters = (options: FilterOptions, defaults: MeshDefaults): HttpFilterJson[] => {
   const { direction, native } = options;
+  const { reasonHeader, adaptiveConcurrency } = defaults;
+  const ours = native ? [...reasonFilter(options, reasonHeader), ...retriesFilter(options, defaults)] : [];
   return [
-    ...(native ? [...reasonFilter(options, reasonHeader), peerMetadata(direction)] : []),
+    ...(native ? [...ours, peerMetadata(direction)] : []),
     ...(options.rbac ?? []),
     ...(options.limits ?? []),
     ...concurrencyFilter(options, adaptiveConcurrency),

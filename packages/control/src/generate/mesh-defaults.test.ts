@@ -97,7 +97,7 @@ test("retries nobody wrote have a budget, which only our own sidecar is told of"
   const budgets = (yaml: string, metadata = {}) =>
     seen(yaml, "http", metadata).routes.map((route) => route.metadata?.filterMetadata?.weft?.retryBudget);
   const stock = { WEFT_VERSION: undefined };
-  const usual = { percent: 20, minConcurrency: 3 };
+  const usual = { percent: 20, atLeast: 3 };
   assert.deepEqual(budgets(""), [usual, usual]);
   assert.deepEqual(budgets("", stock), [undefined, undefined]);
   const to = "route: [{ destination: { host: catalog } }]";

@@ -39,11 +39,13 @@ export const unwrittenRetries = ({ model, proxy }: Scope, route: RouteJson, only
   if (defaultHttpRetryPolicy !== undefined || proxy.kind === "grpc") return [route];
   const routes = onlyGrpc || defaults.profile !== "weft" ? [route] : byMethod(route);
   if (!proxy.native || !route.route?.retryPolicy) return routes;
-  const budget = defaults.profile === "weft" && !defaults.retryBudget?.written ? defaults.retryBudget : undefined;
-  const retryBudget = budget && { percent: budget.percent, minConcurrency: budget.minConcurrency };
+  const safer = defaults.profile === "weft";
+  const budget = safer && !defaults.retryBudget?.written ? defaults.retryBudget : undefined;
+  const retryBudget = budget && { percent: budget.percent, atLeast: budget.minConcurrency };
   const hedging = onlyGrpc || hasOwnTimes(route) ? undefined : defaults.hedging;
   return routes.map((one, i) =>
     withWords(one, {
+      ...(safer ? { unwrittenRetries: true } : {}),
       ...(retryBudget ? { retryBudget } : {}),
       ...(hedging && i === 0 ? { hedging: { ...hedging } } : {}),
     }),

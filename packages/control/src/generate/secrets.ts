@@ -50,15 +50,21 @@ export const certificateSecret = (scope: Scope, credential: string): SecretJson 
 export const withheld = ({ proxy }: Scope): string =>
   proxy.authenticated ? "" : " (keys go to proxies that show a certificate, at the secure address, only)";
 
-/** Authorities beside the key (`ca.crt`), or in a Secret of their own with `-cacert` behind the name. */
+/**
+ * Authorities beside the key (`ca.crt`), or in a Secret of their own with `-cacert` behind the name; with what they have
+ * revoked (`ca.crl`), where that is beside them.
+ */
 export const authoritiesSecret = (scope: Scope, credential: string): SecretJson | undefined => {
   const { namespace } = scope.proxy;
   const own = entriesOf(scope, "Secret", namespace, credential);
   const apart = entriesOf(scope, "Secret", namespace, `${credential}${authoritiesSuffix}`);
-  const roots = [own?.["ca.crt"], own?.cacert, apart?.["ca.crt"], apart?.cacert].find(isPem);
-  return roots === undefined
-    ? undefined
-    : { name: authoritiesName(credential), validationContext: { trustedCa: { inlineString: roots } } };
+  const rootsOf = (entries: Entries | undefined) => [entries?.["ca.crt"], entries?.cacert].find(isPem);
+  const from = [own, apart].find((entries) => rootsOf(entries) !== undefined);
+  const roots = rootsOf(from);
+  const revoked = [from?.["ca.crl"], from?.crl].find(isPem);
+  if (roots === undefined) return undefined;
+  const crl = revoked === undefined ? {} : { crl: { inlineString: revoked } };
+  return { name: authoritiesName(credential), validationContext: { trustedCa: { inlineString: roots }, ...crl } };
 };
 
 /** What a DestinationRule's credential gives a client: its key for MUTUAL, and the authorities it verifies servers by. */

@@ -23,10 +23,17 @@ export interface AddressAllocator {
 /** 240.240.0.1 to 240.240.255.254: a network's first and last address are nobody's. */
 export const virtualAddressesMax = 65_534;
 
-const addressesAt = (place: number): VirtualAddresses => ({
+export const addressesAt = (place: number): VirtualAddresses => ({
   v4: `240.240.${place >> 8}.${place & 255}`,
   v6: `2001:2::${place.toString(16)}`,
 });
+
+/** The place the key's hash names, or the next that nobody has. Only while there is one. */
+export const freePlaceFor = (key: string, isTaken: (place: number) => boolean): number => {
+  let place = (hashOf(key) % virtualAddressesMax) + 1;
+  while (isTaken(place)) place = (place % virtualAddressesMax) + 1;
+  return place;
+};
 
 const hashOf = (key: string): number => createHash("sha256").update(key).digest().readUInt32BE(0);
 
@@ -39,12 +46,6 @@ export const createAddressAllocator = (store?: AllocationStore): AddressAllocato
     places.set(key, place);
     taken.add(place);
   }
-  /** Only while there is one. */
-  const freePlace = (key: string): number => {
-    let place = (hashOf(key) % virtualAddressesMax) + 1;
-    while (taken.has(place)) place = (place % virtualAddressesMax) + 1;
-    return place;
-  };
   /** Not stored yet; what could not be is tried again with the next change. */
   const unsaved = new Map<string, string | undefined>();
   const save = (): void => {
@@ -70,7 +71,7 @@ export const createAddressAllocator = (store?: AllocationStore): AddressAllocato
           places.delete(leaving);
           unsaved.set(leaving, undefined);
         }
-        const place = freePlace(key);
+        const place = freePlaceFor(key, (one) => taken.has(one));
         places.set(key, place);
         taken.add(place);
         unsaved.set(key, String(place));

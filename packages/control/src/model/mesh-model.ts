@@ -1,9 +1,14 @@
 /** The model: what configuration and registries mean together, kept current by the graph. */
 import type { ConfigOf } from "@weft/config/config-object";
 import type { Finding } from "@weft/config/finding";
-import type { Collection, Graph } from "@weft/core/collection";
+import type { Collection, Graph, Keyed } from "@weft/core/collection";
 import { sameValue } from "@weft/core/equal";
-import { type AllocationStore, createAddressAllocator, type VirtualAddresses } from "./address-allocator.ts";
+import {
+  type AddressAllocator,
+  type AllocationStore,
+  createAddressAllocator,
+  type VirtualAddresses,
+} from "./address-allocator.ts";
 import { byKind, type ConfigItem, ofKind } from "./config-item.ts";
 import { visibleIn } from "./hostname.ts";
 import { mergeServices, type RegistryView } from "./merged-services.ts";
@@ -22,6 +27,8 @@ export interface ModelSources {
   readonly mesh?: Partial<MeshSettings>;
   /** Where virtual addresses are kept over a restart. */
   readonly addresses?: AllocationStore;
+  /** Who gives addresses instead, and the collection that changes when it gave some. */
+  readonly sharedAddresses?: { readonly allocator: AddressAllocator; readonly given: Collection<Keyed> } | undefined;
 }
 
 /** What changed since it was last asked. */
@@ -63,8 +70,8 @@ export const createMeshModel = (graph: Graph, sources: ModelSources): MeshModel 
   const started: MeshSettings = { ...defaultMeshSettings, ...sources.mesh };
   const { services, endpoints, byAddress } = mergeServices(graph, { ...sources, mesh: started });
   const kinds = byKind(sources.config);
-  const state = trackChanges({ services, endpoints, config: sources.config });
-  const allocator = createAddressAllocator(sources.addresses);
+  const state = trackChanges({ services, endpoints, config: sources.config }, sources.sharedAddresses?.given);
+  const allocator = sources.sharedAddresses?.allocator ?? createAddressAllocator(sources.addresses);
   let settings = started;
   const meshNow = (): MeshSettings => {
     const configs = ofKind(kinds.lookup("MeshConfig"), "MeshConfig");
@@ -110,7 +117,7 @@ export const createMeshModel = (graph: Graph, sources: ModelSources): MeshModel 
 };
 
 /** Notes what commits change, and forgets what was computed from the state before. */
-const trackChanges = (from: Pick<MeshModel, "services" | "endpoints" | "config">) => {
+const trackChanges = (from: Pick<MeshModel, "services" | "endpoints" | "config">, given?: Collection<Keyed>) => {
   const cache = new Map<string, unknown>();
   let touched = new Set<string>();
   let addresses = new Set<string>();
@@ -123,6 +130,7 @@ const trackChanges = (from: Pick<MeshModel, "services" | "endpoints" | "config">
   };
   from.services.watch(everything);
   from.config.watch(everything);
+  given?.watch(everything);
   from.endpoints.watch((changes) => {
     for (const { key, before, after } of changes) {
       touched.add(key);

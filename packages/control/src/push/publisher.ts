@@ -33,6 +33,8 @@ export interface Publisher {
   changed(): void;
   /** Pushes at once, and to every later snapshot, until disposed. */
   connect(subscriber: Subscriber): Disposable;
+  /** A change is noticed and not given to all proxies yet. */
+  pending(): boolean;
   /** When the change was noticed that a push of this number carries. */
   changedAtMs(epoch: number): number | undefined;
   badResources(): readonly BadResource[];
@@ -183,6 +185,7 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
         },
       };
     },
+    pending: () => timer !== undefined,
     changedAtMs: (epoch) => changedAt.get(epoch),
     badResources: () => [...bad.values()],
     notes() {

@@ -30,6 +30,14 @@ export interface ChangePersistence {
   readonly load: () => readonly StoredChange[];
   readonly save: (change: StoredChange) => void;
   readonly remove: (key: string) => void;
+  /** Others keep changes there too, whose folders may not have what ours has. */
+  readonly isShared?: boolean;
+}
+
+/** What a change would store: `undefined` takes the key away. */
+export interface ChangeWrite {
+  readonly key: string;
+  readonly stored: StoredChange | undefined;
 }
 
 export type ChangeResult = "created" | "configured" | "unchanged" | "deleted" | "absent";
@@ -45,6 +53,13 @@ export interface ConfigFile {
   readonly text: string;
 }
 
+/** Changes to the objects in force; where they go to other replicas first they take their time. */
+export interface ConfigWriter {
+  apply(text: string, options: ChangeOptions): ChangeAnswer | Promise<ChangeAnswer>;
+  delete(text: string, options: ChangeOptions): ChangeAnswer | Promise<ChangeAnswer>;
+  deleteOne(key: string, dryRun: boolean): ChangeResult | Promise<ChangeResult>;
+}
+
 export interface ConfigStore {
   /** Takes over the folder's files. An object that is no longer right stays as it last was. */
   setFiles(files: readonly ConfigFile[]): void;
@@ -55,6 +70,10 @@ export interface ConfigStore {
   /** What is to be told of an object whose deletion only hides it, because a file of the folder has it. */
   hiding(key: string): Finding | undefined;
   get(key: string): ConfigObject | undefined;
+  /** Runs changes, tells what they would store, and takes none of them. */
+  rehearse<T>(run: () => T): { readonly result: T; readonly writes: readonly ChangeWrite[] };
+  /** Takes changes that are stored already. */
+  takeStored(writes: readonly ChangeWrite[]): void;
   /** In the order of their keys. */
   list(): readonly ConfigObject[];
   /** What is wrong with the folder's files, and which of its objects stay at their last good form. */
@@ -113,7 +132,18 @@ export const createConfigStore = ({ source, commit, persistence, log }: ConfigSt
   };
   const hashOf = (object: ConfigObject | undefined): string => (object ? contentHash(objectDocument(object)) : "");
 
+  let rehearsed: ChangeWrite[] | undefined;
+  const save = (stored: StoredChange): void => {
+    if (rehearsed) rehearsed.push({ key: stored.key, stored });
+    else persistence.save(stored);
+  };
+  const forget = (key: string): void => {
+    if (rehearsed) rehearsed.push({ key, stored: undefined });
+    else persistence.remove(key);
+  };
+
   const publish = (): void => {
+    if (rehearsed) return;
     const keys = new Set([...fromFiles.keys(), ...changes.keys()]);
     source.reset([...keys].flatMap((key) => effective(key) ?? []).map(configItem));
     commit();
@@ -124,7 +154,7 @@ export const createConfigStore = ({ source, commit, persistence, log }: ConfigSt
     for (const [key, { stored, object }] of changes) {
       const now = hashOf(fromFiles.get(key));
       // An object that left the folder (or whose file is just being replaced) takes no change along.
-      if (now === "" && object) continue;
+      if (now === "" && (object || persistence.isShared)) continue;
       if (now === stored.over && !(object && now === hashOf(object))) continue;
       changes.delete(key);
       try {
@@ -141,14 +171,14 @@ export const createConfigStore = ({ source, commit, persistence, log }: ConfigSt
     const inFile = fromFiles.get(key);
     if (object ? hashOf(inFile) === hashOf(object) : !inFile) {
       changes.delete(key);
-      if (before) persistence.remove(key);
+      if (before) forget(key);
       return;
     }
     const order = before?.stored.order ?? nextOrder++;
     const text = object && JSON.stringify(objectDocument(object));
     const origin = object && { source: object.source };
     const stored: StoredChange = { key, text, over: hashOf(inFile), order, ...origin };
-    persistence.save(stored);
+    save(stored);
     changes.set(key, { stored, object: object && { ...object, creationOrder: inFile?.creationOrder ?? order } });
   };
 
@@ -239,6 +269,30 @@ export const createConfigStore = ({ source, commit, persistence, log }: ConfigSt
     },
     hiding,
     get: effective,
+    rehearse(run) {
+      const before = new Map(changes);
+      const order = nextOrder;
+      rehearsed = [];
+      try {
+        const result = run();
+        return { result, writes: rehearsed };
+      } finally {
+        rehearsed = undefined;
+        changes.clear();
+        for (const [key, change] of before) changes.set(key, change);
+        nextOrder = order;
+      }
+    },
+    takeStored(writes) {
+      for (const { key, stored } of writes) {
+        const object = stored?.text === undefined ? undefined : restore(stored, log);
+        if (!stored || (stored.text !== undefined && !object)) changes.delete(key);
+        else changes.set(key, { stored, object });
+        nextOrder = Math.max(nextOrder, (stored?.order ?? 0) + 1);
+      }
+      dropOvertaken();
+      publish();
+    },
     list: () => [...new Set([...fromFiles.keys(), ...changes.keys()])].sort().flatMap((key) => effective(key) ?? []),
     findings: () => [
       ...[...files.values()].flatMap(({ findings }) => findings),

@@ -28,7 +28,8 @@ const fileName = (name: string): string =>
   name.length <= nameBytesMax ? name : `${name.slice(0, 128)}.${createHash("sha256").update(name).digest("hex")}`;
 const nameBytesMax = 200;
 
-const parseChange = (content: string): StoredChange | undefined => {
+/** A change as it was stored; `undefined` where the text is none. */
+export const parseChange = (content: string): StoredChange | undefined => {
   try {
     const { key, text, over, order, source } = JSON.parse(content) as Partial<StoredChange>;
     if (typeof key !== "string" || typeof over !== "string" || typeof order !== "number") return undefined;

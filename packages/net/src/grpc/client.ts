@@ -146,6 +146,8 @@ const dial = (settings: Settings): ClientHttp2Session => {
     settings: { initialWindowSize: windowBytes, enablePush: false },
   });
   session.setTimeout(0);
+  // Each call listens for the session's error.
+  session.setMaxListeners(0);
   session.on("connect", () => session.setLocalWindowSize(4 * windowBytes));
   // Every call hears of a broken session by its own stream's end.
   session.on("error", () => undefined);

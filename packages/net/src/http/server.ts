@@ -1,5 +1,6 @@
 /** A small HTTP server for APIs over node:http: routes, JSON, limits and refusals. Never in the data path. */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { ServerOptions } from "node:https";
 import type { SocketAddress } from "@weft/core/address";
 import { WeftError } from "@weft/core/error";
 import type { Logger } from "@weft/core/world";
@@ -47,10 +48,20 @@ export interface HttpServerOptions {
   /** Looks at every request before its route does and before its body is read; what it throws is the answer. */
   readonly guard?: (head: RequestHeadFacts) => void;
   readonly bodyBytesMax?: number;
+  /** How long a request may take to arrive in full. */
+  readonly requestTimeoutMs?: number;
+  /** Serves HTTPS. Clients are not asked for certificates. */
+  readonly tls?: HttpTls;
   /** gRPC methods by path, for clients that begin with HTTP/2 on this port. The guard does not look at them. */
   readonly grpc?: ReadonlyMap<string, GrpcHandler>;
   /** A socket that listens at the address already; nothing is accepted before `accepting` resolves. */
   readonly inherited?: { readonly descriptor: number; readonly accepting: Promise<void> } | undefined;
+}
+
+/** PEM. */
+export interface HttpTls {
+  readonly key: string;
+  readonly cert: string;
 }
 
 export interface RequestHeadFacts {
@@ -64,6 +75,8 @@ export interface HttpServer {
   readonly address: SocketAddress;
   /** The listening socket; `undefined` while it does not accept. */
   readonly descriptor: number | undefined;
+  /** New connections get the new certificate. Only for a server that was opened with one. */
+  setTls(tls: HttpTls): void;
   /** Lets running requests end, at the latest after the time given. */
   close(timeoutMs?: number): Promise<void>;
 }
@@ -76,20 +89,28 @@ const headBytesMax = 32 * 1024;
 const connectionsMax = 4096;
 const headTimeoutMs = 10_000;
 const requestTimeoutMs = 60_000;
+/** How often connections are looked over for what is too slow; Node's own default. */
+const lateCheckMs = 30_000;
 const closeTimeoutDefaultMs = 2_000;
 
 /** Listens. Refuses with WF2010 when the address cannot be had. */
 export const openHttpServer = async (options: HttpServerOptions): Promise<HttpServer> => {
   const streams = new Set<ServerResponse>();
-  const server = createServer(
-    { maxHeaderSize: headBytesMax, headersTimeout: headTimeoutMs, requestTimeout: requestTimeoutMs },
-    (request, response) => {
-      answer(request, response, { ...options, streams }).catch((error: unknown) => {
-        options.log.error("HTTP request failed", { path: request.url ?? "", error: String(error) });
-        response.destroy();
-      });
-    },
-  );
+  const { requestTimeoutMs: arrivalMs = requestTimeoutMs, tls } = options;
+  const bounds = {
+    maxHeaderSize: headBytesMax,
+    headersTimeout: Math.min(headTimeoutMs, arrivalMs),
+    requestTimeout: arrivalMs,
+    connectionsCheckingInterval: Math.min(lateCheckMs, Math.ceil(arrivalMs / 2)),
+  };
+  const take = (request: IncomingMessage, response: ServerResponse): void => {
+    answer(request, response, { ...options, streams }).catch((error: unknown) => {
+      options.log.error("HTTP request failed", { path: request.url ?? "", error: String(error) });
+      response.destroy();
+    });
+  };
+  const secure = tls && openSecureServer({ ...bounds, ...tlsOptions(tls) }, take);
+  const server: Server = secure ?? createServer(bounds, take);
   server.maxConnections = connectionsMax;
   const { grpc: handlers, log, inherited } = options;
   const attached = handlers && attachGrpc(server, { handlers, log });
@@ -104,6 +125,7 @@ export const openHttpServer = async (options: HttpServerOptions): Promise<HttpSe
     get descriptor() {
       return descriptorOf(server);
     },
+    setTls: (renewed) => secure?.setSecureContext(tlsOptions(renewed)),
     close: (timeoutMs = closeTimeoutDefaultMs) =>
       new Promise((resolve) => {
         closed = true;
@@ -119,6 +141,12 @@ export const openHttpServer = async (options: HttpServerOptions): Promise<HttpSe
   };
 };
 
+/** Loaded only where HTTPS is served. */
+const openSecureServer = (options: ServerOptions, take: (request: IncomingMessage, response: ServerResponse) => void) =>
+  process.getBuiltinModule("node:https").createServer({ ...options, handshakeTimeout: headTimeoutMs }, take);
+
+const tlsOptions = ({ key, cert }: HttpTls) => ({ key, cert, minVersion: "TLSv1.2" }) as const;
+
 const listen = (server: Server, address: SocketAddress): Promise<SocketAddress> =>
   new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => reject(listenError(address, error)));
@@ -133,10 +161,18 @@ export class HttpRefusal extends WeftError {
   readonly status: number;
   /** Members of the answer beside code, message and next. */
   readonly details?: object;
-  constructor(status: number, code: string, message: string, options?: ConstructorParameters<typeof WeftError>[2]) {
+  /** Said as `retry-after`. */
+  readonly retryAfterSeconds: number | undefined;
+  constructor(
+    status: number,
+    code: string,
+    message: string,
+    options?: ConstructorParameters<typeof WeftError>[2] & { readonly retryAfterSeconds?: number },
+  ) {
     super(code, message, options);
     this.name = "HttpRefusal";
     this.status = status;
+    this.retryAfterSeconds = options?.retryAfterSeconds;
   }
 }
 
@@ -216,8 +252,9 @@ const refusalOf = (error: unknown): HttpReply => {
   }
   const status = error instanceof HttpRefusal ? error.status : 400;
   const { code, message, next, where } = error;
-  const details = error instanceof HttpRefusal ? error.details : undefined;
-  return { kind: "json", status, body: { code, message, next, where, ...details } };
+  const { details, retryAfterSeconds } = error instanceof HttpRefusal ? error : {};
+  const headers = retryAfterSeconds === undefined ? {} : { "retry-after": String(retryAfterSeconds) };
+  return { kind: "json", status, body: { code, message, next, where, ...details }, headers };
 };
 
 const send = (response: ServerResponse, reply: HttpReply, method: string): void => {

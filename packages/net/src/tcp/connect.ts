@@ -20,6 +20,18 @@ export interface ConnectOptions {
   readonly transparentSource?: TransparentSource | undefined;
 }
 
+/** How a socket is made that is to be read for the connection that `connectionOf` gives. */
+export const socketSettings = (
+  loop: SocketLoop,
+  { keepAlive }: Pick<ConnectOptions, "keepAlive">,
+  connectionOf: () => Connection | undefined,
+) => ({
+  noDelay: true,
+  allowHalfOpen: true,
+  ...(keepAlive ? { keepAlive: true, keepAliveInitialDelay: keepAlive.timeMs } : {}),
+  ...(loop.useReadBuffer ? { onread: readOption(loop, connectionOf) } : {}),
+});
+
 /** Opens a plaintext connection. `onConnected` comes once, or the handler's `onClose` without it. */
 export const connectTcp = (
   loop: SocketLoop,
@@ -28,13 +40,8 @@ export const connectTcp = (
   onConnected: () => void,
 ): Connection => {
   let connection: Connection | undefined;
-  const { keepAlive, sourceAddress, transparentSource } = options;
-  const settings = {
-    noDelay: true,
-    allowHalfOpen: true,
-    ...(keepAlive ? { keepAlive: true, keepAliveInitialDelay: keepAlive.timeMs } : {}),
-    ...(loop.useReadBuffer ? { onread: readOption(loop, () => connection) } : {}),
-  };
+  const { sourceAddress, transparentSource } = options;
+  const settings = socketSettings(loop, options, () => connection);
   const socket =
     transparentSource !== undefined && target.kind === "ip"
       ? connectFrom(transparentSource, target, settings)

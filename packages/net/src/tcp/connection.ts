@@ -198,6 +198,12 @@ export class Connection {
     this.encrypted = true;
     this.attach(socket, withData);
   }
+  /** Takes a socket that is connected in place of one that never was. Called by `connectAny` only. */
+  adoptSocket(socket: Socket): void {
+    if (this.socket.isPaused()) socket.pause();
+    this.socket = socket;
+    this.attach(socket, !this.loop.useReadBuffer);
+  }
   /** For sockets that are TLS from the start. Called by `tls/` only. */
   markEncrypted(): void {
     this.encrypted = true;

@@ -6,8 +6,12 @@ export interface TlsMaterial {
   /** The chain, leaf first, and its key. */
   readonly certificatePem: string | undefined;
   readonly keyPem: string | undefined;
+  /** Those of other types of key: whoever connects gets one that it can check. Two of one type cannot be had. */
+  readonly others?: readonly { readonly certificatePem: string; readonly keyPem: string }[];
   /** Whom the peer's certificate must descend from. Without it the peer is not verified. */
   readonly rootsPem: string | undefined;
+  /** What authorities have revoked: each of the peer's chain must have its list here. */
+  readonly revokedPem?: string | undefined;
   readonly minVersion: "TLSv1.2" | "TLSv1.3";
   readonly maxVersion: "TLSv1.2" | "TLSv1.3";
   /** OpenSSL names; empty for the defaults. Only TLS 1.2 is concerned. */
@@ -39,8 +43,13 @@ const defaultCiphers: readonly string[] = [
  */
 export const createTlsContext = (material: TlsMaterial): TlsContext =>
   createSecureContext({
-    ...(material.certificatePem === undefined ? {} : { cert: material.certificatePem }),
-    ...(material.keyPem === undefined ? {} : { key: material.keyPem }),
+    ...(material.certificatePem === undefined
+      ? {}
+      : { cert: [material.certificatePem, ...(material.others ?? []).map((one) => one.certificatePem)] }),
+    ...(material.keyPem === undefined
+      ? {}
+      : { key: [material.keyPem, ...(material.others ?? []).map((one) => one.keyPem)] }),
+    ...(material.revokedPem === undefined ? {} : { crl: material.revokedPem }),
     ...(material.rootsPem === undefined ? {} : { ca: material.rootsPem }),
     ciphers: (material.ciphers.length === 0 ? defaultCiphers : material.ciphers).join(":"),
     ...(material.curves?.length ? { ecdhCurve: material.curves.join(":") } : {}),

@@ -140,9 +140,11 @@ export const decodeAuthenticateAnswer = (bytes: Uint8Array): string => {
   return token;
 };
 
-const noHeader = { clusterId: "0", revision: 0 };
+/** What a header that is not there says. */
+export const noHeader = { clusterId: "0", revision: 0 };
 
-const decodeHeader = (bytes: Uint8Array): typeof noHeader => {
+/** The store's id and revision, from an answer's header. */
+export const decodeHeader = (bytes: Uint8Array): typeof noHeader => {
   const header = { ...noHeader };
   eachField(bytes, (field, reader) => {
     if (field === 1) header.clusterId = String(reader.uint64());
@@ -185,7 +187,7 @@ const decodeEvent = (bytes: Uint8Array): EtcdEvent => {
 };
 
 /** Calls for each field; what is not taken is skipped. */
-const eachField = (bytes: Uint8Array, take: (field: number, reader: BinaryReader) => boolean): void => {
+export const eachField = (bytes: Uint8Array, take: (field: number, reader: BinaryReader) => boolean): void => {
   const reader = new BinaryReader(bytes);
   while (reader.pos < reader.len) {
     const [field, wireType] = reader.tag();

@@ -126,6 +126,29 @@ export const issueRoot = (request: RootRequest): Buffer => {
   });
 };
 
+/** A CA below another: it signs leaves only. */
+export interface IntermediateRequest extends Omit<RootRequest, "key"> {
+  /** DER of SubjectPublicKeyInfo. */
+  readonly publicKey: Buffer;
+}
+
+/** The DER of a certificate for a CA that signs leaves in its issuer's name. */
+export const issueIntermediate = (issuer: Issuer, request: IntermediateRequest): Buffer =>
+  signCertificate(issuer.key, {
+    serial: request.serial,
+    issuerName: issuer.certificate.subject,
+    subjectName: encodeName(request.organization, request.commonName),
+    notBeforeMs: request.notBeforeMs,
+    notAfterMs: request.notAfterMs,
+    publicKey: request.publicKey,
+    extensions: [
+      extension(oids.keyUsage, true, namedBits(keyUsageBit.keyCertSign, keyUsageBit.crlSign)),
+      extension(oids.basicConstraints, true, sequence(boolean(true), integer(Buffer.from([0])))),
+      extension(oids.subjectKeyIdentifier, false, octetString(keyIdentifier(request.publicKey))),
+      extension(oids.authorityKeyIdentifier, false, sequence(context(0, "primitive", issuer.certificate.subjectKeyId))),
+    ],
+  });
+
 /** A root read back with its key. Throws DerError. */
 export const issuerOf = (certificateDer: Buffer, key: KeyObject): Issuer => ({
   certificate: parseCertificate(certificateDer),

@@ -44,13 +44,27 @@ export type ZookeeperRequest =
   /** `watch` asks to be told once of the next change. */
   | { readonly kind: "children" | "data" | "exists"; readonly path: string; readonly watch: boolean }
   /** Asks to be told of every change at the path, and below it too with `recursive` (3.6 and later). */
-  | { readonly kind: "add-watch"; readonly path: string; readonly recursive: boolean };
+  | { readonly kind: "add-watch"; readonly path: string; readonly recursive: boolean }
+  /** `ephemeral`: it goes with the session. `owned`: only this login may change it, everybody may read it. */
+  | {
+      readonly kind: "create";
+      readonly path: string;
+      readonly data: Buffer;
+      readonly ephemeral: boolean;
+      readonly owned: boolean;
+    }
+  /** Whatever version it has. */
+  | { readonly kind: "set"; readonly path: string; readonly data: Buffer }
+  | { readonly kind: "delete"; readonly path: string };
 
 export type ZookeeperRequestKind = ZookeeperRequest["kind"];
 
 export const opcodes: Readonly<Record<ZookeeperRequestKind, number>> = {
+  create: 1,
+  delete: 2,
   exists: 3,
   data: 4,
+  set: 5,
   ping: 11,
   children: 12,
   auth: 100,
@@ -80,7 +94,8 @@ export type ReplyBody =
   | { readonly kind: "nothing" }
   | { readonly kind: "children"; readonly children: readonly string[]; readonly stat: NodeStat }
   | { readonly kind: "data"; readonly data: Buffer; readonly stat: NodeStat }
-  | { readonly kind: "exists"; readonly stat: NodeStat };
+  | { readonly kind: "exists" | "set"; readonly stat: NodeStat }
+  | { readonly kind: "create"; readonly path: string };
 
 /** A message of the server with its body unread: only the request tells what it is. */
 export interface ServerMessage {
@@ -124,8 +139,23 @@ export const encodeRequest = (xid: number, request: ZookeeperRequest): Buffer =>
       return frame(...head, text(request.path), bool(request.watch));
     case "add-watch":
       return frame(...head, text(request.path), int(request.recursive ? 1 : 0));
+    case "create": {
+      const acl = request.owned ? [...ownAcl, ...readAcl] : openAcl;
+      const flags = int(request.ephemeral ? 1 : 0);
+      return frame(...head, text(request.path), buffer(request.data), int(request.owned ? 2 : 1), ...acl, flags);
+    }
+    case "set":
+      return frame(...head, text(request.path), buffer(request.data), anyVersion);
+    case "delete":
+      return frame(...head, text(request.path), anyVersion);
   }
 };
+
+const anyVersion = int(-1);
+const allPermissions = int(31);
+const openAcl = [allPermissions, text("world"), text("anyone")];
+const ownAcl = [allPermissions, text("auth"), text("")];
+const readAcl = [int(1), text("world"), text("anyone")];
 
 /** Throws ZookeeperFormatError, as everything below. */
 export const decodeConnectResponse = (bytes: Buffer): ConnectResponse => {
@@ -167,11 +197,15 @@ const readBody = (kind: ZookeeperRequestKind, body: JuteCursor): ReplyBody => {
     case "data":
       return { kind: "data", data: readBuffer(body), stat: readStat(body) };
     case "exists":
-      return { kind: "exists", stat: readStat(body) };
+    case "set":
+      return { kind, stat: readStat(body) };
+    case "create":
+      return { kind: "create", path: readText(body) };
     case "add-watch":
       // An error once more, always 0 here.
       if (body.at < body.bytes.length) readInt(body);
       return { kind: "nothing" };
+    case "delete":
     case "ping":
     case "auth":
     case "close":

@@ -42,11 +42,15 @@ const request: fc.Arbitrary<ZookeeperRequest> = fc.oneof(
   plain({ kind: fc.constant("auth" as const), scheme: path, login: path }),
   plain({ kind: fc.constantFrom("children", "data", "exists"), path, watch: fc.boolean() }),
   plain({ kind: fc.constant("add-watch" as const), path, recursive: fc.boolean() }),
+  plain({ kind: fc.constant("create" as const), path, data: bytes, ephemeral: fc.boolean(), owned: fc.boolean() }),
+  plain({ kind: fc.constant("set" as const), path, data: bytes }),
+  plain({ kind: fc.constant("delete" as const), path }),
 );
 const body: fc.Arbitrary<ReplyBody> = fc.oneof(
   plain({ kind: fc.constant("children" as const), children: fc.array(path, { maxLength: 8 }), stat }),
   plain({ kind: fc.constant("data" as const), data: bytes, stat }),
-  plain({ kind: fc.constant("exists" as const), stat }),
+  plain({ kind: fc.constantFrom("exists" as const, "set" as const), stat }),
+  plain({ kind: fc.constant("create" as const), path }),
 );
 
 const bodyOf = (encoded: Buffer): Buffer => {

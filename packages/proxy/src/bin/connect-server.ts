@@ -57,9 +57,12 @@ const readTls = (tls: ServerTls, findSecret: FindSecret): GrpcTls => ({
   ...(tls.sans.length > 0 ? { checkPeer: checkNames(tls.sans) } : {}),
 });
 
-/** Several addresses take turns, one per connection. */
+/** A connection is given up so soon where another address may be tried. */
+const connectTimeoutMs = 3_000;
+
+/** Several addresses take turns, one per connection, from any of them on: thousands of sidecars do not all take the first. */
 export const connectServer = (server: XdsServer, findSecret: FindSecret, log: Logger): GrpcChannel => {
-  let turn = 0;
+  let turn = Math.floor(Math.random() * server.targets.length);
   const { tls } = server;
   return createGrpcChannel({
     target: () => {
@@ -71,6 +74,7 @@ export const connectServer = (server: XdsServer, findSecret: FindSecret, log: Lo
       });
       return target;
     },
+    ...(server.targets.length > 1 ? { connectTimeoutMs } : {}),
     ...(tls ? { tls: () => readTls(tls, findSecret) } : {}),
   });
 };

@@ -10,7 +10,7 @@ import { probeTcp } from "@weft/net/tcp/probe";
 import { machineNames } from "../dns/machine-names.ts";
 import type { ProxyNode } from "../filters/http/filter.ts";
 import type { StatsStore } from "../observe/create-stats.ts";
-import type { OnDemand } from "../on-demand/on-demand.ts";
+import type { OnDemandDesk } from "../on-demand/on-demand.ts";
 import type { ConfiguredOverload } from "../overload/overload-settings.ts";
 import { overloadShare } from "../overload/process-overload.ts";
 import { createDataPlane } from "../runtime/create-data-plane.ts";
@@ -32,8 +32,8 @@ export interface DataPlaneRequest {
   readonly overload: ConfiguredOverload | undefined;
   readonly memoryLimitBytes: number | undefined;
   readonly onGivenUp: () => void;
-  /** Fetches what requests ask for; used where they are served on this thread. */
-  readonly onDemand: OnDemand;
+  /** Fetches what requests ask for. */
+  readonly onDemand: OnDemandDesk;
   /** What the process before listened on. */
   readonly inherited: Inherited | undefined;
 }
@@ -72,6 +72,7 @@ export const openDataPlane = (request: DataPlaneRequest): OpenedDataPlane => {
     writeLine: (line) => process.stderr.write(line),
     clockOffsetMs: commonClockOffsetMs(),
     resolve: machineNames(common),
+    onDemand: request.onDemand,
     probe: ({ address, ipv6Only }) => probeTcp(address, ipv6Only),
     inherited,
     startThread,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { formatError } from "@weft/core/error";
-import { inboundOf, labelsOf, parseSidecarFlags } from "./sidecar-flags.ts";
+import { inboundOf, labelsOf, metadataOf, parseSidecarFlags } from "./sidecar-flags.ts";
 
 const mesh = ["--cp", "127.0.0.1:15012", "--root-cert", "/r.pem", "--name", "web"];
 const refusal = (...argv: string[]): string => {
@@ -49,6 +49,15 @@ test("in the mesh a name is enough, the rest has defaults", () => {
   assert.equal(flags.inbound[0]?.appPort, 3000);
 });
 
+test("several control planes are taken, parted by commas", () => {
+  const flags = parseSidecarFlags(["--cp", "127.0.0.1:1, [::1]:2,cp.example:3", ...mesh.slice(2)]);
+  assert.ok(!("exitCode" in flags) && flags.mode === "mesh");
+  assert.deepEqual(
+    [flags.controlPlane, ...flags.otherControlPlanes].map(({ host, port }) => `${host} ${port}`),
+    ["127.0.0.1 1", "::1 2", "cp.example 3"],
+  );
+});
+
 test("a gateway has no way out unless it is given one", () => {
   const flags = parseSidecarFlags([...mesh, "--gateway"]);
   assert.ok(!("exitCode" in flags) && flags.mode === "mesh");
@@ -58,6 +67,7 @@ test("a gateway has no way out unless it is given one", () => {
 const refused: readonly (readonly [title: string, argv: readonly string[], expected: RegExp])[] = [
   ["nothing", [], /WF9020 --bootstrap FILE or --cp ADDRESS/],
   ["both", ["--bootstrap", "x", ...mesh], /exclude each other/],
+  ["an empty one among several", ["--cp", "127.0.0.1:1,", ...mesh.slice(2)], /--cp "" is not HOST:PORT/],
   ["no name", mesh.slice(0, 4), /--name is needed/],
   ["no root certificate", ["--cp", "127.0.0.1:1", "--name", "x"], /--root-cert is needed/],
   [
@@ -110,4 +120,28 @@ test("DNS is answered where asked for, on loopback only", () => {
   for (const address of ["0.0.0.0:53", "10.0.0.1:53", "[::]:53", "dns.example:53"])
     assert.match(refusal(...mesh, "--dns", address), /WF3112/);
   assert.match(refusal(...mesh, "--dns", "53"), /WF9020/);
+});
+
+test("metadata of the environment is that of Istio's injection, bounded, and never the name", () => {
+  const many = Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`ISTIO_META_X${index}`, "x"]));
+  assert.equal(metadataOf(many).size, 64);
+  const env = {
+    ISTIO_META_OWNER: "o",
+    ISTIO_META_NAME: "n",
+    ISTIO_META_LONG: "x".repeat(1025),
+    OTHER: "no",
+    GONE: undefined,
+  };
+  assert.deepEqual([...metadataOf(env)], [["OWNER", "o"]]);
+});
+
+test("a workload may name its WorkloadGroup, a gateway has none", () => {
+  const groupOf = (...argv: string[]) => {
+    const flags = parseSidecarFlags([...mesh, ...argv]);
+    return "mode" in flags && flags.mode === "mesh" ? flags.group : assert.fail();
+  };
+  assert.equal(groupOf(), undefined);
+  const given = ["--group", "machines", "--api", "10.0.0.1:8080", "--api-token-file", "/t"];
+  assert.deepEqual(groupOf(...given), { name: "machines", api: "10.0.0.1:8080", tokenFile: "/t" });
+  assert.match(refusal(...mesh, "--gateway", "--group", "machines"), /WF9020.*--group/);
 });

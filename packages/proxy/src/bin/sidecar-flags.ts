@@ -25,6 +25,8 @@ export interface ProcessFlags {
 
 export interface WorkloadFlags {
   readonly controlPlane: SocketAddress;
+  /** Replicas of the same control plane, one as good as the other. */
+  readonly otherControlPlanes: readonly SocketAddress[];
   readonly rootCertFile: string;
   readonly serverName: string | undefined;
   readonly tokenFile: string | undefined;
@@ -34,6 +36,13 @@ export interface WorkloadFlags {
   readonly trustDomain: string;
   readonly labels: ReadonlyMap<string, string>;
   readonly certFolder: string | undefined;
+}
+
+/** A WorkloadGroup of the namespace, and the API it is read and its members are registered by. */
+export interface GroupFlags {
+  readonly name: string;
+  readonly api: string | undefined;
+  readonly tokenFile: string | undefined;
 }
 
 export type SidecarFlags = ProcessFlags &
@@ -52,6 +61,10 @@ export type SidecarFlags = ProcessFlags &
         readonly interception: "NONE" | "REDIRECT" | "TPROXY";
         /** Where the mesh's names are answered; `undefined`: nowhere. */
         readonly dns: SocketAddress | undefined;
+        /** Who knows more of the workload, and has its ports registered; `undefined`: nobody. */
+        readonly group: GroupFlags | undefined;
+        /** Node metadata of the environment, as Istio's injection gives it. */
+        readonly metadata: ReadonlyMap<string, string>;
       } & WorkloadFlags)
   );
 
@@ -164,7 +177,7 @@ export const inboundOf = (value: string): InboundPort => {
 /** Flags that say who the workload is and where its control plane is; shared with `weft agent`. */
 export const addWorkloadOptions = (program: Program): Program =>
   program
-    .option("--cp <address>", "control plane, its secure address")
+    .option("--cp <addresses>", "control plane, its secure address; several of one mesh parted by commas")
     .option("--root-cert <file>", "root certificate the control plane is trusted by, PEM")
     .option("--cp-name <name>", "name in the control plane's certificate")
     .option("--token-file <file>", "join token for the first certificate")
@@ -192,6 +205,16 @@ export const readProcessOptions = (
   return { logLevel, logFormat, dataFolder: text(options, "data") };
 };
 
+const controlPlanesMax = 16;
+
+/** `H:P[,H:P…]`. */
+const controlPlanesOf = (value: string): Pick<WorkloadFlags, "controlPlane" | "otherControlPlanes"> => {
+  const [controlPlane, ...otherControlPlanes] = value.split(",").map((part) => addressOf("--cp", part.trim()));
+  if (!controlPlane || otherControlPlanes.length >= controlPlanesMax)
+    throw usage(`--cp names more than ${controlPlanesMax} control planes`);
+  return { controlPlane, otherControlPlanes };
+};
+
 export const readWorkloadOptions = (options: Options): WorkloadFlags => {
   const need = (name: string, flag: string): string => {
     const value = text(options, name);
@@ -200,7 +223,7 @@ export const readWorkloadOptions = (options: Options): WorkloadFlags => {
   };
   const name = need("name", "--name");
   return {
-    controlPlane: addressOf("--cp", need("cp", "--cp")),
+    ...controlPlanesOf(need("cp", "--cp")),
     rootCertFile: need("rootCert", "--root-cert"),
     serverName: text(options, "cpName"),
     tokenFile: text(options, "tokenFile"),
@@ -233,6 +256,9 @@ export const sidecarProgram = (): Program => {
       (value: string, all: string[]) => [...all, value],
       [] as string[],
     )
+    .option("--group <name>", "WorkloadGroup it is of: its labels, identity, ports and probe; it is registered")
+    .option("--api <addresses>", "with --group: HTTP API of the control plane (default: this machine's)")
+    .option("--api-token-file <file>", "with --group: token for that API")
     .option("--admin <address>", "admin interface", "127.0.0.1:15000")
     .option("--dns [address]", "answer DNS for the mesh's names on loopback (127.0.0.1:15053 unless given)")
     .option("--interception <mode>", "NONE, REDIRECT or TPROXY", "NONE")
@@ -283,8 +309,32 @@ const readSidecar = (options: Options): SidecarFlags => {
     meshId: text(options, "meshId") ?? "cluster.local",
     interception,
     dns: dnsOf(options.dns ?? (process.env.ISTIO_META_DNS_CAPTURE === "true" ? true : undefined)),
+    group: groupOf(options),
+    metadata: metadataOf(process.env),
   };
 };
+
+const groupOf = (options: Options): GroupFlags | undefined => {
+  const name = text(options, "group");
+  if (name === undefined) return undefined;
+  if (options.gateway === true) throw usage("--group is for workloads, not with --gateway");
+  return { name, api: text(options, "api"), tokenFile: text(options, "apiTokenFile") };
+};
+
+const metadataPrefix = "ISTIO_META_";
+/** More are not sent: they go with every stream to the control plane. */
+const metadataMax = 64;
+const metadataTextMax = 1024;
+
+/** `ISTIO_META_X=text` is the node's metadata `X`; `NAME` is the flag's alone. */
+export const metadataOf = (env: Readonly<Record<string, string | undefined>>): ReadonlyMap<string, string> =>
+  new Map(
+    Object.entries(env)
+      .filter((entry): entry is [string, string] => entry[1] !== undefined && entry[0].startsWith(metadataPrefix))
+      .filter(([name, text]) => name !== `${metadataPrefix}NAME` && text.length <= metadataTextMax)
+      .slice(0, metadataMax)
+      .map(([name, text]) => [name.slice(metadataPrefix.length), text]),
+  );
 
 const dnsDefault = "127.0.0.1:15053";
 

@@ -25,7 +25,7 @@ import { type IdentityMaterial, identitySecrets } from "../identity/identity-mat
 import { countChanges } from "../observe/count-changes.ts";
 import { createStats, type StatsStore } from "../observe/create-stats.ts";
 import { collectTraffic } from "../observe/traffic-stats.ts";
-import { createOnDemand, type OnDemand } from "../on-demand/on-demand.ts";
+import { createOnDemand, type OnDemandDesk } from "../on-demand/on-demand.ts";
 import type { DataPlane, Rejection } from "../runtime/data-plane.ts";
 import { openAdminServer } from "./admin-server.ts";
 import { connectServer } from "./connect-server.ts";
@@ -37,12 +37,15 @@ import { controlPlaneName, startWorkloadIdentity } from "./workload-identity.ts"
 
 const version = "0.1.0";
 
+/** Called when the sidecar is ready; what it gives is disposed before connections drain. */
+export type JoinMesh = () => Promise<AsyncDisposable>;
+
 /** Runs until SIGTERM, SIGINT or a takeover, drains, and gives the exit code: 0 stopped, 1 could not start, 2 usage. */
-export const runSidecar = async (argv: readonly string[]): Promise<number> => {
+export const runSidecar = async (argv: readonly string[], join?: JoinMesh): Promise<number> => {
   try {
     const flags = parseSidecarFlags(argv);
     if ("exitCode" in flags) return flags.exitCode;
-    return await serve(flags);
+    return await serve(flags, join);
   } catch (error) {
     process.stderr.write(`${formatError(error)}\n`);
     return error instanceof WeftError && ["WF9020", "WF3112"].includes(error.code) ? 2 : 1;
@@ -54,7 +57,7 @@ const memory = () => {
   return { allocated: heapUsed + external, heapSize: heapTotal, physical: rss };
 };
 
-const serve = async (flags: SidecarFlags): Promise<number> => {
+const serve = async (flags: SidecarFlags, join: JoinMesh | undefined): Promise<number> => {
   await using cleanup = new AsyncDisposableStack();
   const log = createLogger({
     write: (line) => process.stderr.write(line),
@@ -167,6 +170,7 @@ const serve = async (flags: SidecarFlags): Promise<number> => {
     giveBackMemory();
     process.stdout.write(`${readyLine(flags, admin?.address, dataPlane)}\n`);
     log.info("ready", { listeners: dataPlane.listeners().length, clusters: dataPlane.clusters().length });
+    await using _joined = await join?.();
     const why = await stopped;
     log.info("stopping", { why, drainMs: flags.drainTimeMs });
   }
@@ -218,7 +222,7 @@ interface Assembly {
   readonly stats: StatsStore;
   readonly dataPlane: Pick<DataPlane, "clusters" | "inForce" | "judgeAhead">;
   readonly log: LineLogger;
-  readonly onDemand: OnDemand;
+  readonly onDemand: OnDemandDesk;
 }
 
 const assemble = ({ flags, bootstrap, store, stats, dataPlane, log, onDemand }: Assembly): Discovery =>

@@ -1,9 +1,12 @@
 /** Wires the identity client to the world: the CA over gRPC, the key's folder, PEM files for programs beside us. */
+import type { SocketAddress } from "@weft/core/address";
+import { grpcStatus } from "@weft/core/grpc-status";
 import type { Identity } from "@weft/core/identity";
 import type { Logger } from "@weft/core/world";
 import { realClock, setRealTimer } from "@weft/net/clock";
 import { makeFolder, readIfThere, writeAtomic } from "@weft/net/files/files";
-import { createGrpcChannel } from "@weft/net/grpc/client";
+import { createGrpcChannel, type GrpcTls } from "@weft/net/grpc/client";
+import { GrpcError } from "@weft/net/grpc/status";
 import { decodeMessage, encodeMessage } from "@weft/xds/codec";
 import { IstioCertificateRequestSchema, IstioCertificateResponseSchema } from "@weft/xds/gen/istio/ca";
 import { generateKey } from "../identity/generate-key.ts";
@@ -16,6 +19,7 @@ export const controlPlaneName = "istiod.istio-system.svc";
 
 const createCertificatePath = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
 const callTimeoutMs = 20_000;
+const connectTimeoutMs = 5_000;
 /** How long a start waits for the first certificate before it goes on without. */
 const firstWaitMs = 3_000;
 
@@ -66,25 +70,46 @@ const requestCertificate = async (
   const own = material && material.notAfterMs > realClock.wallMs() ? material : undefined;
   const token = flags.tokenFile === undefined ? undefined : readIfThere(flags.tokenFile)?.trim();
   if (!own && !token) throw new Error("there is no join token: give --token-file");
-  using channel = createGrpcChannel({
-    target: { kind: "tcp", ...flags.controlPlane },
-    tls: () => ({
-      roots,
-      serverName: flags.serverName ?? controlPlaneName,
-      ...(own ? { certificate: own.certificatePem, key: own.keyPem } : {}),
-    }),
+  const tls: GrpcTls = {
+    roots,
+    serverName: flags.serverName ?? controlPlaneName,
+    ...(own ? { certificate: own.certificatePem, key: own.keyPem } : {}),
+  };
+  const metadata: Readonly<Record<string, string>> = own || !token ? {} : { authorization: `Bearer ${token}` };
+  const answer = await askAny(shuffled([flags.controlPlane, ...flags.otherControlPlanes]), async (address) => {
+    using channel = createGrpcChannel({ target: { kind: "tcp", ...address }, tls: () => tls, connectTimeoutMs });
+    const call = { path: createCertificatePath, deadlineMs: callTimeoutMs, metadata };
+    return await channel.unary(call, encodeMessage(IstioCertificateRequestSchema, { csr }));
   });
-  const answer = await channel.unary(
-    {
-      path: createCertificatePath,
-      deadlineMs: callTimeoutMs,
-      ...(own || !token ? {} : { metadata: { authorization: `Bearer ${token}` } }),
-    },
-    encodeMessage(IstioCertificateRequestSchema, { csr }),
-  );
   const { certChain = [] } = decodeMessage(IstioCertificateResponseSchema, answer) as { certChain?: string[] };
   return certChain;
 };
+
+/** From any of them on, so that many workloads do not all ask the first. */
+const shuffled = (addresses: readonly SocketAddress[]): readonly SocketAddress[] => {
+  const from = Math.floor(Math.random() * addresses.length);
+  return [...addresses.slice(from), ...addresses.slice(0, from)];
+};
+
+/** The next one is asked where one is away or cannot answer now; what one refuses, the others would too. */
+const askAny = async (
+  addresses: readonly SocketAddress[],
+  ask: (address: SocketAddress) => Promise<Uint8Array>,
+): Promise<Uint8Array> => {
+  let last: unknown;
+  for (const address of addresses) {
+    try {
+      return await ask(address);
+    } catch (error) {
+      const isAway = error instanceof GrpcError && awayStatuses.has(error.status);
+      if (!isAway) throw error;
+      last = error;
+    }
+  }
+  throw last;
+};
+
+const awayStatuses: ReadonlySet<number> = new Set([grpcStatus.unavailable, grpcStatus.deadlineExceeded]);
 
 /** Key and chain in one file, so that they always belong together. */
 const folderStore = (folder: string): IdentityStore => {

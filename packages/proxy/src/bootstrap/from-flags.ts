@@ -16,6 +16,8 @@ export interface InboundPort {
 
 export interface MeshFlags {
   readonly controlPlane: SocketAddress;
+  /** Replicas of it, any of which will do. */
+  readonly otherControlPlanes?: readonly SocketAddress[] | undefined;
   readonly rootCertFile: string;
   /** The name the control plane's certificate must bear. */
   readonly serverName: string;
@@ -37,6 +39,8 @@ export interface MeshFlags {
   readonly version: string;
   /** Where names are looked up; `undefined`: not here. */
   readonly dns?: SocketAddress | undefined;
+  /** Further metadata of the node, such as its workload's name; what flags say wins. */
+  readonly metadata?: ReadonlyMap<string, string> | undefined;
 }
 
 const controlPlaneCluster = "weft-cp";
@@ -52,6 +56,7 @@ export const meshNode = (flags: MeshFlags, admin: SocketAddress): NonNullable<Bo
   metadata: {
     NAME: flags.name,
     WORKLOAD_NAME: flags.name,
+    ...Object.fromEntries(flags.metadata ?? []),
     NAMESPACE: flags.namespace,
     SERVICE_ACCOUNT: flags.serviceAccount,
     LABELS: Object.fromEntries(flags.labels),
@@ -68,6 +73,11 @@ export const meshNode = (flags: MeshFlags, admin: SocketAddress): NonNullable<Bo
   },
 });
 
+const controlPlanesOf = ({ controlPlane, otherControlPlanes = [] }: MeshFlags): readonly SocketAddress[] => [
+  controlPlane,
+  ...otherControlPlanes,
+];
+
 /** Discovery over TLS with the sidecar's own certificate, which is the named secret `default`. */
 export const bootstrapFromFlags = (flags: MeshFlags): BootstrapJson => ({
   node: meshNode(flags, flags.admin),
@@ -76,7 +86,7 @@ export const bootstrapFromFlags = (flags: MeshFlags): BootstrapJson => ({
     clusters: [
       {
         name: controlPlaneCluster,
-        type: /^[\d.]+$|:/.test(flags.controlPlane.host) ? "STATIC" : "STRICT_DNS",
+        type: controlPlanesOf(flags).every(({ host }) => /^[\d.]+$|:/.test(host)) ? "STATIC" : "STRICT_DNS",
         connectTimeout: toProtoDuration(connectTimeoutMs),
         typedExtensionProtocolOptions: {
           "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": any(
@@ -98,15 +108,9 @@ export const bootstrapFromFlags = (flags: MeshFlags): BootstrapJson => ({
           clusterName: controlPlaneCluster,
           endpoints: [
             {
-              lbEndpoints: [
-                {
-                  endpoint: {
-                    address: {
-                      socketAddress: { address: flags.controlPlane.host, portValue: flags.controlPlane.port },
-                    },
-                  },
-                },
-              ],
+              lbEndpoints: controlPlanesOf(flags).map(({ host, port }) => ({
+                endpoint: { address: { socketAddress: { address: host, portValue: port } } },
+              })),
             },
           ],
         },

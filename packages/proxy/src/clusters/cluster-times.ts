@@ -1,6 +1,7 @@
 import type { Histogram } from "../observe/stats.ts";
 import { HedgePace } from "./hedge-pace.ts";
 import type { Host } from "./host.ts";
+import { RetryShare } from "./retry-share.ts";
 
 type MakeHistogram = (name: string) => Histogram;
 
@@ -14,6 +15,7 @@ export class ClusterTimes {
   private connect: Histogram | undefined = undefined;
   private length: Histogram | undefined = undefined;
   private pace: HedgePace | undefined = undefined;
+  private share: RetryShare | undefined = undefined;
 
   /** Without `make` nothing is recorded. */
   constructor(statName: string, make: MakeHistogram | undefined) {
@@ -31,6 +33,11 @@ export class ClusterTimes {
   get hedgePace(): HedgePace {
     this.pace ??= new HedgePace();
     return this.pace;
+  }
+  /** Bounds retries nobody wrote; it comes to be where a route has such. */
+  get retryShare(): RetryShare {
+    this.share ??= new RetryShare();
+    return this.share;
   }
   connectTook(ms: number): void {
     this.connect ??= this.histogram("upstream_cx_connect_ms");

@@ -2,6 +2,7 @@ import type { SocketAddress } from "@weft/core/address";
 import type { PickRequest } from "../balancers/balancer.ts";
 import type { AddressFamily, ResolverSettings } from "../dns/resolve-name.ts";
 import type { UpstreamProxyProtocol } from "../proxy-protocol/upstream-header.ts";
+import type { CertificatePins } from "./certificate-pins.ts";
 import type { Breaker } from "./circuit-load.ts";
 import type { ClusterTimes } from "./cluster-times.ts";
 import type { Host } from "./host.ts";
@@ -25,6 +26,7 @@ export interface Cluster {
   readonly tls: readonly TransportMatch[];
   readonly defaultTransport: UpstreamTransport;
   readonly tcpKeepalive: { readonly probes: number; readonly timeMs: number; readonly intervalMs: number } | undefined;
+  readonly happyEyeballs: HappyEyeballs;
   readonly perConnectionBufferBytesMax: number;
   /** Connections ahead of need, as multiples of what is in use: 1 is none. */
   readonly preconnect: { readonly perUpstreamRatio: number; readonly predictiveRatio: number };
@@ -113,6 +115,14 @@ export interface CircuitLoad {
   giveEjection(): void;
 }
 
+/** In which order several addresses of one host are tried. */
+export interface HappyEyeballs {
+  /** That of the first address where it is not said. */
+  readonly firstFamily: "v4" | "v6" | undefined;
+  /** So many of the first family before one of another. */
+  readonly count: number;
+}
+
 export type ClusterDiscovery =
   | { readonly kind: "static" }
   | { readonly kind: "eds"; readonly serviceName: string }
@@ -192,6 +202,9 @@ export interface UpstreamTls {
   readonly trust: SecretSource | undefined;
   /** Accepted subject alternative names; empty accepts any that the roots signed. */
   readonly sans: readonly SanMatcher[];
+  readonly pins?: CertificatePins | undefined;
+  /** Lists of what authorities have revoked, as PEM that is found as roots are. */
+  readonly revoked?: SecretSource | undefined;
   readonly minVersion: "TLSv1.2" | "TLSv1.3";
   readonly maxVersion: "TLSv1.2" | "TLSv1.3";
   readonly ciphers: readonly string[];

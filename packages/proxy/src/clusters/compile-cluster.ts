@@ -2,13 +2,13 @@ import { ConfigError } from "@weft/core/config-error";
 import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
 import type { SocketAddressJson } from "@weft/xds/gen/envoy/config/core/v3/address";
 import type { ClusterLoadAssignmentJson } from "@weft/xds/gen/envoy/config/endpoint/v3/endpoint";
-import { durationMs, refuseOthers, required, unsigned } from "../compile/fields.ts";
+import { durationMs, oneOf, refuseOthers, required, unsigned } from "../compile/fields.ts";
 import type { CompileTools } from "../compile/tools.ts";
 import type { NoHost, OnDynamicHost } from "../dns/dynamic-hosts.ts";
 import { compileHealthChecks, type HealthCheckSettings } from "../health-checks/check-settings.ts";
 import { isIp } from "../matching/cidr.ts";
 import { compileCircuitLimits } from "./circuit-limits.ts";
-import type { Cluster } from "./cluster.ts";
+import type { Cluster, HappyEyeballs } from "./cluster.ts";
 import { ClusterTimes } from "./cluster-times.ts";
 import type { ClusterCounts } from "./counts.ts";
 import { compileDiscovery } from "./discovery.ts";
@@ -131,7 +131,10 @@ const checkLoadServer = ({ lrsServer }: ClusterJson): void => {
 const compileKeepalive = (json: ClusterJson): Cluster["tcpKeepalive"] => {
   const options = json.upstreamConnectionOptions;
   if (!options) return undefined;
-  refuseOthers(options, "UpstreamConnectionOptions", "upstreamConnectionOptions", ["tcpKeepalive"]);
+  refuseOthers(options, "UpstreamConnectionOptions", "upstreamConnectionOptions", [
+    "tcpKeepalive",
+    "happyEyeballsConfig",
+  ]);
   const keepalive = options.tcpKeepalive;
   if (!keepalive) return undefined;
   const at = "upstreamConnectionOptions.tcpKeepalive";
@@ -140,6 +143,21 @@ const compileKeepalive = (json: ClusterJson): Cluster["tcpKeepalive"] => {
     timeMs: (unsigned(keepalive.keepaliveTime, `${at}.keepaliveTime`) ?? 7200) * 1000,
     intervalMs: (unsigned(keepalive.keepaliveInterval, `${at}.keepaliveInterval`) ?? 75) * 1000,
   };
+};
+
+const compileHappyEyeballs = (json: ClusterJson): HappyEyeballs => {
+  const settings = json.upstreamConnectionOptions?.happyEyeballsConfig ?? {};
+  const at = "upstreamConnectionOptions.happyEyeballsConfig";
+  refuseOthers(settings, "HappyEyeballsConfig", at, ["firstAddressFamilyVersion", "firstAddressFamilyCount"]);
+  const version = oneOf(
+    settings.firstAddressFamilyVersion,
+    ["DEFAULT", "V4", "V6"],
+    "DEFAULT",
+    `${at}.firstAddressFamilyVersion`,
+  );
+  const count = unsigned(settings.firstAddressFamilyCount, `${at}.firstAddressFamilyCount`) ?? 1;
+  if (count < 1) throw new ConfigError(`${at}.firstAddressFamilyCount`, "must be at least 1");
+  return { firstFamily: version === "V4" ? "v4" : version === "V6" ? "v6" : undefined, count };
 };
 
 /** Envoy takes 1 to 3 and counts connections in multiples of what is in use. */
@@ -247,6 +265,7 @@ export const prepareCluster = (
     tls,
     defaultTransport,
     tcpKeepalive: compileKeepalive(json),
+    happyEyeballs: compileHappyEyeballs(json),
     perConnectionBufferBytesMax:
       unsigned(json.perConnectionBufferLimitBytes, "perConnectionBufferLimitBytes") ?? defaultBufferBytes,
     preconnect: compilePreconnect(json),

@@ -15,7 +15,7 @@ export interface EndpointSources {
   readonly heard: () => boolean;
 }
 
-/** Resolved addresses in place of names; a name not resolved yet has no hosts. */
+/** Resolved addresses in place of names, all of them in one host or each its own; a name not resolved yet has no hosts. */
 const resolve = (
   endpoints: readonly EndpointSpec[],
   resolved: ReadonlyMap<string, readonly string[]>,
@@ -24,11 +24,14 @@ const resolve = (
   endpoints.flatMap((spec) => {
     const { target } = spec;
     if (!spec.unresolved || target.kind !== "ip") return [spec];
-    const addresses = resolved.get(formatAddress(target)) ?? [];
-    return (firstOnly ? addresses.slice(0, 1) : addresses).map((host) => ({
+    const found = resolved.get(formatAddress(target)) ?? [];
+    const targets = found.map((host) => ({ kind: "ip" as const, host, port: target.port }));
+    const addresses = firstOnly && targets.length > 1 ? targets : undefined;
+    return (firstOnly ? targets.slice(0, 1) : targets).map((address) => ({
       ...spec,
       hostname: spec.hostname || target.host,
-      target: { kind: "ip" as const, host, port: target.port },
+      target: address,
+      addresses,
     }));
   });
 

@@ -19,6 +19,8 @@ import type { EdsStatus, EndpointCheck, Host, HostMetadata, HostTarget, Locality
 /** One endpoint as assigned. A name that is to be resolved stands in `name` in place of an address. */
 export interface EndpointSpec {
   readonly target: HostTarget;
+  /** All addresses, `target` the first of them, where there is more than one. */
+  readonly addresses?: readonly HostTarget[] | undefined;
   readonly unresolved: boolean;
   readonly weight: number;
   readonly priority: number;
@@ -106,6 +108,22 @@ const compileCheck = (json: EndpointJson, at: string): EndpointCheck | undefined
   };
 };
 
+/** More addresses have to be addresses, also where the first is a name. */
+const compileMore = (
+  { additionalAddresses = [] }: EndpointJson,
+  first: HostTarget,
+  at: string,
+): readonly HostTarget[] | undefined => {
+  if (additionalAddresses.length === 0) return undefined;
+  const more = additionalAddresses.map(({ address }, index) => {
+    const target = compileTarget(address, `${at}[${index}].address`);
+    if (target.kind === "ip" && !isIp(target.host))
+      throw new ConfigError(`${at}[${index}].address`, `"${target.host}" is not an IP address`);
+    return target;
+  });
+  return [first, ...more];
+};
+
 const compileEndpoint = (
   json: LbEndpointJson,
   at: string,
@@ -114,13 +132,14 @@ const compileEndpoint = (
   refuseOthers(json, "LbEndpoint", at, ["endpoint", "healthStatus", "metadata", "loadBalancingWeight"]);
   const endpointAt = member(at, "endpoint");
   const endpoint = required(json.endpoint, endpointAt);
-  refuseOthers(endpoint, "Endpoint", endpointAt, ["address", "hostname", "healthCheckConfig"]);
+  refuseOthers(endpoint, "Endpoint", endpointAt, ["address", "hostname", "healthCheckConfig", "additionalAddresses"]);
   const target = compileTarget(endpoint.address, member(endpointAt, "address"));
   const weight = unsigned(json.loadBalancingWeight, member(at, "loadBalancingWeight")) ?? 1;
   if (weight < 1) throw new ConfigError(member(at, "loadBalancingWeight"), "must be at least 1");
   const edsStatus = oneOf(json.healthStatus, edsStatuses, "UNKNOWN", member(at, "healthStatus"));
   return {
     target,
+    addresses: compileMore(endpoint, target, member(endpointAt, "additionalAddresses")),
     unresolved: target.kind === "ip" && !isIp(target.host),
     weight,
     priority,

@@ -27,9 +27,15 @@ export const hostsMax = 100_000;
 /** Gives the counts of the host at that address. */
 export type CountsOfHost = (address: string) => HostCounts;
 
-class LiveHost implements Host {
-  readonly address: string;
-  readonly target: HostTarget;
+/** A host that may be the same one elsewhere: new connections go there then, those that stand stay. */
+export interface MovableHost extends Host {
+  moveTo(target: HostTarget, addresses: readonly HostTarget[] | undefined): void;
+}
+
+class LiveHost implements MovableHost {
+  address: string;
+  target: HostTarget;
+  addresses: readonly HostTarget[] | undefined;
   hostname: string;
   weight: number;
   priority: number;
@@ -50,6 +56,7 @@ class LiveHost implements Host {
   constructor(spec: EndpointSpec, countsOf: CountsOfHost) {
     this.address = targetAddress(spec.target);
     this.target = spec.target;
+    this.addresses = spec.addresses;
     this.hostname = spec.hostname;
     this.weight = spec.weight;
     this.priority = spec.priority;
@@ -60,6 +67,11 @@ class LiveHost implements Host {
     this.check = spec.check;
     this.counts = countsOf(this.address);
     this.stats = this.counts.stats;
+  }
+  moveTo(target: HostTarget, addresses: readonly HostTarget[] | undefined): void {
+    this.target = target;
+    this.addresses = addresses;
+    this.address = targetAddress(target);
   }
   get activeRequests(): number {
     return this.counts.active;
@@ -78,11 +90,12 @@ class LiveHost implements Host {
 const edsStatuses = { healthy: "HEALTHY", degraded: "DEGRADED", unhealthy: "UNHEALTHY" } as const;
 const edsStatusOf = (health: HostHealth): EdsStatus => edsStatuses[health];
 
-export const createHost = (spec: EndpointSpec, countsOf: CountsOfHost): Host => new LiveHost(spec, countsOf);
+export const createHost = (spec: EndpointSpec, countsOf: CountsOfHost): MovableHost => new LiveHost(spec, countsOf);
 
 const update = (host: Host, spec: EndpointSpec): void => {
   const { weight, priority, locality, metadata, health, hostname } = spec;
   host.hostname = hostname;
+  host.addresses = spec.addresses;
   host.weight = weight;
   host.priority = priority;
   host.locality = locality;

@@ -9,6 +9,8 @@ export interface Host {
   /** `10.0.0.1:80`, `[::1]:80`, or a socket path; the identity of the host within its cluster. */
   readonly address: string;
   readonly target: HostTarget;
+  /** All its addresses, of which a connection goes to whichever answers first; absent where `target` is the only one. */
+  addresses?: readonly HostTarget[] | undefined;
   /** The name it was given, or that DNS knows it by; empty when there is none. */
   hostname: string;
   weight: number;

@@ -12,13 +12,18 @@ import type { SdsSecretConfigJson } from "@weft/xds/gen/envoy/extensions/transpo
 import type { CommonTlsContextJson } from "@weft/xds/gen/envoy/extensions/transport_sockets/tls/v3/tls";
 import { member, oneOf, refuseOthers, required } from "../compile/fields.ts";
 import { compileStringTest } from "../matching/string-matcher.ts";
+import { type CertificatePins, compilePins } from "./certificate-pins.ts";
 import type { SanMatcher, SecretSource, UpstreamTls } from "./cluster.ts";
 
 /** Everything of a CommonTlsContext. */
 export interface TlsCommon {
   readonly certificate: SecretSource | undefined;
+  /** Those of other types of key, at servers. */
+  readonly otherCertificates: readonly SecretSource[];
   readonly trust: SecretSource | undefined;
   readonly sans: readonly SanMatcher[];
+  readonly pins: CertificatePins | undefined;
+  readonly revoked: SecretSource | undefined;
   readonly alpn: readonly string[];
   readonly minVersion: UpstreamTls["minVersion"];
   readonly maxVersion: UpstreamTls["maxVersion"];
@@ -53,14 +58,14 @@ export const compileCertificate = (json: TlsCertificateJson, at: string): Secret
   throw new ConfigError(at, "must give certificateChain and privateKey both in place or both as files");
 };
 
-const compileRoots = (json: CertificateValidationContextJson, at: string): SecretSource | undefined => {
-  if (json.systemRootCerts) return { kind: "named", name: "system" };
-  const roots = readSource(json.trustedCa, member(at, "trustedCa"));
-  if (!roots) return undefined;
-  return roots.kind === "pem"
-    ? { kind: "inline", rootsPem: roots.text }
-    : { kind: "named", name: `file:${roots.path}` };
+const pemSource = (json: DataSourceJson | undefined, at: string): SecretSource | undefined => {
+  const pem = readSource(json, at);
+  if (!pem) return undefined;
+  return pem.kind === "pem" ? { kind: "inline", rootsPem: pem.text } : { kind: "named", name: `file:${pem.path}` };
 };
+
+const compileRoots = (json: CertificateValidationContextJson, at: string): SecretSource | undefined =>
+  json.systemRootCerts ? { kind: "named", name: "system" } : pemSource(json.trustedCa, member(at, "trustedCa"));
 
 const sanKinds = { EMAIL: "email", DNS: "dns", URI: "uri", IP_ADDRESS: "address" } as const;
 
@@ -101,16 +106,18 @@ export const acceptsNames = (
     );
   });
 
-/** Compiles a CertificateValidationContext: roots and the names it accepts. */
-export const compileValidation = (
-  json: CertificateValidationContextJson,
-  at: string,
-): { readonly trust: SecretSource | undefined; readonly sans: readonly SanMatcher[] } => {
+type Validation = Pick<TlsCommon, "trust" | "sans" | "pins" | "revoked">;
+
+/** Compiles a CertificateValidationContext: roots, what they revoked, and the names and certificates it accepts. */
+export const compileValidation = (json: CertificateValidationContextJson, at: string): Validation => {
   refuseOthers(json, "CertificateValidationContext", at, [
     "trustedCa",
     "systemRootCerts",
     "matchTypedSubjectAltNames",
     "matchSubjectAltNames",
+    "verifyCertificateSpki",
+    "verifyCertificateHash",
+    "crl",
     "trustChainVerification",
   ]);
   oneOf(
@@ -119,7 +126,12 @@ export const compileValidation = (
     "VERIFY_TRUST_CHAIN",
     member(at, "trustChainVerification"),
   );
-  return { trust: compileRoots(json, at), sans: compileSans(json, at) };
+  return {
+    trust: compileRoots(json, at),
+    sans: compileSans(json, at),
+    pins: compilePins(json, at),
+    revoked: pemSource(json.crl, member(at, "crl")),
+  };
 };
 
 /** A secret that SDS gives; by which cluster is not looked at: whoever has it may give it. */
@@ -128,26 +140,22 @@ const named = (json: SdsSecretConfigJson, at: string): SecretSource => {
   return { kind: "named", name: required(json.name, member(at, "name")) };
 };
 
-const first = <T>(list: readonly T[] | undefined, at: string): T | undefined => {
-  if ((list ?? []).length > 1) throw new ConfigError(`${at}[1]`, "a second certificate is not supported");
-  return list?.[0];
-};
-
-const compileIdentity = (json: CommonTlsContextJson, at: string): SecretSource | undefined => {
+const compileIdentities = (json: CommonTlsContextJson, at: string): readonly SecretSource[] => {
   const sdsAt = member(at, "tlsCertificateSdsSecretConfigs");
-  const sds = first(json.tlsCertificateSdsSecretConfigs, sdsAt);
-  if (sds) return named(sds, `${sdsAt}[0]`);
+  const sds = (json.tlsCertificateSdsSecretConfigs ?? []).map((one, i) => named(one, `${sdsAt}[${i}]`));
   const inlineAt = member(at, "tlsCertificates");
-  const inline = first(json.tlsCertificates, inlineAt);
-  return inline && compileCertificate(inline, `${inlineAt}[0]`);
+  const inline = (json.tlsCertificates ?? []).map((one, i) => compileCertificate(one, `${inlineAt}[${i}]`));
+  return sds.length > 0 ? sds : inline;
 };
 
-const compileTrust = (json: CommonTlsContextJson, at: string): ReturnType<typeof compileValidation> => {
+const noValidation: Validation = { trust: undefined, sans: [], pins: undefined, revoked: undefined };
+
+const compileTrust = (json: CommonTlsContextJson, at: string): Validation => {
   const sds = json.validationContextSdsSecretConfig;
-  if (sds) return { trust: named(sds, member(at, "validationContextSdsSecretConfig")), sans: [] };
+  if (sds) return { ...noValidation, trust: named(sds, member(at, "validationContextSdsSecretConfig")) };
   if (json.validationContext) return compileValidation(json.validationContext, member(at, "validationContext"));
   const combined = json.combinedValidationContext;
-  if (!combined) return { trust: undefined, sans: [] };
+  if (!combined) return noValidation;
   const combinedAt = member(at, "combinedValidationContext");
   refuseOthers(combined, "CombinedValidationContext", combinedAt, [
     "defaultValidationContext",
@@ -196,10 +204,12 @@ const compileParameters = (
   return rules;
 };
 
-/** Names that nobody vouches for prove nothing: with no roots to check the peer by, they would be passed over. */
-const refuseUnproven = (validation: ReturnType<typeof compileValidation>, at: string): typeof validation => {
-  if (validation.sans.length === 0 || validation.trust !== undefined) return validation;
-  throw new ConfigError(at, "accepts peers by name without trusted roots to check them by");
+/** What nobody vouches for proves nothing: with no roots to check the peer by, it would be passed over. */
+const refuseUnproven = (validation: Validation, at: string): Validation => {
+  const { sans, pins, revoked, trust } = validation;
+  if (trust !== undefined || (sans.length === 0 && pins === undefined && revoked === undefined)) return validation;
+  const by = sans.length > 0 ? "name" : pins ? "certificate" : "lists of revoked ones";
+  throw new ConfigError(at, `accepts peers by ${by} without trusted roots to check them by`);
 };
 
 /** Compiles a CommonTlsContext. */
@@ -213,8 +223,10 @@ export const compileTlsCommon = (json: CommonTlsContextJson, at: string): TlsCom
     "combinedValidationContext",
     "alpnProtocols",
   ]);
+  const [certificate, ...otherCertificates] = compileIdentities(json, at);
   return {
-    certificate: compileIdentity(json, at),
+    certificate,
+    otherCertificates,
     ...refuseUnproven(compileTrust(json, at), at),
     alpn: json.alpnProtocols ?? [],
     ...compileParameters(json.tlsParams ?? {}, member(at, "tlsParams")),

@@ -16,7 +16,9 @@ const plaintext: UpstreamTransport = { kind: "plaintext" };
 
 const compileTls = (json: UpstreamTlsContextJson): UpstreamTransport => {
   refuseOthers(json, "UpstreamTlsContext", "", ["commonTlsContext", "sni"]);
-  return { kind: "tls", sni: json.sni ?? "", ...compileTlsCommon(json.commonTlsContext ?? {}, "commonTlsContext") };
+  const { otherCertificates, ...common } = compileTlsCommon(json.commonTlsContext ?? {}, "commonTlsContext");
+  if (otherCertificates.length > 0) throw new ConfigError("commonTlsContext", "a client has one certificate at most");
+  return { kind: "tls", sni: json.sni ?? "", ...common };
 };
 
 /** Compiles a transport socket; none is plaintext. */

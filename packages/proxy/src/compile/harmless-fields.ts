@@ -26,7 +26,7 @@ export const harmlessFields: ReadonlyMap<string, readonly string[]> = new Map([
   ["CircuitBreakerThresholds", ["maxConnectionPools"]],
   // No route names the host it wants.
   ["CommonLbConfig", ["overrideHostStatus"]],
-  ["UpstreamConnectionOptions", ["happyEyeballsConfig", "setLocalInterfaceNameOnUpstreamConnections"]],
+  ["UpstreamConnectionOptions", ["setLocalInterfaceNameOnUpstreamConnections"]],
   // Client session caching is off; key usage is checked by OpenSSL.
   ["UpstreamTlsContext", ["maxSessionKeys", "enforceRsaKeyUsage", "allowRenegotiation"]],
   // No session is ever resumed, so that what forbids, feeds or ends resumption changes nothing.
@@ -78,8 +78,8 @@ export const harmlessFields: ReadonlyMap<string, readonly string[]> = new Map([
   ["ClusterLoadAssignmentPolicy", none],
   ["LocalityLbEndpoints", ["metadata", "proximity"]],
   ["LbEndpoint", none],
-  // The first address of an endpoint is the one that is used.
-  ["Endpoint", ["additionalAddresses"]],
+  ["HappyEyeballsConfig", none],
+  ["Endpoint", none],
   // What the fault filter reads from Envoy's runtime layer.
   [
     "HTTPFault",

@@ -18,6 +18,7 @@ export const xdsClientMetrics = (stats: Stats): XdsClientMetrics => ({
   connected: stats.gauge("control_plane.connected_state"),
   connectionErrors: stats.labelledCounter("istio_agent_xds_connection_errors_total", []),
   latencySeconds: stats.labelledHistogram("istio_agent_xds_latency_seconds", []),
+  unknownFields: stats.counter("server.dynamic_unknown_fields"),
   answered: (of, rejected) => {
     stats.counter(`${prefixes[of]}.update_attempt`).add(1);
     stats.counter(`${prefixes[of]}.${rejected > 0 ? "update_rejected" : "update_success"}`).add(1);

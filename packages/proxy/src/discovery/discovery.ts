@@ -11,7 +11,7 @@ import { type ResourceKind, resourceName } from "@weft/xds/resource";
 import type { Bootstrap, DiscoverySource } from "../bootstrap/bootstrap.ts";
 import { isAds, serverOfCluster, type XdsServer } from "../bootstrap/xds-server.ts";
 import type { Cluster } from "../clusters/cluster.ts";
-import type { OnDemand } from "../on-demand/on-demand.ts";
+import type { OnDemandDesk } from "../on-demand/on-demand.ts";
 import { createSubscriptions } from "../on-demand/subscriptions.ts";
 import type { Rejection } from "../runtime/data-plane.ts";
 import { followFile, type WatchFile } from "./file-source.ts";
@@ -44,7 +44,7 @@ export interface DiscoveryOptions {
   /** Resolves when what the store has taken so far serves; `undefined` when it does already. */
   readonly inForce?: () => Promise<void> | undefined;
   /** What requests ask for; nothing is fetched on demand where it is absent. */
-  readonly onDemand?: OnDemand | undefined;
+  readonly onDemand?: OnDemandDesk | undefined;
   /** How responses are taken where requests are served on this thread. */
   readonly slices?: ResponseSlices;
 }

@@ -142,11 +142,11 @@ test("what is checked are the endpoints that are said last", () => {
   assert.deepEqual(take(), ["(c checked)", "+cluster c", "+endpoints c"]);
 });
 
-test("who wants no such wait, has no checks or is reached by name does not wait", () => {
+test("who wants no such wait, has no checks or no hosts of its own does not wait", () => {
   for (const json of [
     checked("c", { waitForWarmOnInit: false }),
     { name: "c", healthChecks: [] },
-    checked("c", { type: "STRICT_DNS" }),
+    checked("c", { type: "ORIGINAL_DST" }),
   ]) {
     const { offer, rounds } = setup();
     assert.deepEqual(offer("cluster", json), ["+cluster c"]);

@@ -2,6 +2,7 @@
 import type { Clock } from "@weft/core/world";
 import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
 import type { ClusterLoadAssignmentJson } from "@weft/xds/gen/envoy/config/endpoint/v3/endpoint";
+import { dnsClusterType } from "../dns/compile-dns-cluster.ts";
 import type { DataPlane } from "../runtime/data-plane.ts";
 import type { FirstRound } from "../runtime/first-checks.ts";
 
@@ -33,15 +34,17 @@ export interface FirstRoundsTools {
   readonly onOver: () => void;
 }
 
-/** Whether the hosts of that cluster are checked before it is in force. Clusters by name are not checked ahead: their hosts are not known before they are in force. */
+const checkedTypes: ReadonlySet<string> = new Set(["STATIC", "EDS", "STRICT_DNS", "LOGICAL_DNS"]);
+const namedType = `type.googleapis.com/${dnsClusterType}`;
+
+/** Whether the hosts of that cluster are checked before it is in force; those of names are found out for that. */
 export const isCheckedAhead = (json: object): json is ClusterJson => {
   const { healthChecks, waitForWarmOnInit, type = "STATIC", clusterType }: ClusterJson = json;
   return (
     healthChecks !== undefined &&
     healthChecks.length > 0 &&
     waitForWarmOnInit !== false &&
-    clusterType === undefined &&
-    (type === "STATIC" || type === "EDS")
+    (clusterType === undefined ? checkedTypes.has(type) : clusterType.typedConfig?.["@type"] === namedType)
   );
 };
 

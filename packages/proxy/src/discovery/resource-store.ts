@@ -7,7 +7,7 @@ import type { Clock, Logger } from "@weft/core/world";
 import { type ReferenceSource, sourceKey } from "@weft/xds/references";
 import type { ResourceJson, ResourceKind } from "@weft/xds/resource";
 import { unknownInListener, unknownInRouteTable } from "../routing/validate-clusters.ts";
-import type { DataPlane, Rejection, ResourceChange } from "../runtime/data-plane.ts";
+import type { DataPlane, LearnedHostChange, Rejection, ResourceChange } from "../runtime/data-plane.ts";
 import { createFirstRounds, isCheckedAhead } from "./first-rounds.ts";
 import { type HeldResource, type Need, needsOf } from "./held-resource.ts";
 
@@ -35,6 +35,11 @@ export interface Want {
 export interface ResourceStore {
   /** Takes what can be taken and says what cannot, and why; a refused resource stays as it was. */
   offer(source: string, of: ResourceKind, changes: readonly ResourceOffer[]): readonly Rejection[];
+  /**
+   * Takes one virtual host for a route table, or its removal; `whole` is that table with it, which stands in its place.
+   * What it costs is the host's alone where the table is in force.
+   */
+  offerHost(source: string, host: LearnedHostChange, whole: ResourceJson["route"]): Rejection | undefined;
   /** Waiting for that resource makes no sense any more. */
   missing(of: ResourceKind, name: string): void;
   /** Puts to use what has waited long enough. */
@@ -248,12 +253,33 @@ export const createResourceStore = (options: ResourceStoreOptions): ResourceStor
     return rejections;
   };
 
+  const offer: ResourceStore["offer"] = (source, of, changes) => {
+    const refused = changes.flatMap((one) => take(source, of, one) ?? []);
+    const names = new Set(changes.map(({ name }) => name));
+    return [...refused, ...settle().filter(({ kind, name }) => kind === of && names.has(name))];
+  };
+
+  const offerHost: ResourceStore["offerHost"] = (source, host, whole) => {
+    const slot = table("route").get(host.table);
+    const held = slot?.warming ?? slot?.active;
+    if (!slot || held?.source !== source) return { ...host, reason: `there is no route table "${host.table}"` };
+    if (slot.warming) return offer(source, "route", [{ name: host.table, version: held.version, json: whole }])[0];
+    const { json } = host;
+    const own = {
+      name: host.table,
+      validateClusters: whole.validateClusters === true,
+      virtualHosts: json ? [json] : [],
+    };
+    const [rejection] = [refuseUnknown("route", host.table, own) ?? dataPlane.apply([host])].flat();
+    if (rejection) return rejection;
+    slot.active = { ...held, json: whole };
+    options.onChange?.();
+    return undefined;
+  };
+
   return {
-    offer: (source, of, changes) => {
-      const refused = changes.flatMap((one) => take(source, of, one) ?? []);
-      const names = new Set(changes.map(({ name }) => name));
-      return [...refused, ...settle().filter(({ kind, name }) => kind === of && names.has(name))];
-    },
+    offer,
+    offerHost,
     missing: (of, name) => {
       const need = allNeeds().get(`${of} ${name}`);
       // A fetch timeout of 0 asks to wait for ever.

@@ -20,6 +20,7 @@ import {
 } from "@weft/xds/discovery";
 import type { NodeJson } from "@weft/xds/gen/envoy/config/core/v3/base";
 import type { SubscribedKind } from "@weft/xds/resource";
+import { UnknownFields } from "@weft/xds/unknown-fields";
 import type { Counter, Gauge, Histogram } from "../observe/stats.ts";
 import type { ResourceChange } from "../runtime/data-plane.ts";
 
@@ -28,6 +29,8 @@ export interface XdsClientMetrics {
   readonly connectionErrors: Counter;
   /** From a response's arrival to its answer, seconds. */
   readonly latencySeconds: Histogram;
+  /** Fields that our definitions do not have, in what came. */
+  readonly unknownFields?: Counter;
   readonly answered: (of: SubscribedKind, rejected: number) => void;
 }
 
@@ -104,6 +107,13 @@ export const createXdsClient = (options: XdsClientOptions): XdsClient => {
     form: options.form,
     node: withFeatures(options.node, discoveryFeatures),
     random: options.random,
+  });
+  const unknown = new UnknownFields({
+    onPassed: (count) => metrics.unknownFields?.add(count),
+    onNew: ({ type, number }) =>
+      log.warn("the control plane sends a field that is not known here: it has no effect", {
+        ...{ code: "WF3309", source: options.source, message: type, field: number },
+      }),
   });
   const received = new Set<SubscribedKind>();
   let stream: GrpcStream | undefined;
@@ -258,7 +268,7 @@ export const createXdsClient = (options: XdsClientOptions): XdsClient => {
       failures = 0;
       lastError = undefined;
       const { slices } = options;
-      const resources = slices ? yield* decodeAhead(response.resources) : response.resources;
+      const resources = slices ? yield* decodeAhead(response.resources, unknown) : response.resources;
       for (const output of machine.handle({ kind: "response", response: { ...response, resources } }, clock.nowMs())) {
         if (output.kind === "offer")
           yield* slices?.judgeAhead(output.changes.map((one) => ({ ...one, kind: output.of }) as ResourceChange)) ?? [];

@@ -3,8 +3,9 @@ import { formatAddress, parseAddress, type SocketAddress } from "@weft/core/addr
 import type { Clock, Random } from "@weft/core/world";
 import type { DynamicNames } from "../clusters/cluster.ts";
 import { localHostCounts } from "../clusters/counts.ts";
-import type { Host } from "../clusters/host.ts";
-import { createHost } from "../clusters/host-set.ts";
+import { targetAddress } from "../clusters/endpoints.ts";
+import type { Host, HostTarget } from "../clusters/host.ts";
+import { createHost, type MovableHost } from "../clusters/host-set.ts";
 import type { HostTable } from "../clusters/host-table.ts";
 import { isIp } from "../matching/cidr.ts";
 import type { DnsCacheCounters } from "./dns-cache-counters.ts";
@@ -34,14 +35,12 @@ export interface DynamicHostsTools {
   readonly counters: DnsCacheCounters;
   /** The cluster's own table; its keys are names here. */
   readonly table: HostTable;
-  /** A host was replaced by one at another address. */
-  readonly onRemoved: (host: Host) => void;
 }
 
 interface Entry {
   readonly key: string;
   readonly target: SocketAddress;
-  host: Host | undefined;
+  host: MovableHost | undefined;
   /** Whether an answer has come, a good one or not. */
   answered: boolean;
   asking: boolean;
@@ -61,10 +60,11 @@ const unusedMarginMs = 1_000;
 
 const nowhere = { region: "", zone: "", subZone: "" };
 
-const newHost = ({ host, port }: SocketAddress, hostname: string): Host =>
+const newHost = (target: HostTarget, addresses: readonly HostTarget[] | undefined, hostname: string): MovableHost =>
   createHost(
     {
-      target: { kind: "ip", host, port },
+      target,
+      addresses,
       unresolved: false,
       weight: 1,
       priority: 0,
@@ -237,25 +237,26 @@ class Names implements DynamicHosts {
     return { ...resolver, timeoutMs: resolver.timeoutMs ?? queryTimeoutMs, attempts: resolver.attempts ?? 1 };
   }
 
-  /** The first address is the host; a name that had one keeps it where there is none now. */
+  /**
+   * The first address is the host's; a name that had one keeps it where there is none now. As in Envoy a host that moves
+   * is the same host: its connections serve on, and new ones go where it is now.
+   */
   private take(entry: Entry, found: readonly FoundAddress[]): void {
     const { table, counters } = this.tools;
     const [first] = found;
     if (first === undefined || !this.entries.has(entry.key)) return;
     const { host, port } = entry.target;
-    const address = formatAddress({ host: first.address, port });
-    if (entry.host?.address === address) return;
-    counters.addressChanged.add(1);
-    const before = entry.host;
-    entry.host = newHost({ host: first.address, port }, host);
-    // The table tells by their number whether its hosts are others.
-    if (table.byAddress().delete(entry.key)) table.changed();
+    const targets = found.map(({ address }): HostTarget => ({ kind: "ip", host: address, port }));
+    const addresses = targets.length > 1 ? targets : undefined;
+    const target: HostTarget = { kind: "ip", host: first.address, port };
+    if (entry.host?.address !== targetAddress(target)) counters.addressChanged.add(1);
+    if (entry.host !== undefined) {
+      entry.host.moveTo(target, addresses);
+      return;
+    }
+    entry.host = newHost(target, addresses, host);
     table.byAddress().set(entry.key, entry.host);
     table.changed();
-    if (before !== undefined) {
-      before.removed = true;
-      this.tools.onRemoved(before);
-    }
   }
 
   private drop(host: Host, key: string): Host {

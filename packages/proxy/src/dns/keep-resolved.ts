@@ -13,6 +13,8 @@ export interface NamedTarget {
   /** False once another cluster has taken its place. */
   readonly current: () => boolean;
   readonly onChange: (change: HostChange) => void;
+  /** An answer has come, a good one or not. */
+  readonly onAnswered?: () => void;
 }
 
 interface Tools {
@@ -82,7 +84,9 @@ export const keepResolved = (target: NamedTarget, name: SocketAddress, tools: To
         error: String(error),
       });
     }
-    if (current()) wheel.arm(timer, next);
+    if (!current()) return;
+    wheel.arm(timer, next);
+    target.onAnswered?.();
   };
   const timer = new WheelTimer({ onTimer: () => void ask() }, 0);
   void ask();

@@ -38,7 +38,6 @@ const setUp = () => {
     },
     counters,
     table: table as HostTable,
-    onRemoved: () => {},
   });
   const told: (Host | NoHost)[] = [];
   const find = (name: string): Host | NoHost | undefined => names.find(name, 80, (found) => void told.push(found));
@@ -67,6 +66,25 @@ test("a name is waited for no longer than a question may take, however many serv
   assert.equal(questions.length, 2);
   await answer(1, 60);
   assert.equal((find("slow.test") as Host).address, "192.0.2.1:80");
+});
+
+test("a host that moves is the same host elsewhere, also where only its further addresses are others", async () => {
+  const { find, pass, answer, hosts, counters, questions } = setUp();
+  find("a.test");
+  await answer(0, 60);
+  const host = find("a.test") as Host;
+  pass(60_000);
+  await answer(1, 60, "192.0.2.2");
+  assert.deepEqual([find("a.test") === host, host.address, host.removed], [true, "192.0.2.2:80", false]);
+  assert.deepEqual([host.target, host.addresses], [{ kind: "ip", host: "192.0.2.2", port: 80 }, undefined]);
+  pass(60_000);
+  questions[2]?.resolve(["192.0.2.2", "2001:db8::1"].map((address) => ({ address, ttl: 60 })));
+  await new Promise(setImmediate);
+  assert.deepEqual(
+    host.addresses?.map((one) => one.kind === "ip" && one.host),
+    ["192.0.2.2", "2001:db8::1"],
+  );
+  assert.deepEqual([hosts.size, counters.addressChanged.value], [1, 2]);
 });
 
 test("a name that nobody asks for goes in its time, though its answer may be kept for years", async () => {

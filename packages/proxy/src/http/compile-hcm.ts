@@ -133,6 +133,7 @@ const compileFilters = (
     buckets: tools.buckets,
     onDemand: tools.onDemand,
     isCluster: (name) => tools.http.cluster(name) !== undefined,
+    retryChain: tools.http.retryChain,
     statPrefix,
   };
   const list = json.httpFilters ?? [];

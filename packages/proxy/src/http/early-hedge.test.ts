@@ -3,13 +3,16 @@ import assert from "node:assert/strict";
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
+import { realClock } from "@weft/net/clock";
 import { callHttp } from "@weft/testkit/http-call";
 import type { Cluster } from "../clusters/cluster.ts";
 import { ClusterTimes } from "../clusters/cluster-times.ts";
-import type { RetryPolicy } from "../routing/route.ts";
+import type { RetryPolicy, Route } from "../routing/route.ts";
 import { cluster, hcm, listener, openPlane, routes, toCluster } from "../runtime/testing/test-plane.ts";
 import { EarlyHedge } from "./early-hedge.ts";
+import type { Exchange } from "./exchange.ts";
 import { Retries } from "./retries.ts";
+import { createRetryMemory, RetryChain } from "./retry-chain.ts";
 
 /** Answers at once, except to those asks, which wait until they are let go. */
 const openReplica = async (waits: (ask: number) => boolean) => {
@@ -84,6 +87,17 @@ const open = async ({ hedging = usual, waits, all: allWait = false }: Told) => {
   return { slow, others, asked, askedBy, ask, load, counters, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 };
 
+/** Replicas that answer at once until they are made to wait. */
+const fromNowOn = () => {
+  let waiting = false;
+  return {
+    waits: () => waiting,
+    wait: () => {
+      waiting = true;
+    },
+  };
+};
+
 /** Learns what is usual: the slow replica is not slow yet. */
 const learn = async (ask: () => Promise<unknown>, count = 150): Promise<void> => {
   for (let i = 0; i < count; i++) await ask();
@@ -119,13 +133,16 @@ test("without hedging each of those waits until the replica answers", async () =
 });
 
 test("a replica that answers nothing is not hidden: beyond the share requests wait, and every answer comes", async () => {
-  await using all = await open({ waits: (ask) => ask >= 50 });
+  const { waits, wait } = fromNowOn();
+  await using all = await open({ waits });
   await learn(all.ask);
+  const before = all.asked();
+  wait();
   const asks = 90;
   const answers = Array.from({ length: asks }, () => all.ask());
-  const most = Math.floor((150 + asks) * 0.05);
-  await until(() => all.asked() >= 150 + asks && all.load.requests === all.slow.held());
-  assert.ok(all.asked() - 150 - asks <= most, `${all.asked()} for ${asks}`);
+  const most = Math.floor((before + asks) * 0.05);
+  await until(() => all.asked() >= before + asks && all.load.requests === all.slow.held());
+  assert.ok(all.asked() - before - asks <= most, `${all.asked()} for ${asks}`);
   all.slow.release();
   for (const { status } of await Promise.all(answers)) assert.equal(status, 200);
   await until(() => all.load.requests === 0);
@@ -133,8 +150,10 @@ test("a replica that answers nothing is not hidden: beyond the share requests wa
 });
 
 test("the first try may still win, and took as long as it took", async () => {
-  await using all = await open({ waits: (ask) => ask >= 50, all: true });
+  const { waits, wait } = fromNowOn();
+  await using all = await open({ waits, all: true });
   await learn(all.ask);
+  wait();
   const answer = all.ask();
   const waiting = () => [all.slow, ...all.others].filter((replica) => replica.held() === 1);
   await until(() => waiting().length > 0);
@@ -150,8 +169,10 @@ test("the first try may still win, and took as long as it took", async () => {
 
 for (const method of ["POST", "PUT"]) {
   test(`a ${method} has no second try beside a slow one, while a GET that came after it has`, async () => {
-    await using all = await open({ waits: (ask) => ask >= 50 });
+    const { waits, wait } = fromNowOn();
+    await using all = await open({ waits });
     await learn(all.ask);
+    wait();
     const answers = Array.from({ length: 3 }, () => all.ask(method));
     await until(() => all.slow.held() === 1);
     await learn(all.ask, 3);
@@ -168,8 +189,8 @@ test("only where nobody bounds tries and another may be made is one begun beside
     const times = new ClusterTimes("app", undefined);
     for (let i = 0; i < 60; i++) times.hedgePace.took(3);
     const target = { discovery: { kind: "static" }, times, ...of } as Cluster;
-    const retries = new Retries(() => 0);
-    retries.begin({ attempts: 2, ...policy } as RetryPolicy, target, undefined);
+    const retries = new Retries({ random: () => 0, clock: realClock, retryChain: new RetryChain(createRetryMemory()) });
+    retries.begin({ attempts: 2, ...policy } as RetryPolicy, target, {} as Route, { startMs: 0 } as Exchange);
     const early = new EarlyHedge(retries);
     early.begin(usual, method, target);
     return early.waitMs() > 0;

@@ -46,12 +46,12 @@ export class EarlyHedge {
     return this.waitedMs > 0;
   }
 
-  /** Takes the second try, within the share for all requests and the bound on retries. */
+  /** Takes the second try, within the share for all requests and the cluster's bound on retries. */
   take(cluster: Cluster): boolean {
     const { pace, waitedMs } = this;
     this.waitedMs = 0;
     if (pace === undefined || !pace.canSpend || this.retries.left === 0 || cluster.hosts().length < 2) return false;
-    if (!this.retries.take(cluster, true)) return false;
+    if (!this.retries.take(cluster, true, false)) return false;
     this.begun = true;
     pace.spend();
     // The first try takes at least that long; when it is given up nobody will know how long.

@@ -100,6 +100,8 @@ export interface Exchange {
   readonly upstreamTls?: { readonly localUri: string; readonly peerUri: string } | undefined;
   /** ALPN to offer upstream in place of the transport's, by the version spoken upstream; set by `istio.alpn`. */
   upstreamAlpn?: AlpnOverride | undefined;
+  /** What was made of the head before filters saw it: whether the request's id is this proxy's own. */
+  readonly prepared?: { readonly ownId: boolean };
   /** What filters leave for others; absent until one does. */
   state?: RequestState | undefined;
   /** The request is whole. */

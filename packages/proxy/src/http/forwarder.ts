@@ -68,7 +68,7 @@ export class Forwarder implements AttemptOwner {
     this.exchange = exchange;
     this.tools = tools;
     this.attempt = new Attempt(this, tools.wheel);
-    this.retries = new Retries(tools.random);
+    this.retries = new Retries(tools);
     this.early = new EarlyHedge(this.retries);
     this.body = new RequestFlow(exchange);
     this.timers = new TryTimers(this, tools.wheel);
@@ -90,7 +90,7 @@ export class Forwarder implements AttemptOwner {
     this.action = action;
     this.timeoutMs = action.timeoutFor(request);
     const retry = action.retryFor(request);
-    this.retries.begin(retry, cluster, route.retryBudget);
+    this.retries.begin(retry, cluster, route, exchange);
     if (!this.tunnel) this.early.begin(route.hedging, request.method, cluster);
     // HTTP/2 may give a request back unseen (GOAWAY): that one can always be sent again.
     const again =

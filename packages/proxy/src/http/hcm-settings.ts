@@ -16,6 +16,7 @@ import type { Http2ServerSettings } from "./http2-options.ts";
 import type { Http2ServerStreams } from "./http2-server-stream.ts";
 import type { Leaving } from "./leaving.ts";
 import type { RewriteReply } from "./local-replies.ts";
+import type { RetryChain } from "./retry-chain.ts";
 
 /** The routes of now: read once per request. RDS writes it, or the listener's own table stands in it for good. */
 export interface RouteSource {
@@ -36,6 +37,8 @@ export interface HttpTools {
   /** The host of a cluster of such hosts for that name, or why there is none; `undefined`: `onFound` will be told. */
   readonly dynamicHost: (cluster: Cluster, name: string, onFound: OnDynamicHost) => Host | NoHost | undefined;
   readonly exchanges: ExchangePool;
+  /** Which requests of the workload's application are retries already, or failed further on. */
+  readonly retryChain: RetryChain;
   readonly http2Streams: Http2ServerStreams;
   /** What is refused for want of memory or time. */
   readonly overload: Overload;

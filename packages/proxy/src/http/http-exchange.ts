@@ -75,7 +75,7 @@ export class HttpExchange implements Exchange, RequestSink {
   responseStarted = false;
   private readonly forwarder: Forwarder;
   private readonly ownResponse: ResponseHead = { status: 0, headers: new HeaderList() };
-  private readonly prepared: PreparedRequest = { remoteHost: "", reply: undefined };
+  readonly prepared: PreparedRequest = { remoteHost: "", reply: undefined, ownId: false };
   readonly timers: ExchangeTimers;
   private readonly grpc = new GrpcBodies();
   /** The filter to go on with; -1 when none waits. */

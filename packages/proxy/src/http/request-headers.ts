@@ -19,6 +19,8 @@ const redirectHome = (path: string): LocalReply => ({
 export interface PreparedRequest {
   remoteHost: string;
   reply: LocalReply | undefined;
+  /** The client gave the request no id. */
+  ownId: boolean;
 }
 
 /** Gives path and authority the one spelling that routes and filters know; the answer to a path that has none. */
@@ -47,7 +49,7 @@ export const prepareRequest = (
   out.remoteHost = downstream.remoteHost;
   out.reply = normalizeTarget(settings, request, downstream);
   forwarded(settings, request, downstream, out);
-  requestId(settings, request);
+  out.ownId = requestId(settings, request);
   editXfcc(settings.xfcc, request.headers, downstream);
   if (settings.via !== "") {
     const { headers } = request;
@@ -156,11 +158,16 @@ export const takeForwardedScheme = (request: RequestHead): void => {
   if (scheme === "https" || scheme === "http") request.scheme = scheme;
 };
 
-const requestId = (settings: HcmSettings, request: RequestHead): void => {
-  if (!settings.generateRequestId) return;
+/** True where the client's request had no id. */
+const requestId = (settings: HcmSettings, request: RequestHead): boolean => {
+  if (!settings.generateRequestId) return false;
   const { headers } = request;
-  if (!headers.has("x-request-id")) headers.add("x-request-id", settings.tools.uuid());
-  else if (settings.useRemoteAddress && !settings.preserveRequestId && !headers.has("x-envoy-internal")) {
+  if (!headers.has("x-request-id")) {
+    headers.add("x-request-id", settings.tools.uuid());
+    return true;
+  }
+  if (settings.useRemoteAddress && !settings.preserveRequestId && !headers.has("x-envoy-internal")) {
     headers.set("x-request-id", settings.tools.uuid());
   }
+  return false;
 };

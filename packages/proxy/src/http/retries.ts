@@ -1,10 +1,13 @@
-import type { Random } from "@weft/core/world";
+import type { Clock, Random } from "@weft/core/world";
 import type { ResponseHead } from "@weft/protocols/http/head";
 import type { MetadataMatch } from "../balancers/balancer.ts";
 import { breakers } from "../clusters/circuit-load.ts";
 import type { CircuitLimits, Cluster } from "../clusters/cluster.ts";
 import type { Host } from "../clusters/host.ts";
-import type { AttemptFailure, RetryBudget, RetryPolicy } from "../routing/route.ts";
+import type { AttemptFailure, RetryBudget, RetryPolicy, Route } from "../routing/route.ts";
+import type { Exchange } from "./exchange.ts";
+import type { HttpTools } from "./hcm-settings.ts";
+import { type RetryChain, retriedHeader } from "./retry-chain.ts";
 import type { UpstreamBreak } from "./streams.ts";
 
 /** What one request asks of a balancer, again and again. */
@@ -47,16 +50,29 @@ export class Retries {
   private holder: Cluster | undefined = undefined;
   private cluster: Cluster | undefined = undefined;
   private budget: RetryBudget | undefined = undefined;
+  /** Nobody wrote that there are any. */
+  private unwritten = false;
+  /** The request is a retry already. */
+  private again = false;
+  private readonly chain: RetryChain;
+  private readonly clock: Clock;
   private readonly hosts: Host[] = [];
 
-  constructor(random: Random) {
+  constructor({ random, clock, retryChain }: Pick<HttpTools, "random" | "clock" | "retryChain">) {
     this.random = random;
+    this.clock = clock;
+    this.chain = retryChain;
   }
 
-  /** `budget` holds where the cluster has no bound of its own. */
-  begin(policy: RetryPolicy | undefined, cluster: Cluster, budget: RetryBudget | undefined): void {
+  /** The route's budget holds where the cluster has no bound of its own. */
+  begin(policy: RetryPolicy | undefined, cluster: Cluster, route: Route, { request, startMs }: Exchange): void {
     this.policy = policy;
-    this.budget = budget;
+    this.budget = route.retryBudget;
+    // What the request's own headers ask for is written.
+    this.unwritten =
+      route.unwrittenRetries === true && route.action.kind === "forward" && route.action.retry === policy;
+    this.again = this.unwritten && this.chain.isRetry(request.headers, startMs);
+    if (this.budget !== undefined && !this.again) cluster.times.retryShare.count(startMs);
     this.left = policy?.attempts ?? 0;
     this.made = 0;
     this.cluster = cluster;
@@ -131,7 +147,8 @@ export class Retries {
   }
 
   wantsResponse(head: ResponseHead, canReplay: boolean): boolean {
-    return canReplay && this.policy?.retryResponse(head.status, head.headers) === true;
+    if (!canReplay || this.policy?.retryResponse(head.status, head.headers) !== true) return false;
+    return !(this.unwritten && head.headers.has(retriedHeader));
   }
   wantsFailure(failure: AttemptFailure, canReplay: boolean): boolean {
     return canReplay && this.policy?.retryFailure(failure) === true;
@@ -148,23 +165,28 @@ export class Retries {
 
   /**
    * Takes one retry, within the policy's number and the cluster's limit; else `refusalFlag` says why not. What was not
-   * `sent` asked nothing of anybody, so the route's budget does not count it.
+   * `sent` asked nothing of anybody, so the route's budget does not count it; nor what has a share of its own.
    */
-  take(cluster: Cluster, sent: boolean): boolean {
+  take(cluster: Cluster, sent: boolean, counts = sent): boolean {
     this.release();
     if (this.left === 0) {
       cluster.counters.upstreamRqRetryLimitExceeded++;
       this.refusalFlag = "URX";
       return false;
     }
-    if (sent || this.budget === undefined || boundsRetries(cluster.limits)) {
-      if (!cluster.load.take(breakers.retries, retriesMax(cluster, this.budget))) {
-        cluster.counters.upstreamRqRetryOverflow++;
-        this.refusalFlag = "UO";
-        return false;
-      }
-      this.holder = cluster;
+    if (sent && this.again) {
+      this.refusalFlag = "";
+      return false;
     }
+    const budget = boundsRetries(cluster.limits) ? undefined : this.budget;
+    const isFree = budget !== undefined && !counts;
+    const isOver = counts && budget !== undefined && !this.hasShare(cluster, budget);
+    if (isOver || (!isFree && !cluster.load.take(breakers.retries, retriesMax(cluster)))) {
+      cluster.counters.upstreamRqRetryOverflow++;
+      this.refusalFlag = "UO";
+      return false;
+    }
+    if (!isFree) this.holder = cluster;
     this.left--;
     this.made++;
     cluster.counters.upstreamRqRetry++;
@@ -194,6 +216,9 @@ export class Retries {
     this.hosts.length = 0;
   }
 
+  private hasShare({ times }: Cluster, { percent, atLeast }: RetryBudget): boolean {
+    return times.retryShare.take(this.clock.nowMs(), percent, atLeast);
+  }
   private release(): void {
     if (this.holder === undefined) return;
     this.holder.load.give(breakers.retries);
@@ -205,8 +230,8 @@ export class Retries {
 const boundsRetries = ({ retryBudget, maxRetries }: CircuitLimits): boolean =>
   retryBudget !== undefined || maxRetries !== Number.POSITIVE_INFINITY;
 
-const retriesMax = ({ limits, load }: Cluster, ofRoute: RetryBudget | undefined): number => {
-  const budget = limits.retryBudget ?? (boundsRetries(limits) ? undefined : ofRoute);
+const retriesMax = ({ limits, load }: Cluster): number => {
+  const budget = limits.retryBudget;
   if (budget === undefined) return limits.maxRetries;
   const active = load.requests + load.pendingRequests;
   return Math.max(budget.minConcurrency, Math.floor((active * budget.percent) / 100));

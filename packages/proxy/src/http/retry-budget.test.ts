@@ -13,7 +13,7 @@ const unlimited = 4_294_967_295;
 
 interface Told {
   readonly retryOn: string;
-  readonly retryBudget?: { readonly percent: number; readonly minConcurrency: number };
+  readonly retryBudget?: { readonly percent: number; readonly atLeast: number };
   readonly thresholds?: object;
   readonly dead?: boolean;
 }
@@ -56,7 +56,7 @@ const open = async (status: number, { retryOn, retryBudget, thresholds, dead }: 
   };
 };
 
-const budget = { percent: 20, minConcurrency: 1 };
+const budget = { percent: 20, atLeast: 1 };
 
 test("requests that reached nobody are all tried elsewhere, whatever the budget", async () => {
   await using all = await open(200, { retryOn: "connect-failure", retryBudget: budget, dead: true });
@@ -84,7 +84,7 @@ for (const [what, thresholds] of [
   ["a number", { maxRetries: requests }],
 ] as const) {
   test(`${what} of the cluster's own holds instead`, async () => {
-    await using all = await open(503, { retryOn: "5xx", retryBudget: { percent: 0, minConcurrency: 0 }, thresholds });
+    await using all = await open(503, { retryOn: "5xx", retryBudget: { percent: 0, atLeast: 0 }, thresholds });
     await all.statuses();
     assert.equal(all.asked(), requests * 3);
   });
@@ -100,10 +100,10 @@ test("a budget of the cluster's own counts as Envoy does: also what reached nobo
 });
 
 for (const [wrong, field] of [
-  [{ percent: 101, minConcurrency: 1 }, "percent"],
-  [{ percent: "5", minConcurrency: 1 }, "percent"],
-  [{ percent: 5 }, "minConcurrency"],
-  [{ percent: 5, minConcurrency: -1 }, "minConcurrency"],
+  [{ percent: 101, atLeast: 1 }, "percent"],
+  [{ percent: "5", atLeast: 1 }, "percent"],
+  [{ percent: 5 }, "atLeast"],
+  [{ percent: 5, atLeast: -1 }, "atLeast"],
   ["much", "percent"],
 ] as const) {
   test(`${JSON.stringify(wrong)} is refused`, async () => {

@@ -2,6 +2,7 @@ import type { Logger } from "@weft/core/world";
 import type { Connection, ConnectionHandler } from "@weft/net/tcp/connection";
 import type { TlsPeer } from "@weft/net/tls/peer";
 import { type ServerTlsOptions, upgradeServer } from "@weft/net/tls/server-tls";
+import { acceptsPins } from "../clusters/certificate-pins.ts";
 import { acceptsNames } from "../clusters/tls-context.ts";
 import type { ConnectionVerdict } from "../filters/network/rbac.ts";
 import type { DownstreamInfo, DownstreamTlsInfo } from "../http/exchange.ts";
@@ -53,6 +54,7 @@ const refuseClient = (chain: FilterChain, verifies: boolean, peer: TlsPeer): str
   if (!peer.hasCertificate) return tls.requireClientCertificate ? "no client certificate" : undefined;
   if (!verifies) return undefined;
   if (!peer.verified) return peer.verifyError;
+  if (tls.pins !== undefined && !acceptsPins(tls.pins, peer)) return "neither certificate nor key is accepted";
   if (tls.sans.length === 0) return undefined;
   return acceptsNames(tls.sans, peer.names) ? undefined : "no name of the client certificate is accepted";
 };

@@ -6,6 +6,21 @@ import { demandedNameLengthMax, demandedNamesMax, demandsWaitingMax } from "./li
 /** How a wait ended: it is here, its giver says there is none, or nobody said anything in time. */
 export type DemandOutcome = "found" | "missing" | "timeout";
 
+/** `refused`: too many wait, or are asked for, which is known only where it is asked. */
+export type AskOutcome = DemandOutcome | "refused";
+
+/** Those who ask see this of it, on whatever thread they are. */
+export interface Asking {
+  /** Asks for it and tells its outcome once, unless disposed before. `undefined`: too many wait, or are asked for. */
+  ask(wanted: DemandedName, tell: (outcome: AskOutcome) => void): Disposable | undefined;
+  /** Somebody waits for that name. */
+  awaits(name: string): boolean;
+  /** It is known to have come, and not to have been removed. */
+  holds(wanted: Pick<DemandedName, "source" | "name">): boolean;
+  /** It is here and can be used. */
+  found(name: string): void;
+}
+
 export interface DemandCounters {
   readonly asked: Counter;
   readonly found: Counter;
@@ -38,7 +53,7 @@ interface Demand {
  * Resources of one kind that are subscribed to by name because somebody asked for them, and who waits for them. Nobody
  * is told anything before the call that it follows from has ended.
  */
-export class Demands {
+export class Demands implements Asking {
   private readonly setTimer: SetTimer;
   private readonly counters: DemandCounters;
   /** By source, then by name, the oldest first. */

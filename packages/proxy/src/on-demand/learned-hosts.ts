@@ -41,11 +41,11 @@ const compose = ({ given }: Table, learned: Table["learned"]): ResourceOffer => 
 };
 
 export class LearnedHosts {
-  private readonly store: Pick<ResourceStore, "offer" | "entries">;
+  private readonly store: Pick<ResourceStore, "offer" | "offerHost" | "entries">;
   private readonly demands: Demands;
   private readonly tables = new Map<string, Table>();
 
-  constructor(store: Pick<ResourceStore, "offer" | "entries">, demands: Demands) {
+  constructor(store: Pick<ResourceStore, "offer" | "offerHost" | "entries">, demands: Demands) {
     this.store = store;
     this.demands = demands;
   }
@@ -88,28 +88,30 @@ export class LearnedHosts {
     const table = this.tables.get(tableOf(name));
     if (json === undefined) {
       const gone = table?.learned.get(name);
-      if (table && gone) this.put(table, new Map([...table.learned].filter(([learned]) => learned !== name)));
+      if (table && gone) this.put(table, name, undefined);
       for (const one of gone?.names ?? names) this.demands.missing(source, one);
       return undefined;
     }
     if (!table) return { name, reason: `there is no route table "${tableOf(name)}" that asks for virtual hosts` };
-    const reason = this.put(table, new Map(table.learned).set(name, { json, names }));
+    const reason = this.put(table, name, { json, names });
     if (reason !== undefined) return { name, reason };
     for (const one of names) this.demands.found(one);
     return undefined;
   }
 
-  /** Puts the table with those hosts in force, or says why not. */
-  private put(table: Table, learned: Table["learned"]): string | undefined {
-    const [rejection] = this.store.offer(table.source, "route", [compose(table, learned)]);
-    if (rejection) {
-      // What is in force is what it was, and is what the store is to hold.
-      this.store.offer(table.source, "route", [compose(table, table.learned)]);
-      return rejection.reason;
-    }
-    table.learned.clear();
-    for (const [name, host] of learned) table.learned.set(name, host);
-    return undefined;
+  /** Puts the host in force, or takes it out, or says why not. */
+  private put(table: Table, name: string, host: Learned | undefined): string | undefined {
+    const former = table.learned.get(name);
+    if (host) table.learned.set(name, host);
+    else table.learned.delete(name);
+    const change = { name, table: table.given.name, replaces: former?.json.name, json: host?.json };
+    const whole = compose(table, table.learned).json as RouteConfigurationJson;
+    const rejection = this.store.offerHost(table.source, { kind: "virtualHost", ...change }, whole);
+    if (!rejection) return undefined;
+    // What is in force is what it was.
+    if (former) table.learned.set(name, former);
+    else table.learned.delete(name);
+    return rejection.reason;
   }
 
   private forget(table: string): void {

@@ -272,7 +272,7 @@ test("sources that nothing can be fetched from are refused by name", async () =>
 
 test("where threads serve that cannot be told, it is refused", async () => {
   await using all = openPlane();
-  assert.match(all.plane.check(inListener())?.reason ?? "", /odcds: .*--concurrency 1/);
+  assert.match(all.plane.check(inListener())?.reason ?? "", /odcds: .*nothing is fetched on demand here/);
   const table = routes([
     {
       name: "v",
@@ -280,5 +280,5 @@ test("where threads serve that cannot be told, it is refused", async () => {
       typedPerFilterConfig: { [onDemandName]: any(`${onDemandType}.PerRouteConfig`, { odcds }) },
     },
   ]);
-  assert.match(all.plane.check(table)?.reason ?? "", /odcds: .*--concurrency 1/);
+  assert.match(all.plane.check(table)?.reason ?? "", /odcds: .*nothing is fetched on demand here/);
 });

@@ -10,14 +10,23 @@ import type { Bootstrap } from "../bootstrap/bootstrap.ts";
 import { isAds, readXdsServer, type XdsServer } from "../bootstrap/xds-server.ts";
 import { durationMs, member, refuseOthers } from "../compile/fields.ts";
 import type { Stats } from "../observe/stats.ts";
-import { Demands } from "./demands.ts";
+import { type Asking, Demands } from "./demands.ts";
 
+export type DemandedKind = "cluster" | "virtualHost";
+
+/** For those who ask. */
 export interface OnDemand {
-  readonly clusters: Demands;
+  readonly clusters: Asking;
   /** By `TABLE/HOST`. */
-  readonly hosts: Demands;
+  readonly hosts: Asking;
   /** Reads where something is to be fetched from; throws ConfigError where it cannot be fetched from there. */
   readonly source: (config: ConfigSourceJson | undefined, at: string) => ReferenceSource;
+}
+
+/** For those who fetch. */
+export interface OnDemandDesk extends OnDemand {
+  readonly clusters: Demands;
+  readonly hosts: Demands;
   /** How a server of its own is reached, where `source` has read it. */
   readonly server: (cluster: string) => XdsServer | undefined;
 }
@@ -30,8 +39,8 @@ export interface DemandSettings {
 
 type Servers = Pick<Bootstrap, "ads" | "clusters">;
 
-/** There is one for the process, and only where requests are served on the main thread. */
-export const createOnDemand = (bootstrap: Servers, setTimer: SetTimer, stats: Pick<Stats, "counter">): OnDemand => {
+/** There is one for the process, on its main thread; workers ask it. */
+export const createOnDemand = (bootstrap: Servers, setTimer: SetTimer, stats: Pick<Stats, "counter">): OnDemandDesk => {
   const demands = (prefix: string): Demands =>
     new Demands(setTimer, {
       asked: stats.counter(`${prefix}.on_demand_asked`),
@@ -70,7 +79,7 @@ const hostTimeoutMs = 15_000;
 
 /** Where nothing can be fetched it is said so when the configuration comes, not when a request does. */
 export const requireOnDemand = (onDemand: OnDemand | undefined, at: string): OnDemand => {
-  if (onDemand === undefined) throw new ConfigError(at, "on-demand discovery needs one thread (--concurrency 1)");
+  if (onDemand === undefined) throw new ConfigError(at, "nothing is fetched on demand here");
   return onDemand;
 };
 

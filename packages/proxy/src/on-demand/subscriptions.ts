@@ -6,12 +6,10 @@ import type { XdsServer } from "../bootstrap/xds-server.ts";
 import type { ResourceOffer, ResourceStore } from "../discovery/resource-store.ts";
 import type { ResourceTaker, XdsClient } from "../discovery/xds-client.ts";
 import { type HostOffer, LearnedHosts } from "./learned-hosts.ts";
-import type { OnDemand } from "./on-demand.ts";
-
-export type DemandedKind = "cluster" | "virtualHost";
+import type { DemandedKind, OnDemandDesk } from "./on-demand.ts";
 
 export interface SubscriptionsOptions {
-  readonly onDemand: OnDemand;
+  readonly onDemand: OnDemandDesk;
   readonly store: ResourceStore;
   readonly ads: () => XdsClient | undefined;
   /** All clusters there are come by the aggregated stream, besides those asked for. */

@@ -39,7 +39,7 @@ export const compileTcpDemand = (
     if (name === "" || (isCluster(name) && !clusters.awaits(name))) return undefined;
     attempts.add(1);
     return clusters.ask({ source, name, timeoutMs }, (outcome) => {
-      ended[outcome].add(1);
+      if (outcome !== "refused") ended[outcome].add(1);
       goOn();
     });
   };

@@ -1,13 +1,16 @@
 import { connectTcp } from "@weft/net/tcp/connect";
+import { connectAny } from "@weft/net/tcp/connect-any";
 import type { Connection } from "@weft/net/tcp/connection";
 import { type ClientTlsOptions, connectTls, upgradeClient } from "@weft/net/tls/client-tls";
 import type { TlsPeer } from "@weft/net/tls/peer";
 import type { Cluster, SanMatcher, UpstreamTransport } from "../clusters/cluster.ts";
-import type { Host } from "../clusters/host.ts";
+import type { Host, HostTarget } from "../clusters/host.ts";
 import type { DownstreamInfo } from "../http/exchange.ts";
 import type { UpstreamIdentities } from "../http/streams.ts";
 import { isIp } from "../matching/cidr.ts";
 import { type UpstreamProxyProtocol, upstreamHeader } from "../proxy-protocol/upstream-header.ts";
+import { WheelTimer } from "../timers/timer-wheel.ts";
+import { orderAddresses } from "./address-order.ts";
 import { deadPeerProbeMs } from "./limits.ts";
 import { type PoolTools, refusePeer } from "./pool-tools.ts";
 
@@ -48,12 +51,16 @@ export const openUpstream = (
   const transparentSource = downstream?.connectsFrom;
   const options = {
     keepAlive: cluster.tcpKeepalive ?? probing,
-    sourceAddress: sourceFor(cluster, host),
+    sourceAddress: sourceFor(cluster, host.target),
     transparentSource,
   };
   const { proxyProtocol } = transport;
+  // A source of somebody else's goes with the one address that it was asked for.
+  const several = transparentSource === undefined && host.addresses !== undefined;
+  const dial = (onStands: () => void): Connection =>
+    several ? dialAny(tools, cluster, host, onStands) : connectTcp(tools.loop, host.target, options, onStands);
   if (transport.kind === "plaintext") {
-    const connection = connectTcp(tools.loop, host.target, options, () => {
+    const connection = dial(() => {
       if (proxyProtocol !== undefined) writeHeader(connection, proxyProtocol, downstream);
       onConnected(undefined, "");
     });
@@ -65,18 +72,32 @@ export const openUpstream = (
     context: made.context,
     sni: sniOf(cluster, transport.sni, serverName),
     alpn,
-    refuse: (peer) => refusePeer(provenBy(cluster, transport.sans, serverName), made.verifies, peer),
+    refuse: (peer) => {
+      const sans = provenBy(cluster, transport.sans, serverName);
+      return refusePeer({ sans, pins: transport.pins }, made.verifies, peer);
+    },
   };
   const onSecure = (peer: TlsPeer): void =>
     onConnected({ localUri: made.localUris[0] ?? "", peerUri: peer.names.uris[0] ?? "" }, peer.alpn);
-  if (proxyProtocol === undefined && transparentSource === undefined) {
+  if (proxyProtocol === undefined && transparentSource === undefined && !several) {
     return opened(connectTls(tools.loop, host.target, { ...handshake, ...options }, onSecure));
   }
-  const connection = connectTcp(tools.loop, host.target, options, () => {
+  const connection = dial(() => {
     if (proxyProtocol !== undefined) writeHeader(connection, proxyProtocol, downstream);
     upgradeClient(connection, handshake, onSecure);
   });
   return opened(connection);
+};
+
+const dialAny = (tools: PoolTools, cluster: Cluster, host: Host, onStands: () => void): Connection => {
+  const targets = orderAddresses(host.addresses ?? [host.target], cluster.happyEyeballs);
+  const choices = targets.map((target) => ({ target, sourceAddress: sourceFor(cluster, target) }));
+  const after = (delayMs: number, run: () => void): Disposable => {
+    const timer = new WheelTimer({ onTimer: run }, 0);
+    tools.wheel.arm(timer, delayMs);
+    return { [Symbol.dispose]: () => timer.disarm() };
+  };
+  return connectAny(tools.loop, choices, { keepAlive: cluster.tcpKeepalive ?? probing, after }, onStands);
 };
 
 /** Addresses are no names a server could be asked for (RFC 6066 §3). */
@@ -95,7 +116,7 @@ const exactSan = (value: string): SanMatcher => ({
 });
 
 /** As Envoy: the first source of the host's family, else the first. */
-const sourceFor = ({ sourceAddresses }: Cluster, { target }: Host): string | undefined => {
+const sourceFor = ({ sourceAddresses }: Cluster, target: HostTarget): string | undefined => {
   if (sourceAddresses.length < 2 || target.kind !== "ip") return sourceAddresses[0];
   const six = target.host.includes(":");
   return sourceAddresses.find((address) => address.includes(":") === six) ?? sourceAddresses[0];

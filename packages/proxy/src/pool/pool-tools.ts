@@ -3,7 +3,8 @@ import type { SocketLoop } from "@weft/net/tcp/socket-loop";
 import type { TlsPeer } from "@weft/net/tls/peer";
 import type { TlsContext } from "@weft/net/tls/tls-material";
 import type { Http2Workspace } from "@weft/protocols/http2/workspace";
-import type { SanMatcher, UpstreamTls } from "../clusters/cluster.ts";
+import { acceptsPins } from "../clusters/certificate-pins.ts";
+import type { UpstreamTls } from "../clusters/cluster.ts";
 import { acceptsNames } from "../clusters/tls-context.ts";
 import type { IdleConnection } from "../overload/idle-closer.ts";
 import type { TimerWheel } from "../timers/timer-wheel.ts";
@@ -36,9 +37,14 @@ export interface PoolTools {
 }
 
 /** Why a server's certificate is not good where those names are accepted; `undefined` when it is. */
-export const refusePeer = (sans: readonly SanMatcher[], verifies: boolean, peer: TlsPeer): string | undefined => {
+export const refusePeer = (
+  { sans, pins }: Pick<UpstreamTls, "sans" | "pins">,
+  verifies: boolean,
+  peer: TlsPeer,
+): string | undefined => {
   if (!verifies) return undefined;
   if (!peer.verified) return `certificate verify failed: ${peer.verifyError || "no certificate"}`;
+  if (pins !== undefined && !acceptsPins(pins, peer)) return "verify hash: neither certificate nor key is accepted";
   if (sans.length === 0) return undefined;
   return acceptsNames(sans, peer.names) ? undefined : "verify SAN list: no name of the certificate is accepted";
 };

@@ -16,7 +16,7 @@ import { compileMetadataMatch } from "./metadata-match.ts";
 import { compilePathMatcher, type PathMatcher } from "./path-matcher.ts";
 import { compileRouteLimits } from "./rate-limit-rules.ts";
 import { compileRedirect } from "./redirect.ts";
-import { compileRetryBudget } from "./retry-budget.ts";
+import { compileRetryBudget, compileUnwritten } from "./retry-budget.ts";
 import type { DirectResponseAction, ForwardAction, Route, RouteAction } from "./route.ts";
 import { compileRestMatcher, type RestMatcher } from "./route-match.ts";
 
@@ -159,6 +159,7 @@ export const compileRoute = (json: RouteJson, at: string, context: RouteContext)
     filtersOff: off,
     metadata,
     retryBudget: compileRetryBudget(metadata, member(at, "metadata")),
+    unwrittenRetries: compileUnwritten(metadata, member(at, "metadata")),
     hedging: compileHedging(metadata, member(at, "metadata")),
     attemptCount: context.attemptCount,
     rateLimits: compileRouteLimits(json.route, member(at, "route"), context.rateLimits),

@@ -245,7 +245,7 @@ test("a header can name the cluster", () => {
 
 test("what is not supported is refused by its path", () => {
   const cases: [RouteConfigurationJson, RegExp][] = [
-    [{ vhds: {} }, /^vhds: .*--concurrency 1/],
+    [{ vhds: {} }, /^vhds: .*nothing is fetched on demand here/],
     [{ virtualHosts: [{ name: "v", domains: ["*"], matcher: {} }] }, /virtualHosts\[0\].matcher/],
     [{ virtualHosts: [{ name: "v", domains: ["*"], matcher: {} }] }, /virtualHosts\[0\].matcher/],
   ];

@@ -16,10 +16,10 @@ import { compileHeaderEdits } from "./header-edits.ts";
 import { compileMirrors } from "./mirror-policy.ts";
 import { httpsRedirect } from "./redirect.ts";
 import { type CompileRetry, sharedRetries } from "./retry-policy.ts";
-import type { ForwardAction, Route, RouteTable } from "./route.ts";
+import type { ForwardAction, LearnHost, Route, RouteTable } from "./route.ts";
 import { type CompiledRoute, compileRoute, type RouteContext } from "./route-builder.ts";
 import { HostRoutes, indexRoutes } from "./route-index.ts";
-import { compileDomains, type DomainEntry } from "./virtual-hosts.ts";
+import { type DomainEntry, Domains } from "./virtual-hosts.ts";
 
 /** Envoy's bound on the body of a direct response when the table sets none. */
 const defaultDirectBodyBytesMax = 4096;
@@ -27,6 +27,8 @@ const defaultDirectBodyBytesMax = 4096;
 export interface RouteTools extends CompileTools {
   /** The filters whose per-route settings are understood; all built in ones when absent. */
   readonly filters?: readonly HttpFilterKind[];
+  /** Another thread has seen to it that virtual hosts that come one by one fit together; these may not come in order. */
+  readonly judged?: boolean;
 }
 
 const needsTls = (requirement: "ALL" | "EXTERNAL_ONLY", request: RequestHead): boolean => {
@@ -78,6 +80,7 @@ interface TableContext {
   readonly directBodyBytesMax: number;
   readonly compileRetry: CompileRetry;
   readonly addClusters: (names: readonly string[]) => void;
+  readonly judged: boolean;
 }
 
 const routeContext = (json: VirtualHostJson, at: string, table: TableContext): RouteContext => {
@@ -156,13 +159,8 @@ function* compileVirtualHost(json: VirtualHostJson, at: string, table: TableCont
 }
 
 /** Compiles a RouteConfiguration. Throws ConfigError for anything in it that would not be honoured. */
-export const compileRouteTable = (json: RouteConfigurationJson, tools: RouteTools): RouteTable => {
-  const work = compileRouteTableInSteps(json, tools);
-  for (;;) {
-    const { done, value } = work.next();
-    if (done) return value;
-  }
-};
+export const compileRouteTable = (json: RouteConfigurationJson, tools: RouteTools): RouteTable =>
+  allSteps(compileRouteTableInSteps(json, tools));
 
 /** The same a route at a time, so that requests may be served in between. */
 export function* compileRouteTableInSteps(
@@ -197,26 +195,69 @@ export function* compileRouteTableInSteps(
     directBodyBytesMax:
       unsigned(json.maxDirectResponseBodySizeBytes, "maxDirectResponseBodySizeBytes") ?? defaultDirectBodyBytesMax,
     compileRetry: sharedRetries(),
+    judged: tools.judged === true,
     addClusters: (names) => {
       for (const name of names) clusterNames.add(name);
     },
   };
-  const domains: DomainEntry<HostRoutes>[] = [];
-  const names = new Set<string>();
+  const domains = new Domains<HostRoutes>({ ignorePort: json.ignorePortInHostMatching === true });
+  const byName = new Map<string, readonly DomainEntry<HostRoutes>[]>();
   for (const [index, host] of (json.virtualHosts ?? []).entries()) {
     const at = `virtualHosts[${index}]`;
     const value = yield* compileVirtualHost(host, at, table);
-    if (names.has(host.name ?? "")) throw new ConfigError(`${at}.name`, `"${host.name}" is given twice`);
-    names.add(host.name ?? "");
-    if ((host.domains ?? []).length === 0) throw new ConfigError(`${at}.domains`, "is required");
-    for (const [d, domain] of (host.domains ?? []).entries())
-      domains.push({ domain, at: `${at}.domains[${d}]`, value });
+    if (byName.has(host.name ?? "")) throw new ConfigError(`${at}.name`, `"${host.name}" is given twice`);
+    const entries = domainsOf(host, at, value);
+    domains.check(entries);
+    domains.put(entries);
+    byName.set(host.name ?? "", entries);
   }
-  const findHost = compileDomains(domains, { ignorePort: json.ignorePortInHostMatching === true });
   return {
     name: json.name ?? "",
-    match: (request, downstream) => findHost(request.authority)?.match(request, downstream),
+    match: (request, downstream) => domains.find(request.authority)?.match(request, downstream),
     clusterNames,
     vhds: json.vhds && compileVhds(json.vhds, "vhds", tools.onDemand),
+    learn: json.vhds && learnInto(table, domains, byName),
   };
 }
+
+const domainsOf = (host: VirtualHostJson, at: string, value: HostRoutes): readonly DomainEntry<HostRoutes>[] => {
+  const place = member(at, "domains");
+  if ((host.domains ?? []).length === 0) throw new ConfigError(place, "is required");
+  return (host.domains ?? []).map((domain, index) => ({ domain, at: `${place}[${index}]`, value }));
+};
+
+const learnInto =
+  (
+    table: TableContext,
+    domains: Domains<HostRoutes>,
+    byName: Map<string, readonly DomainEntry<HostRoutes>[]>,
+  ): LearnHost =>
+  ({ replaces, json }, { buckets }) => {
+    const leaving = replaces === undefined ? [] : (byName.get(replaces) ?? []);
+    const leave = (): void => {
+      if (replaces === undefined) return;
+      domains.remove(leaving);
+      byName.delete(replaces);
+    };
+    if (json === undefined) return leave;
+    const name = json.name ?? "";
+    if (!table.judged && name !== replaces && byName.has(name))
+      throw new ConfigError("name", `"${name}" is given twice`);
+    // Of a host that goes nothing is to stay with the table.
+    const own = { tools: { ...table.tools, buckets }, compileRetry: sharedRetries(), addClusters: () => {} };
+    const value = allSteps(compileVirtualHost(json, "", { ...table, ...own }));
+    const entries = domainsOf(json, "", value);
+    if (!table.judged) domains.check(entries, leaving);
+    return () => {
+      leave();
+      domains.put(entries);
+      byName.set(name, entries);
+    };
+  };
+
+const allSteps = <T>(work: Generator<undefined, T>): T => {
+  for (;;) {
+    const { done, value } = work.next();
+    if (done) return value;
+  }
+};

@@ -1,6 +1,8 @@
 import type { RequestHead } from "@weft/protocols/http/head";
 import type { HeaderList } from "@weft/protocols/http/headers";
+import type { VirtualHostJson } from "@weft/xds/gen/envoy/config/route/v3/route_components";
 import type { MetadataMatch } from "../balancers/balancer.ts";
+import type { CompileTools } from "../compile/tools.ts";
 import type { DownstreamInfo } from "../http/exchange.ts";
 import type { DemandSettings } from "../on-demand/on-demand.ts";
 import type { EditHeaders } from "./header-edits.ts";
@@ -11,16 +13,30 @@ import type { AskedPause } from "./retry-back-off.ts";
 import type { RetryHosts } from "./retry-hosts.ts";
 import type { UpgradePolicy } from "./upgrade-policy.ts";
 
-/** A compiled RouteConfiguration. Immutable; a request that matched keeps its route whatever is swapped in. */
+/**
+ * A compiled RouteConfiguration; a request that matched keeps its route whatever is swapped in. Nothing of it changes but
+ * by `learn`.
+ */
 export interface RouteTable {
   readonly name: string;
   /** The first route of the best virtual host that matches, per Envoy's order. `undefined`: no route (404, NR). */
   match(request: RequestHead, downstream: DownstreamInfo): Route | undefined;
-  /** Names of the clusters that routes of this table can choose. */
+  /** Names of the clusters that routes of this table, as it was given, can choose. */
   readonly clusterNames: ReadonlySet<string>;
   /** Where virtual hosts that are not here are fetched from; absent where they are all here. */
   readonly vhds?: DemandSettings | undefined;
+  /** Where it gets virtual hosts one by one. */
+  readonly learn?: LearnHost | undefined;
 }
+
+/**
+ * Compiles one virtual host, which takes the place of the one named `replaces`; throws ConfigError for what cannot be
+ * taken. What it gives back changes the table. Neither looks at the other virtual hosts.
+ */
+export type LearnHost = (
+  host: { readonly replaces: string | undefined; readonly json: VirtualHostJson | undefined },
+  tools: Pick<CompileTools, "buckets">,
+) => () => void;
 
 export interface Route {
   readonly name: string;
@@ -43,6 +59,8 @@ export interface Route {
   readonly bufferBytesMax?: number | undefined;
   /** `metadata.filter_metadata.weft.retryBudget`: holds where the cluster itself bounds no retries. */
   readonly retryBudget?: RetryBudget | undefined;
+  /** `metadata.filter_metadata.weft.unwrittenRetries`: nobody wrote its retries, so they are not made of retries. */
+  readonly unwrittenRetries?: boolean;
   /** `metadata.filter_metadata.weft.hedging`: for requests without a bound on their tries. */
   readonly hedging?: Hedging | undefined;
   /** What of requests is counted apart; absent where nothing is. */
@@ -51,10 +69,10 @@ export interface Route {
   readonly filtersOff?: ReadonlySet<string> | undefined;
 }
 
-/** Retries of requests that may have been executed are at most that share of the cluster's, and always that many. */
+/** Retries of requests that may have been executed are at most that share of the cluster's in ten seconds, or that many. */
 export interface RetryBudget {
   readonly percent: number;
-  readonly minConcurrency: number;
+  readonly atLeast: number;
 }
 
 /** A try that is slower than that percentile of its cluster's has another beside it, within a share of all requests. */

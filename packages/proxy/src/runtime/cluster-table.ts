@@ -1,3 +1,4 @@
+import { formatAddress } from "@weft/core/address";
 import type { Logger } from "@weft/core/world";
 import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
 import type { ClusterLoadAssignmentJson } from "@weft/xds/gen/envoy/config/endpoint/v3/endpoint";
@@ -25,6 +26,10 @@ export interface ClusterTableTools extends CompileTools {
   /** What checks found, as `checkFlags`, of a host of a cluster before that was put in force. */
   readonly checkedAhead?: (cluster: string, address: string) => number | undefined;
   readonly stats: Pick<Stats, "counter" | "gauge">;
+  /** The addresses of a cluster's names that were found out before it was put in force. */
+  readonly resolvedAhead?: (cluster: string) => ReadonlyMap<string, readonly string[]> | undefined;
+  /** One of the cluster's names has its first answer, a good one or not. */
+  readonly onAnswered?: (name: string) => void;
   /** The cluster is in force, and its names have been found out where it has some. */
   readonly onWarm?: (name: string) => void;
 }
@@ -35,6 +40,8 @@ interface Upkeep {
   /** Checks its hosts, where it asks for that and this thread does that. */
   readonly checker: HealthChecker | undefined;
   readonly names: readonly WheelTimer[];
+  /** One of its names has an answer, where it has names. */
+  answered: boolean;
 }
 
 /** The clusters of now by name, their endpoints, and what keeps them true: EDS, DNS, outlier sweeps. */
@@ -58,7 +65,6 @@ export class ClusterTable {
           ...tools,
           table,
           counters: dnsCacheCounters(stats, names.name),
-          onRemoved: (host) => drainHosts([host]),
         }),
     };
   }
@@ -102,6 +108,7 @@ export class ClusterTable {
     const assignment = this.assignments.get(serviceName(cluster));
     if (cluster.discovery.kind === "eds" && assignment !== undefined)
       drainHosts(cluster.setEndpoints(assignment).removed);
+    this.useResolved(cluster);
     const known = new Set(previous?.hosts());
     this.useFindings(
       cluster,
@@ -112,6 +119,18 @@ export class ClusterTable {
     if (!isNamed(cluster)) this.tools.onWarm?.(name);
   }
 
+  /** What a new cluster's names are is known where its hosts were checked before. */
+  private useResolved(cluster: CompiledCluster): void {
+    const { discovery, discovered } = cluster;
+    if (discovery.kind !== "strictDns" && discovery.kind !== "logicalDns") return;
+    const resolved = this.tools.resolvedAhead?.(cluster.name);
+    for (const name of discovery.names) {
+      const addresses = resolved?.get(formatAddress(name));
+      if (addresses !== undefined && !discovered.resolved.has(formatAddress(name)))
+        drainHosts(cluster.setResolved(name, addresses).removed);
+    }
+  }
+
   /** Hosts that are new here and were checked before are not unknown. */
   private useFindings(cluster: CompiledCluster, hosts: readonly Host[]): void {
     const { checkedAhead } = this.tools;
@@ -120,9 +139,13 @@ export class ClusterTable {
     if (hosts.length > 0) cluster.refresh();
   }
 
-  /** Whether each host of that cluster was checked once, where its hosts are checked here. */
+  /**
+   * Whether each host of that cluster was checked once, where its hosts are checked here. Of one with names the hosts
+   * are known when one name has an answer, as in Envoy.
+   */
   isFirstRoundOver(name: string): boolean {
-    return this.upkeep.get(name)?.checker?.isFirstRoundOver ?? true;
+    const upkeep = this.upkeep.get(name);
+    return upkeep === undefined || (upkeep.answered && (upkeep.checker?.isFirstRoundOver ?? true));
   }
 
   /** What the others route by zone by has changed, where this is the proxy's own cluster. */
@@ -202,7 +225,8 @@ export class ClusterTable {
       0,
     );
     const checker = this.startChecks(cluster);
-    this.upkeep.set(name, { timer, checker, names: this.resolveNames(cluster) });
+    const upkeep: Upkeep = { timer, checker, names: this.resolveNames(cluster), answered: hasNoNames(cluster) };
+    this.upkeep.set(name, upkeep);
     wheel.arm(timer, upkeepMs);
   }
 
@@ -218,6 +242,12 @@ export class ClusterTable {
         this.upkeep.get(cluster.name)?.checker?.sync();
         if (added.length + removed.length > 0) this.tellOthers(cluster.name);
         this.tools.onWarm?.(cluster.name);
+      },
+      onAnswered: () => {
+        const upkeep = this.upkeep.get(cluster.name);
+        if (upkeep === undefined || upkeep.answered) return;
+        upkeep.answered = true;
+        this.tools.onAnswered?.(cluster.name);
       },
     };
     return discovery.names.map((name) => keepResolved(target, name, this.tools));
@@ -246,6 +276,9 @@ const upkeepMs = 1000;
 
 /** Its hosts are those that names are resolved to. */
 const isNamed = ({ discovery: { kind } }: CompiledCluster): boolean => kind === "strictDns" || kind === "logicalDns";
+
+const hasNoNames = ({ discovery }: CompiledCluster): boolean =>
+  (discovery.kind !== "strictDns" && discovery.kind !== "logicalDns") || discovery.names.length === 0;
 
 const serviceName = (cluster: CompiledCluster): string =>
   cluster.discovery.kind === "eds" ? cluster.discovery.serviceName || cluster.name : "";

@@ -21,6 +21,7 @@ import { ExchangePool } from "../http/exchange-pool.ts";
 import type { HttpTools } from "../http/hcm-settings.ts";
 import { Http2ServerStreams } from "../http/http2-server-stream.ts";
 import { covers, createLeavingTable, type Discouraged, type DrainScope } from "../http/leaving.ts";
+import { createRetryMemory, RetryChain } from "../http/retry-chain.ts";
 import { ActiveListener, type ListenerRuntime, listenerConnectionsMax } from "../listeners/active-listener.ts";
 import { compileListener, type ListenerTools } from "../listeners/compile-listener.ts";
 import { DestinationTable } from "../listeners/destination-table.ts";
@@ -29,7 +30,6 @@ import type { OpenLog } from "../observe/access-log.ts";
 import { lineCounts } from "../observe/line-counts.ts";
 import type { Stats } from "../observe/stats.ts";
 import type { OnDemand } from "../on-demand/on-demand.ts";
-import { IdleCloser } from "../overload/idle-closer.ts";
 import { Overload } from "../overload/overload.ts";
 import { type OverloadSettings, unboundedOverload } from "../overload/overload-settings.ts";
 import { createShrinkCell, ShrinkTurn } from "../overload/shrink-turn.ts";
@@ -48,7 +48,8 @@ import {
 } from "./data-plane.ts";
 import { createFirstChecks, type FirstChecks, type FirstRound } from "./first-checks.ts";
 import { createHostFinders } from "./host-finders.ts";
-import { RouteSources } from "./route-sources.ts";
+import { createIdleCloser } from "./idle-closing.ts";
+import { RouteSources, type RouteTables, tablesIn } from "./route-sources.ts";
 import { Secrets } from "./secrets.ts";
 
 /** What a data plane needs of the world; what is optional has the real thing as its default. */
@@ -62,6 +63,7 @@ export interface DataPlaneTools {
   readonly resolve?: ResolveName;
   readonly uuid?: () => string;
   readonly readText?: (path: string) => string;
+  /** Instead of files. */
   readonly openLog?: OpenLog;
   /** Opens the listeners' sockets. */
   readonly listen?: OpenListener;
@@ -69,6 +71,8 @@ export interface DataPlaneTools {
   readonly counts?: CountsSource;
   /** Buckets for the resource of that name and text that all threads take from; each its own when absent. */
   readonly sharedBuckets?: (resource: string, text: () => string) => BucketMaker;
+  /** Where it is kept which requests are retries; this thread's own when absent. */
+  readonly retryMemory?: SharedArrayBuffer;
   /** Shows how many connections a listener has to whoever may read it. */
   readonly connectionGauge?: ListenerRuntime["connectionGauge"];
   /** False: this thread only judges what others serve, and checks their hosts; it has no listeners and no routes. */
@@ -83,6 +87,8 @@ export interface DataPlaneTools {
   };
   /** Fetches what requests ask for and is not here; what asks for that is refused where it is absent. */
   readonly onDemand?: OnDemand | undefined;
+  /** Another thread has seen to it that what is learned one by one fits together. */
+  readonly judged?: boolean;
   /** How many connections one listener serves at most. */
   readonly listenerConnectionsMax?: number;
   /** False: 'data' events instead of the shared read buffer. */
@@ -115,20 +121,7 @@ class Plane implements SteppedDataPlane {
     this.wheel = new TimerWheel(clock, setTimer);
     this.lines = new LineFiles(lineCounts(stats));
     const { wheel } = this;
-    const idle = new IdleCloser(clock, [
-      {
-        visit: (each) => {
-          for (const listener of this.active.values()) listener.visitIdle(each);
-        },
-        closed: stats.counter("overload.downstream_cx_idle_closed"),
-      },
-      {
-        visit: (each) => {
-          for (const host of this.poolHosts) host.visitIdle(each);
-        },
-        closed: stats.counter("overload.upstream_cx_idle_closed"),
-      },
-    ]);
+    const idle = createIdleCloser({ clock, stats, listeners: this.active, hosts: this.poolHosts });
     this.overload = new Overload(tools.overload?.settings ?? unboundedOverload, {
       clock,
       random,
@@ -161,6 +154,7 @@ class Plane implements SteppedDataPlane {
         writeLine: this.lines.write,
       }),
       updates: updateCounters(stats),
+      resolvedAhead: (name) => this.firstChecks.resolved(name),
       checkedAhead: (name, address) => this.firstChecks.found(name, address),
       ...(tools.counts ? { counts: tools.counts } : {}),
     };
@@ -185,6 +179,7 @@ class Plane implements SteppedDataPlane {
       cluster,
       ...finders,
       exchanges: new ExchangePool(),
+      retryChain: new RetryChain(tools.retryMemory ?? createRetryMemory()),
       http2Streams: new Http2ServerStreams(),
       date: dateSource(clock),
       log: scopedLog(log, "http"),
@@ -221,9 +216,10 @@ class Plane implements SteppedDataPlane {
   *prepare(changes: readonly ResourceChange[]): Generator<undefined, PreparedBatch> {
     const rejections: Rejection[] = [];
     const steps: (readonly [key: string, put: () => void])[] = [];
+    const tables = tablesIn(changes);
     for (const change of inOrder(changes)) {
       if (change.kind === "route") yield* this.judgeAhead([change]);
-      const step = this.attempt(change, () => this.compile(change));
+      const step = this.attempt(change, () => this.compile(change, tables));
       if (typeof step === "function") steps.push([changeKey(change), step]);
       else rejections.push(step);
       yield;
@@ -309,7 +305,7 @@ class Plane implements SteppedDataPlane {
   }
 
   /** Compiles the change; what it gives back puts it into effect and cannot fail. */
-  private compile(change: ResourceChange): () => void {
+  private compile(change: ResourceChange, tables?: RouteTables): () => void {
     const { name } = change;
     switch (change.kind) {
       case "cluster": {
@@ -323,11 +319,16 @@ class Plane implements SteppedDataPlane {
         return () => this.clusterTable.setEndpoints(name, json);
       }
       case "route":
-        if (this.tools.serves !== false)
+        // Where virtual hosts come one by one a judge needs the table that they are to fit into.
+        if (this.tools.serves !== false || change.json?.vhds !== undefined)
           return this.routes.prepare(name, change.json, this.withBuckets(this.tools, change));
         // Only judged here: nothing of it is to stay.
         if (change.json !== undefined) compileRouteTable(change.json, this.tools);
-        return nothing;
+        return this.routes.prepare(name, undefined, this.tools);
+      case "virtualHost": {
+        const given = tables?.get(change.table);
+        return this.routes.prepareHost(change, given, this.withBuckets(this.tools, change));
+      }
       case "listener": {
         if (change.json === undefined) return () => this.removeListener(name);
         const compiled = compileListener(change.json, this.withBuckets(this.terminals, change));

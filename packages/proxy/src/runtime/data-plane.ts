@@ -1,15 +1,28 @@
-import type { ResourceJson, ResourceKind } from "@weft/xds/resource";
+import type { VirtualHostJson } from "@weft/xds/gen/envoy/config/route/v3/route_components";
+import type { ResourceJson, ResourceKind, SubscribedKind } from "@weft/xds/resource";
 import type { Cluster } from "../clusters/cluster.ts";
 import type { Discouraged, DrainScope } from "../http/leaving.ts";
 import type { FirstRound } from "./first-checks.ts";
 
 /** One resource put (json given) or removed (json undefined). Plain data, so that it can cross to a worker thread. */
-export type ResourceChange = {
-  [K in ResourceKind]: { readonly kind: K; readonly name: string; readonly json: ResourceJson[K] | undefined };
-}[ResourceKind];
+export type ResourceChange =
+  | {
+      [K in ResourceKind]: { readonly kind: K; readonly name: string; readonly json: ResourceJson[K] | undefined };
+    }[ResourceKind]
+  | LearnedHostChange;
+
+/** A virtual host of a route table that gets them one by one. */
+export interface LearnedHostChange {
+  readonly kind: "virtualHost";
+  readonly name: string;
+  readonly table: string;
+  /** The `name` in the virtual host that came by that name before. */
+  readonly replaces: string | undefined;
+  readonly json: VirtualHostJson | undefined;
+}
 
 export interface Rejection {
-  readonly kind: ResourceKind;
+  readonly kind: SubscribedKind;
   readonly name: string;
   /** Reaches the control plane as the NACK's text: `field: problem`. */
   readonly reason: string;
@@ -72,14 +85,14 @@ export interface SteppedDataPlane extends DataPlane {
 }
 
 /** Tells the resources of a batch apart. */
-export const changeKey = ({ kind, name }: { readonly kind: ResourceKind; readonly name: string }): string =>
+export const changeKey = ({ kind, name }: { readonly kind: SubscribedKind; readonly name: string }): string =>
   `${kind} ${name}`;
 
 /** Make before break: what others name comes first, removals of it last. */
-const order = ["secret", "cluster", "endpoints", "route", "listener"] as const;
+const order = ["secret", "cluster", "endpoints", "route", "virtualHost", "listener"] as const;
 const rank = ({ kind, json }: ResourceChange): number => {
   const at = order.indexOf(kind);
-  return json === undefined ? 2 * order.length - at : at;
+  return json === undefined && kind !== "virtualHost" ? 2 * order.length - at : at;
 };
 
 /** The order in which the changes of a batch are put in force. */

@@ -7,6 +7,7 @@ import { realClock } from "@weft/net/clock";
 import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
 import type { ResourceKind } from "@weft/xds/resource";
 import { createResourceStore } from "../discovery/resource-store.ts";
+import type { DataPlaneTools } from "./create-data-plane.ts";
 import type { ResourceChange } from "./data-plane.ts";
 import { cluster, hcm, listener, openPlane, openServer, routes, toCluster } from "./testing/test-plane.ts";
 
@@ -45,8 +46,8 @@ const checks: Partial<ClusterJson> = {
   ],
 };
 
-const open = () => {
-  const all = openPlane();
+const open = (resolve?: DataPlaneTools["resolve"]) => {
+  const all = openPlane(resolve ? { resolve } : {});
   const store = createResourceStore({ dataPlane: all.plane, clock: realClock, log: silentLogger });
   const give = ({ kind, name, json }: ResourceChange): void =>
     assert.deepEqual(store.offer("ads", kind as ResourceKind, [{ name, version: "1", json }]), []);
@@ -154,4 +155,71 @@ test("checks of a cluster that was taken back end", within, async () => {
   all.give({ kind: "cluster", name: "app", json: undefined });
   await all.until(() => app.sockets.size === 0);
   assert.deepEqual([all.plane.clusters(), app.checks()], [[], 1]);
+});
+
+const named = (port: number, rest: object = { type: "STRICT_DNS" }, name = "a.test"): ResourceChange => {
+  const endpoint = { address: { socketAddress: { address: name, portValue: port } } };
+  const loadAssignment = { clusterName: "app", endpoints: [{ lbEndpoints: [{ endpoint }] }] };
+  return {
+    kind: "cluster",
+    name: "app",
+    json: { name: "app", connectTimeout: "1s", loadAssignment, ...checks, ...rest },
+  };
+};
+const typed = { "@type": "type.googleapis.com/envoy.extensions.clusters.dns.v3.DnsCluster" };
+
+for (const rest of [
+  { type: "STRICT_DNS" },
+  { type: "LOGICAL_DNS" },
+  { clusterType: { name: "envoy.clusters.dns", typedConfig: typed } },
+] as const)
+  test(
+    `hosts of names are found out and checked before the cluster serves: ${JSON.stringify(rest)}`,
+    within,
+    async () => {
+      await using app = await openApp("a");
+      const asked = Promise.withResolvers<void>();
+      const answer = Promise.withResolvers<void>();
+      let questions = 0;
+      await using all = open(async () => {
+        questions++;
+        // What is asked when it serves is never answered: what was found out before is enough.
+        if (questions > 1) await new Promise(() => undefined);
+        asked.resolve();
+        await answer.promise;
+        return [{ address: "127.0.0.1", ttl: 60 }];
+      });
+      all.give(named(app.port, rest));
+      await all.serve();
+      await asked.promise;
+      assert.equal(all.isActive("app"), false, "no address is known");
+      answer.resolve();
+      await app.asked;
+      assert.equal(all.isActive("app"), false, "no host is checked");
+      app.say("200 OK");
+      await all.until(() => all.isActive("app"));
+      await all.plane.settled();
+      assert.equal(await all.ask(), "a");
+    },
+  );
+
+test("a name that nobody knows ends the wait", within, async () => {
+  await using all = open(async () => {
+    throw new Error("no such name");
+  });
+  all.give(named(1));
+  await all.until(() => all.isActive("app"));
+});
+
+test("a name without addresses ends the wait, and so does one that is an address", within, async () => {
+  await using app = await openApp("a");
+  await using all = open(async () => []);
+  all.give(named(1));
+  await all.until(() => all.isActive("app"));
+  all.give({ kind: "cluster", name: "app", json: undefined });
+  all.give(named(app.port, { type: "STRICT_DNS" }, "127.0.0.1"));
+  await app.asked;
+  assert.equal(all.isActive("app"), false);
+  app.say("200 OK");
+  await all.until(() => all.isActive("app"));
 });

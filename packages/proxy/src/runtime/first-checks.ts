@@ -18,6 +18,8 @@ export interface FirstRound extends Disposable {
 export interface FirstChecks {
   /** `onOver` is called when a round that was not over at once is; more hosts may keep it from being so. */
   begin(json: ClusterJson, endpoints: ClusterLoadAssignmentJson | undefined, onOver: () => void): FirstRound;
+  /** What the names of the cluster were found to be, while its round is not disposed of. */
+  resolved(cluster: string): ReadonlyMap<string, readonly string[]> | undefined;
   /** What was found of that host of the cluster, as `checkFlags`, while its round is not disposed of. */
   found(cluster: string, address: string): number | undefined;
   close(): void;
@@ -38,6 +40,7 @@ export const createFirstChecks = (tools: FirstChecksTools): FirstChecks => {
     const table = new ClusterTable({
       ...{ clock, random, wheel, log, resolve, stats },
       checks: () => ({ ...checks(), onFirst }),
+      onAnswered: onFirst,
     });
     rounds.get(name)?.close();
     rounds.set(name, table);
@@ -57,6 +60,7 @@ export const createFirstChecks = (tools: FirstChecksTools): FirstChecks => {
 
   return {
     begin,
+    resolved: (cluster) => rounds.get(cluster)?.get(cluster)?.discovered.resolved,
     found: (cluster, address) =>
       rounds
         .get(cluster)

@@ -1,3 +1,4 @@
+import { createPrivateKey } from "node:crypto";
 import { ConfigError } from "@weft/core/config-error";
 import { certificateUris } from "@weft/net/tls/peer";
 import { createTlsContext, type TlsContext, type TlsMaterial } from "@weft/net/tls/tls-material";
@@ -9,7 +10,9 @@ import { refuseOthers, required } from "../compile/fields.ts";
 /** What a TLS context of either side is made of. */
 export interface ContextInput {
   readonly certificate: SecretSource | undefined;
+  readonly otherCertificates?: readonly SecretSource[];
   readonly trust: SecretSource | undefined;
+  readonly revoked?: SecretSource | undefined;
   readonly minVersion: TlsMaterial["minVersion"];
   readonly maxVersion: TlsMaterial["maxVersion"];
   readonly ciphers: readonly string[];
@@ -32,6 +35,7 @@ interface Secret {
   readonly certificatePem?: string | undefined;
   readonly keyPem?: string | undefined;
   readonly rootsPem?: string | undefined;
+  readonly revokedPem?: string | undefined;
 }
 
 export interface SecretTools {
@@ -63,11 +67,14 @@ export class Secrets {
       return secret;
     }
     const context = required(json.validationContext, "validationContext");
-    const { trust, sans } = compileValidation(context, "validationContext");
-    if (sans.length > 0)
-      throw new ConfigError("validationContext", "names to accept are read from TLS contexts, not from secrets");
-    const secret = this.read(required(trust, "validationContext.trustedCa"));
-    this.prove(secret, "validationContext.trustedCa");
+    const { trust, sans, pins, revoked } = compileValidation(context, "validationContext");
+    if (sans.length > 0 || pins !== undefined)
+      throw new ConfigError("validationContext", "whom to accept is read from TLS contexts, not from secrets");
+    const { rootsPem } = this.read(required(trust, "validationContext.trustedCa"));
+    this.prove({ rootsPem }, "validationContext.trustedCa");
+    if (revoked === undefined) return { rootsPem };
+    const secret = { rootsPem, revokedPem: this.read(revoked).rootsPem };
+    this.prove(secret, "validationContext.crl");
     return secret;
   }
 
@@ -87,15 +94,21 @@ export class Secrets {
   }
 
   /** Throws ConfigError for files that cannot be read or used now; secrets by name may come later. */
-  checkFiles({ certificate, trust }: ContextInput, at: string): void {
-    for (const source of [certificate, trust]) {
+  checkFiles(input: ContextInput, at: string): void {
+    const { certificate, otherCertificates = [], trust, revoked } = input;
+    for (const source of [certificate, ...otherCertificates, trust, revoked]) {
       if (source === undefined || (source.kind === "named" && !source.name.startsWith("file:"))) continue;
       try {
-        this.prove(this.read(source), at);
+        const secret = this.read(source);
+        this.prove(source === revoked ? { revokedPem: secret.rootsPem } : secret, at);
       } catch (error) {
         throw error instanceof ConfigError ? error : new ConfigError(at, (error as Error).message);
       }
     }
+    const isHere = (source: SecretSource): boolean => source.kind === "inline" || isRead(source.name);
+    if (certificate === undefined || ![certificate, ...otherCertificates].every(isHere)) return;
+    const others = this.findOthers(input, this.read(certificate));
+    if (typeof others === "string") throw new ConfigError(at, others);
   }
 
   private build(input: ContextInput): BuiltContext {
@@ -107,8 +120,15 @@ export class Secrets {
     if (input.certificate && !(certificate?.certificatePem && certificate.keyPem))
       return { kind: "missing", reason: "the secret named for our certificate has no certificate and key" };
     if (input.trust && !trust?.rootsPem) return { kind: "missing", reason: "the secret named for roots has no roots" };
+    const others = this.findOthers(input, certificate);
+    if (typeof others === "string") return { kind: "missing", reason: others };
+    const revoked = this.find(input.revoked);
+    if (typeof revoked === "string") return { kind: "missing", reason: revoked };
+    const lists = [trust?.revokedPem, revoked?.rootsPem].filter((pem) => pem !== undefined);
     const { minVersion, maxVersion, ciphers, curves = [], signatures = [] } = input;
     const material: TlsMaterial = {
+      others,
+      revokedPem: lists.length > 0 ? lists.join("\n") : undefined,
       certificatePem: certificate?.certificatePem,
       keyPem: certificate?.keyPem,
       rootsPem: trust?.rootsPem,
@@ -128,6 +148,23 @@ export class Secrets {
     } catch (error) {
       return { kind: "missing", reason: (error as Error).message };
     }
+  }
+
+  /** Certificates beside the first; OpenSSL has a place for one of each type of key, and would drop a former one. */
+  private findOthers({ otherCertificates = [] }: ContextInput, first: Secret | undefined): Others | string {
+    const types = new Set([keyTypeOf(first?.keyPem ?? "")]);
+    const others: { readonly certificatePem: string; readonly keyPem: string }[] = [];
+    for (const source of otherCertificates) {
+      const found = this.find(source);
+      if (typeof found === "string") return found;
+      if (!found?.certificatePem || !found.keyPem)
+        return "a secret named for our certificate has no certificate and key";
+      const type = keyTypeOf(found.keyPem);
+      if (types.has(type)) return `two certificates have keys of the type ${type}: there may be one of each`;
+      types.add(type);
+      others.push({ certificatePem: found.certificatePem, keyPem: found.keyPem });
+    }
+    return others;
   }
 
   /** The material, `undefined` when none is configured, or why it is not there. */
@@ -160,12 +197,13 @@ export class Secrets {
     }
   }
 
-  private prove({ certificatePem, keyPem, rootsPem }: Secret, at: string): void {
+  private prove({ certificatePem, keyPem, rootsPem, revokedPem }: Secret, at: string): void {
     try {
       createTlsContext({
         certificatePem,
         keyPem,
         rootsPem,
+        revokedPem,
         minVersion: "TLSv1.2",
         maxVersion: "TLSv1.3",
         ciphers: [],
@@ -175,6 +213,17 @@ export class Secrets {
     }
   }
 }
+
+type Others = NonNullable<TlsMaterial["others"]>;
+
+/** `rsa`, `ec` and so on; empty for what is no key, which OpenSSL says more of. */
+const keyTypeOf = (pem: string): string => {
+  try {
+    return createPrivateKey(pem).asymmetricKeyType ?? "";
+  } catch {
+    return "";
+  }
+};
 
 /** Where Linux distributions keep the roots of the web; other systems, and small images, have them elsewhere or not. */
 const distributionRoots = "/etc/ssl/certs/ca-certificates.crt";

@@ -7,6 +7,8 @@ import type { FoundAddress, NameQuestion } from "../dns/resolve-name.ts";
 import type { ProxyNode } from "../filters/http/filter.ts";
 import type { Discouraged, DrainScope } from "../http/leaving.ts";
 import type { SharedSeries } from "../observe/create-stats.ts";
+import type { AskOutcome, DemandedName } from "../on-demand/demands.ts";
+import type { DemandedKind } from "../on-demand/on-demand.ts";
 import type { OverloadShare } from "../overload/process-overload.ts";
 import type { ListenerState, Rejection } from "../runtime/data-plane.ts";
 import type { CountsMemory } from "./shared-counts.ts";
@@ -18,6 +20,7 @@ export interface WorkerStart {
   readonly counts: CountsMemory;
   readonly connections: TableMemory;
   readonly buckets: TableMemory;
+  readonly retries: SharedArrayBuffer;
   readonly node: ProxyNode;
   readonly logFormat: "text" | "json";
   readonly levels: ReadonlyMap<LogScope, LogLevel>;
@@ -58,6 +61,7 @@ export type ToWorker =
   | { readonly kind: "refused"; readonly id: number; readonly error: ErrorText }
   | { readonly kind: "resolved"; readonly id: number; readonly addresses: readonly FoundAddress[] }
   | { readonly kind: "unresolved"; readonly id: number; readonly reason: string }
+  | { readonly kind: "demanded"; readonly id: number; readonly outcome: AskOutcome }
   | { readonly kind: "level"; readonly scope: LogScope; readonly level: LogLevel }
   | { readonly kind: "reopenLogs" }
   | { readonly kind: "accept" }
@@ -77,6 +81,9 @@ export type FromWorker =
   | { readonly kind: "claim"; readonly id: number; readonly claim: Claim }
   | { readonly kind: "release"; readonly claim: Claim }
   | { readonly kind: "resolve"; readonly id: number; readonly question: NameQuestion }
+  /** Answered by `demanded`, once what was found is in force everywhere. */
+  | { readonly kind: "demand"; readonly id: number; readonly of: DemandedKind; readonly wanted: DemandedName }
+  | { readonly kind: "undemand"; readonly id: number }
   | { readonly kind: "series"; readonly series: readonly SharedSeries[] }
   /** Duplicates, the main thread's from then on. */
   | { readonly kind: "sockets"; readonly sockets: readonly PassedSocket[] }

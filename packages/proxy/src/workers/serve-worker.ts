@@ -14,6 +14,7 @@ import { createConnectionGauges } from "./connection-gauges.ts";
 import type { Claim, ErrorText, FromWorker, ToWorker, WorkerStart } from "./protocol.ts";
 import { openSharedBuckets } from "./shared-buckets.ts";
 import { openSharedCounts } from "./shared-counts.ts";
+import { createWorkerDemands } from "./worker-demands.ts";
 
 export interface WorkerWorld {
   readonly post: (message: FromWorker) => void;
@@ -124,6 +125,7 @@ export const serveWorker = (start: WorkerStart, world: WorkerWorld): ServingWork
   const resolve: ResolveName = (question) => names.ask((id) => post({ kind: "resolve", id, question }));
   const onFull = (what: string): void =>
     log.warn("no room to share counts: each worker counts its own", { code: "WF5024", what });
+  const demands = createWorkerDemands({ post, stats, setTimer: world.setTimer });
   const plane = createDataPlane({
     node: start.node,
     overload: start.overload,
@@ -133,9 +135,12 @@ export const serveWorker = (start: WorkerStart, world: WorkerWorld): ServingWork
     random: world.random,
     setTimer: world.setTimer,
     resolve,
+    onDemand: demands.onDemand,
+    judged: true,
     listen: open.listen,
     counts: openSharedCounts(start.counts, start.lane, onFull).counts,
     sharedBuckets: openSharedBuckets(start.buckets, start.lane, { onFull: () => onFull("rate limits") }).of,
+    retryMemory: start.retries,
     connectionGauge: createConnectionGauges(start.connections, start.lane),
   });
   const batches = createBatches(plane, world);
@@ -160,6 +165,9 @@ export const serveWorker = (start: WorkerStart, world: WorkerWorld): ServingWork
         return;
       case "resolved":
         names.take(message.id)?.resolve(message.addresses);
+        return;
+      case "demanded":
+        demands.answer(message.id, message.outcome);
         return;
       case "level":
         log.setLevel(message.scope, message.level);

@@ -87,7 +87,7 @@ export const createTableMemory = (shape: TableShape): TableMemory => {
 };
 
 /** 64 bits of a name, as two halves; equal names give equal halves in every thread. */
-const hashOf = (name: string): readonly [number, number] => {
+export const nameHash = (name: string): readonly [number, number] => {
   let a = 0xdeadbeef;
   let b = 0x41c6ce57;
   for (let i = 0; i < name.length; i++) {
@@ -140,7 +140,7 @@ class Table implements SharedTable {
   }
 
   hold(name: string): number | undefined {
-    const [a, b] = hashOf(name);
+    const [a, b] = nameHash(name);
     this.lock();
     try {
       const place = this.find(a, b);

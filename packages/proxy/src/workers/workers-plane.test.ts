@@ -7,6 +7,7 @@ import { commonClockOffsetMs, type StartThread, startThread, type ThreadOptions 
 import { probeTcp } from "@weft/net/tcp/probe";
 import { any } from "@weft/xds/resource";
 import { createStats } from "../observe/create-stats.ts";
+import { createOnDemand, type OnDemandDesk } from "../on-demand/on-demand.ts";
 import type { Rejection, ResourceChange } from "../runtime/data-plane.ts";
 import { cluster, hcm, listener, openServer, routes, toCluster } from "../runtime/testing/test-plane.ts";
 import type { FromWorker, ToWorker } from "./protocol.ts";
@@ -17,7 +18,7 @@ const overload = {
   memoryLimitBytes: undefined,
 } as const;
 
-const open = (start: StartThread, workers: number) => {
+const open = (start: StartThread, workers: number, onDemand?: OnDemandDesk) => {
   const stats = createStats();
   const errors: string[] = [];
   let givenUp = 0;
@@ -35,6 +36,7 @@ const open = (start: StartThread, workers: number) => {
     random: Math.random,
     setTimer: setRealTimer,
     resolve: async () => [],
+    onDemand,
     probe: ({ address, ipv6Only }) => probeTcp(address, ipv6Only),
     startThread: start,
     entry: new URL("../bin/worker.ts", import.meta.url),
@@ -121,6 +123,36 @@ test("a change one worker refuses is taken by none", async () => {
   assert.ok(prepare.kind === "prepare");
   assert.match(prepare.text, /"other"/);
   assert.doesNotMatch(prepare.text, /"up"/, "nor by one that comes later");
+  await plane.close();
+});
+
+test("a virtual host that was learned crosses alone, after the main thread has seen that it fits into its table", async () => {
+  const { all, start } = puppets();
+  const ads = { form: "delta" } as never;
+  const { plane } = open(start, 1, createOnDemand({ ads, clusters: [] }, setRealTimer, createStats()));
+  const [worker] = all;
+  worker?.say({ kind: "ready" });
+  const given = { name: "given", domains: ["given.test"] };
+  const json = { name: "t", virtualHosts: [given], vhds: { configSource: { ads: {} } } };
+  assert.equal(plane.check({ kind: "route", name: "t", json }), undefined);
+  assert.deepEqual(plane.apply([{ kind: "route", name: "t", json }]), []);
+  await turn();
+  const learned = (name: string, domain: string): ResourceChange => ({
+    ...{ kind: "virtualHost", name: `t/${name}`, table: "t", replaces: undefined },
+    json: { name, domains: [domain] },
+  });
+  assert.match(plane.apply([learned("bad", "given.test")])[0]?.reason ?? "", /given twice/);
+  assert.deepEqual(plane.apply([learned("good", "good.test")]), []);
+  assert.ok(worker);
+  const batch = batchOf(last(worker));
+  worker.say({ kind: "prepared", batch, rejections: [] });
+  await turn();
+  worker.say({ kind: "committed", batch });
+  await turn();
+  const told = last(worker);
+  assert.deepEqual(told.kind === "prepare" && JSON.parse(told.text), [
+    JSON.parse(JSON.stringify(learned("good", "good.test"))),
+  ]);
   await plane.close();
 });
 

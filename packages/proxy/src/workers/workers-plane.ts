@@ -12,8 +12,11 @@ import type { Cluster } from "../clusters/cluster.ts";
 import type { ResolveName } from "../dns/resolve-name.ts";
 import type { ProxyNode } from "../filters/http/filter.ts";
 import type { Discouraged, DrainScope } from "../http/leaving.ts";
+import { createRetryMemory } from "../http/retry-chain.ts";
 import type { StatsStore } from "../observe/create-stats.ts";
 import type { Counter } from "../observe/stats.ts";
+import type { AskOutcome } from "../on-demand/demands.ts";
+import type { OnDemandDesk } from "../on-demand/on-demand.ts";
 import type { OverloadShare } from "../overload/process-overload.ts";
 import { createDataPlane } from "../runtime/create-data-plane.ts";
 import {
@@ -24,7 +27,9 @@ import {
   type ResourceChange,
 } from "../runtime/data-plane.ts";
 import type { Inherited } from "../takeover/inherited.ts";
+import { CommittedChanges } from "./committed-changes.ts";
 import { type ConnectionReader, createConnectionReader, createConnectionsMemory } from "./connection-gauges.ts";
+import { DemandDesk } from "./demand-desk.ts";
 import { mergeListeners } from "./merge-listeners.ts";
 import { createPortClaims, type PortClaims } from "./port-claims.ts";
 import type { Claim, ErrorText, FromWorker } from "./protocol.ts";
@@ -48,6 +53,8 @@ export interface WorkersPlaneOptions {
   readonly random: Random;
   readonly setTimer: SetTimer;
   readonly resolve: ResolveName;
+  /** Fetches what the workers' requests ask for; what asks for that is refused where it is absent. */
+  readonly onDemand?: OnDemandDesk | undefined;
   /** Binds an address alone for a moment; gives the address that was had, or rejects with WF5001 and the like. */
   readonly probe: (claim: Claim) => Promise<{ readonly host: string; readonly port: number }>;
   /** What another process listened on before. */
@@ -88,10 +95,13 @@ class Plane implements WorkersPlane {
   private readonly buckets: SharedBuckets;
   private readonly claims: PortClaims;
   private readonly resolve: ResolveName;
+  private readonly demands: DemandDesk | undefined;
   private readonly slots: readonly WorkerSlot[];
   private readonly restarts: Counter;
   /** What is in force, for workers that come later. */
-  private readonly committed = new Map<string, ResourceChange>();
+  private readonly committed = new CommittedChanges();
+  /** Names of tables that get virtual hosts one by one. */
+  private readonly learning = new Set<string>();
   /** What this thread has compiled without complaint and would compile the same way again. */
   private readonly judged = new WeakSet<object>();
   private tail: Promise<void> = Promise.resolve();
@@ -112,12 +122,19 @@ class Plane implements WorkersPlane {
     const counts = createCountsMemory(workers);
     const connections = createConnectionsMemory(workers);
     const buckets = createBucketsMemory(workers);
+    const retries = createRetryMemory();
     this.buckets = openSharedBuckets(buckets, mainLane, { onFull: () => undefined });
     this.connections = createConnectionReader(connections, mainLane);
     this.shared = openSharedCounts(counts, mainLane, (what) =>
       log.warn("no room to share counts: each worker counts its own", { code: "WF5024", what }),
     );
     this.resolve = createSharedNames(options.resolve, clock);
+    this.demands =
+      options.onDemand &&
+      new DemandDesk(options.onDemand, {
+        inForce: () => this.inForce(),
+        isCluster: (name) => this.committed.has({ kind: "cluster", name }),
+      });
     const { inherited } = options;
     this.claims = createPortClaims({ probe: options.probe, inherit: inherited?.take, lanes: workers, setTimer });
     this.accepting = inherited === undefined;
@@ -133,6 +150,7 @@ class Plane implements WorkersPlane {
           counts,
           connections,
           buckets,
+          retries,
           node,
           logFormat,
           clockOffsetMs,
@@ -162,7 +180,7 @@ class Plane implements WorkersPlane {
 
   apply(changes: readonly ResourceChange[]): readonly Rejection[] {
     // Clusters are kept here too; of the others a second look would tell nothing new.
-    const open = changes.filter(({ kind, json }) => kind === "cluster" || kind === "endpoints" || !this.isJudged(json));
+    const open = changes.filter((change) => this.isKept(change) || !this.isJudged(change.json));
     const rejections = this.judge.apply(open);
     const refused = new Set(rejections.map(changeKey));
     const taken = changes.filter((change) => !refused.has(changeKey(change)));
@@ -234,6 +252,14 @@ class Plane implements WorkersPlane {
     for (const slot of this.slots) slot.post({ kind: "accept" });
   }
 
+  /** Clusters, and tables that get virtual hosts one by one, now or until now. */
+  private isKept({ kind, name, json }: ResourceChange): boolean {
+    if (kind !== "route") return kind === "cluster" || kind === "endpoints" || kind === "virtualHost";
+    if (json?.vhds === undefined) return this.learning.delete(name);
+    this.learning.add(name);
+    return true;
+  }
+
   private isJudged(json: object | undefined): boolean {
     return json === undefined || this.judged.has(json);
   }
@@ -256,10 +282,7 @@ class Plane implements WorkersPlane {
       this.slots.filter(({ serving }) => serving),
     );
     for (const change of changes) {
-      const key = changeKey(change);
-      if (refused.has(key)) continue;
-      if (change.json === undefined) this.committed.delete(key);
-      else this.committed.set(key, change);
+      if (!refused.has(changeKey(change))) this.committed.take(change);
     }
   }
 
@@ -268,7 +291,7 @@ class Plane implements WorkersPlane {
     const { stopped, discouraged } = this;
     if (discouraged !== undefined) slot.post({ kind: "discourage", why: discouraged });
     if (stopped !== undefined) slot.post({ kind: "drain", id: ++this.drains, timeoutMs: 0, scope: stopped });
-    await this.twoPhases([...this.committed.values()], [slot]);
+    await this.twoPhases(this.committed.changes(), [slot]);
     slot.serving = slot.alive;
   }
 
@@ -316,6 +339,16 @@ class Plane implements WorkersPlane {
           (error: unknown) => slot.post({ kind: "unresolved", id: message.id, reason: String(error) }),
         );
         return;
+      case "demand": {
+        const { id, of, wanted } = message;
+        const tell = (outcome: AskOutcome): void => slot.post({ kind: "demanded", id, outcome });
+        if (this.demands === undefined) tell("refused");
+        else this.demands.ask({ lane: slot.lane, id }, of, wanted, tell);
+        return;
+      }
+      case "undemand":
+        this.demands?.cancel({ lane: slot.lane, id: message.id });
+        return;
       case "log":
         this.options.writeLine(message.line);
         return;
@@ -347,5 +380,6 @@ class Plane implements WorkersPlane {
     this.connections.clearLane(slot.lane);
     this.buckets.clearLane(slot.lane);
     this.claims.drop(slot.lane);
+    this.demands?.drop(slot.lane);
   }
 }

@@ -3,7 +3,8 @@ import type { Graph, Source } from "@weft/core/collection";
 import type { RegistryView } from "../../model/merged-services.ts";
 import { type EndpointRecord, hasMeshTls, type ServicePort, type ServiceRecord } from "../../model/service.ts";
 import type { Instance } from "./instance.ts";
-import { type EmbeddedRegistry, instanceKey } from "./registry.ts";
+import { instanceKey } from "./instance-table.ts";
+import type { RegistryBook } from "./registry.ts";
 
 const source = "Registry";
 export const embeddedRank = 30;
@@ -25,7 +26,7 @@ interface InstanceItem {
  */
 export const embeddedView = (
   graph: Graph,
-  registry: Pick<EmbeddedRegistry, "watch">,
+  registry: Pick<RegistryBook, "watch">,
   options: { readonly domain: string; readonly changed: () => void },
 ): RegistryView & Disposable => {
   const { domain, changed } = options;

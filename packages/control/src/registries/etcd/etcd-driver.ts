@@ -1,10 +1,11 @@
 /** `etcd://H:P[,H:P]/PREFIX`: what a URL says becomes the settings of a source. */
 import { formatAddress, isLoopback, type SocketAddress } from "@weft/core/address";
 import { isReadable, readIfThere } from "@weft/net/files/files";
-import { createGrpcChannel, type GrpcTls } from "@weft/net/grpc/client";
+import { createGrpcChannel, type GrpcChannel, type GrpcTls } from "@weft/net/grpc/client";
 import type { Driver, SourceCredentials } from "../outside/driver.ts";
 import { type RegistryUrl, refuseOtherOptions, wrongUrl } from "../outside/registry-url.ts";
 import { openEtcdSource } from "./etcd-source.ts";
+import { openEtcdWriter } from "./etcd-writer.ts";
 
 const options = ["prefix", "tls", "ca", "cert", "key", "server-name"] as const;
 
@@ -60,6 +61,21 @@ const grpcTls = ({ caFile, certFile, keyFile, serverName }: EtcdTls, host: strin
   serverName: serverName ?? host,
 });
 
+/** A channel to the next of the servers, each time. */
+export const etcdDialer = ({ addresses, tls }: EtcdSettings, keepaliveMs = 10_000): (() => GrpcChannel) => {
+  let turn = 0;
+  let host = "";
+  return () => {
+    const address = addresses[turn++ % addresses.length] as SocketAddress;
+    host = address.host;
+    return createGrpcChannel({
+      target: { kind: "tcp", ...address },
+      ...(tls ? { tls: () => grpcTls(tls, host) } : {}),
+      ...{ connectTimeoutMs: 5_000, keepaliveMs, keepaliveTimeoutMs: keepaliveMs },
+    });
+  };
+};
+
 export const etcdDriver: Driver = {
   scheme: "etcd",
   usage: "etcd://HOST:PORT[,HOST:PORT]/PREFIX",
@@ -70,18 +86,12 @@ export const etcdDriver: Driver = {
     return (tools) => {
       if (credentials && !tls && exposed)
         tools.log.warn("a password goes to etcd without TLS", { address: formatAddress(exposed) });
-      let turn = 0;
-      let host = "";
-      const dial = () => {
-        const address = addresses[turn++ % addresses.length] as SocketAddress;
-        host = address.host;
-        return createGrpcChannel({
-          target: { kind: "tcp", ...address },
-          ...(tls ? { tls: () => grpcTls(tls, host) } : {}),
-          ...{ connectTimeoutMs: 5_000, keepaliveMs: 10_000, keepaliveTimeoutMs: 10_000 },
-        });
-      };
+      const dial = etcdDialer(settings);
       return openEtcdSource({ prefix: settings.prefix, credentials, dial })(tools);
     };
+  },
+  write: (url, credentials) => {
+    const settings = parseEtcdUrl(url, credentials);
+    return openEtcdWriter({ prefix: settings.prefix, credentials, dial: etcdDialer(settings) });
   },
 };

@@ -78,6 +78,16 @@ test("what a list lacks is held for five minutes and not a millisecond more", ()
   assert.equal(world.ids(), "a");
 });
 
+test("what an answer about one service lacks as a hint is held like that, and touches no other service", () => {
+  const world = make(["a", "b"]);
+  world.tell({ kind: "missing", keys: ["shop/web/a", "shop/web/b", "shop/web/nobody"] });
+  assert.equal(world.ids(), "a? b?");
+  world.put("b");
+  assert.equal(world.ids(), "a? b");
+  world.wait(holdMs);
+  assert.equal(world.ids(), "b");
+});
+
 test("what is held is back at once when it is put or listed, and gone at once when it is removed", () => {
   const world = make(["a", "b", "c"]);
   world.list();

@@ -199,6 +199,19 @@ export const createHeldInstances = (nowMs: number, restored?: Restored): HeldIns
     listing++;
   };
 
+  const missing = (keys: readonly string[], now: number): void => {
+    const services = new Set<string>();
+    for (const key of keys) {
+      unreadable.delete(key);
+      flaps.stopWaiting(key);
+      const known = instances.get(key);
+      if (!known || known.held) continue;
+      hold(known.instance, "absent", liveClock(now) + holdMs);
+      services.add(serviceOf(known.instance));
+    }
+    for (const service of services) relieve(service);
+  };
+
   const noteUnreadable = (key: string, problem: string): void => {
     const short = key.slice(0, keyCharsMax);
     if (unreadable.has(short) || unreadable.size < unreadableMax) unreadable.set(short, { problem, listing });
@@ -246,6 +259,9 @@ export const createHeldInstances = (nowMs: number, restored?: Restored): HeldIns
           break;
         case "removed":
           remove(event.key, event.because, now);
+          break;
+        case "missing":
+          missing(event.keys, now);
           break;
         case "unreadable":
           noteUnreadable(event.key, event.problem);

@@ -17,6 +17,8 @@ export interface RegistryFlags {
   readonly urls: readonly string[];
   /** `NAME=FILE`, each. */
   readonly credentials: readonly string[];
+  /** Names that credentials may be for beside those of `urls`. */
+  readonly others?: readonly string[];
 }
 
 export const registriesMax = 16;
@@ -29,7 +31,7 @@ const embeddedScheme = "embedded";
 
 /** Throws WF2101 for a scheme nobody knows, WF2102 for a wrong URL, WF2103 for credentials of no registry. */
 export const nameRegistries = (
-  { urls, credentials }: RegistryFlags,
+  { urls, credentials, others = [] }: RegistryFlags,
   drivers: readonly Driver[],
   find: FindCredentials,
 ): readonly NamedRegistry[] => {
@@ -52,7 +54,7 @@ export const nameRegistries = (
     if (named.size > registriesMax) throw wrongUrl(text, `is more than ${registriesMax} registries`);
   }
   for (const name of files.keys()) {
-    if (named.has(name)) continue;
+    if (named.has(name) || others.includes(name)) continue;
     throw new WeftError("WF2103", `--registry-credentials names ${name}, which is no registry`, {
       next: named.size === 0 ? "name one with --registry" : `name one of ${[...named.keys()].join(", ")}`,
     });
@@ -66,7 +68,7 @@ const unknownScheme = ({ scheme }: RegistryUrl, drivers: readonly Driver[]): Wef
   });
 
 /** The scheme, with a number from the second on, unless the URL says `name=`. */
-const nameFor = ({ text, scheme, options }: RegistryUrl, taken: ReadonlyMap<string, NamedRegistry>): string => {
+export const nameFor = ({ text, scheme, options }: RegistryUrl, taken: ReadonlyMap<string, unknown>): string => {
   const given = options.get("name");
   if (given !== undefined) {
     if (!/^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/.test(given))
@@ -79,7 +81,8 @@ const nameFor = ({ text, scheme, options }: RegistryUrl, taken: ReadonlyMap<stri
   return name;
 };
 
-const credentialFiles = (flags: readonly string[]): ReadonlyMap<string, string> =>
+/** Files by name. Throws WF2103 for what is not `NAME=FILE`. */
+export const credentialFiles = (flags: readonly string[]): ReadonlyMap<string, string> =>
   new Map(
     flags.map((flag): [string, string] => {
       const at = flag.indexOf("=");

@@ -30,6 +30,8 @@ export interface OutsideRegistries extends Disposable {
 export interface OutsideRegistriesOptions {
   readonly registries: readonly NamedRegistry[];
   readonly domain: string;
+  /** What this mesh marks its own with, where it writes into registries. */
+  readonly mesh: string;
   /** Where last good views are kept. */
   readonly folder: string;
   readonly clock: Clock;

@@ -3,6 +3,7 @@ import type { Clock, Logger, Random, SetTimer } from "@weft/core/world";
 import { createHeldInstances, type HeldInstances, type HeldStatus, type SourceState } from "./held-instances.ts";
 import { openLastGoodFile } from "./last-good-file.ts";
 import type { OutsideView, ServiceProblem } from "./outside-view.ts";
+import { withoutOwn } from "./own-instances.ts";
 import type { OpenSource, SourceEvent } from "./source-events.ts";
 
 export interface OutsideSource extends Disposable {
@@ -29,6 +30,8 @@ export interface OutsideSourceOptions {
   readonly url: string;
   /** What is read, without the addresses. */
   readonly registry: string;
+  /** What this mesh marks its own with, where it writes into registries. */
+  readonly mesh: string;
   readonly open: OpenSource;
   readonly view: OutsideView;
   /** Where the last good view is kept. */
@@ -100,7 +103,10 @@ export const openOutsideSource = (options: OutsideSourceOptions): OutsideSource 
     const { instances: kept, ageMs } = file.restored;
     log.info("began with the last good view of a registry", { registry: name, instances: kept.length, ageMs });
   }
-  const running = options.open({ emit, clock, setTimer, random, log });
+  const emitOthers = (event: SourceEvent): void => {
+    for (const one of withoutOwn(event, options.mesh)) emit(one);
+  };
+  const running = options.open({ emit: emitOthers, clock, setTimer, random, log });
   return {
     name,
     url: options.url,

@@ -31,6 +31,8 @@ export type SourceEvent =
   | { readonly kind: "put"; readonly instance: SourceInstance }
   /** Somebody took it out, or its own time-to-live ended: believed at once. */
   | { readonly kind: "removed"; readonly key: string; readonly because: "deleted" | "expired" }
+  /** An answer about one service lacks these where it may be the registry's own bad day: a hint, like absence from a list. */
+  | { readonly kind: "missing"; readonly keys: readonly string[] }
   /** A record that does not parse; the others are unharmed. An earlier good record of the same key stays. */
   | { readonly kind: "unreadable"; readonly key: string; readonly problem: string }
   | { readonly kind: "lost"; readonly reason: string };

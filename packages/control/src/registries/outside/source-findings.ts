@@ -5,19 +5,22 @@ import type { SourceStatus } from "./outside-source.ts";
 /** Findings of one code for one registry; more are counted in the last of them. */
 export const findingsPerCodeMax = 20;
 
+export const registryFinding = (registry: string, code: string, message: string): Finding => ({
+  ...{ code, level: "warning", message: `registry ${registry}: ${message}`, kind: "Registry", namespace: "" },
+  ...{ name: registry, file: "", line: 0, column: 0, also: [] },
+});
+
+/** At most `findingsPerCodeMax`, with one more that counts the others. */
+export const shownFindings = (registry: string, code: string, messages: readonly string[]): readonly Finding[] => {
+  const shown = messages.slice(0, findingsPerCodeMax);
+  const rest = messages.length - shown.length;
+  return [...shown, ...(rest > 0 ? [`${rest} more like these`] : [])].map((message) =>
+    registryFinding(registry, code, message),
+  );
+};
+
 export const sourceFindings = (registry: string, status: SourceStatus): readonly Finding[] => {
-  const finding = (code: string, message: string): Finding => ({
-    ...{ code, level: "warning", message: `registry ${registry}: ${message}`, kind: "Registry", namespace: "" },
-    ...{ name: registry, file: "", line: 0, column: 0, also: [] },
-  });
-  const listed = (code: string, messages: readonly string[]): readonly Finding[] => {
-    const shown = messages.slice(0, findingsPerCodeMax);
-    const rest = messages.length - shown.length;
-    return [
-      ...shown.map((message) => finding(code, message)),
-      ...(rest > 0 ? [finding(code, `${rest} more like these`)] : []),
-    ];
-  };
+  const listed = (code: string, messages: readonly string[]) => shownFindings(registry, code, messages);
   const age = `${Math.round(status.ageMs / 1_000)} s`;
   const lost = status.state === "lost" ? [`out of reach (${status.reason}); its last view stays, ${age} old`] : [];
   const held = [...status.held].map(([reason, count]) => `${count} ${heldText[reason]}`);

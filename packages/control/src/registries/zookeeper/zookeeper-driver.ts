@@ -9,6 +9,7 @@ import { dubboLayout } from "./dubbo.ts";
 import type { Layout } from "./layout.ts";
 import { sessionTimeoutMsDefault, sessionTimeoutMsMax, sessionTimeoutMsMin, zookeeperLimits } from "./limits.ts";
 import { openZookeeperSource, type ZookeeperSettings } from "./zookeeper-source.ts";
+import { openZookeeperWriter } from "./zookeeper-writer.ts";
 
 const layouts: ReadonlyMap<string, Layout> = new Map([
   ["curator", curatorLayout],
@@ -69,5 +70,11 @@ export const zookeeperDriver: Driver = {
         tools.log.warn("a password goes to ZooKeeper without TLS", { address: formatAddress(exposed) });
       return openZookeeperSource(settings, dialTcp)(tools);
     };
+  },
+  write: (url, credentials) => {
+    const settings = parseZookeeperUrl(url, credentials);
+    if (settings.layout !== curatorLayout)
+      throw wrongUrl(url.text, "has a layout that is only read; curator is written");
+    return openZookeeperWriter(settings, dialTcp);
   },
 };

@@ -45,6 +45,28 @@ export const decodeRequest = (bytes: Buffer): { readonly xid: number; readonly r
   const opcode = readInt(cursor);
   const read = (): ZookeeperRequest => {
     switch (opcode) {
+      case 1: {
+        const path = readText(cursor);
+        const data = Buffer.from(readBuffer(cursor));
+        const entries = readInt(cursor);
+        for (let entry = 0; entry < entries; entry++) {
+          readInt(cursor);
+          readText(cursor);
+          readText(cursor);
+        }
+        return { kind: "create", path, data, owned: entries === 2, ephemeral: readInt(cursor) === 1 };
+      }
+      case 2: {
+        const path = readText(cursor);
+        readInt(cursor);
+        return { kind: "delete", path };
+      }
+      case 5: {
+        const path = readText(cursor);
+        const data = Buffer.from(readBuffer(cursor));
+        readInt(cursor);
+        return { kind: "set", path, data };
+      }
       case 3:
         return { kind: "exists", path: readText(cursor), watch: readBool(cursor) };
       case 4:
@@ -93,7 +115,10 @@ const bodyParts = (body: ReplyBody): readonly Buffer[] => {
     case "data":
       return [buffer(body.data), stat(body.stat)];
     case "exists":
+    case "set":
       return [stat(body.stat)];
+    case "create":
+      return [text(body.path)];
   }
 };
 

@@ -2,6 +2,7 @@ import type { Clock, Random, SetTimer } from "@weft/core/world";
 import type { Locality } from "../../clusters/host.ts";
 import type { CompileTools } from "../../compile/tools.ts";
 import type { Exchange, LocalReply } from "../../http/exchange.ts";
+import type { RetryChain } from "../../http/retry-chain.ts";
 import type { Stats } from "../../observe/stats.ts";
 
 /** The filter will call `exchange.resume()` later. */
@@ -39,6 +40,7 @@ export interface FilterTools {
   /** Makes buckets that all threads take from; each thread its own when absent. */
   readonly buckets?: CompileTools["buckets"];
   readonly onDemand?: CompileTools["onDemand"];
+  readonly retryChain?: RetryChain;
   /** There is a cluster of that name now. */
   readonly isCluster?: (name: string) => boolean;
   /** What stands before the filter's own counters: `http.inbound_0.0.0.0_8080`. */

@@ -20,6 +20,7 @@ import { router } from "./router.ts";
 import { setFilterState } from "./set-filter-state.ts";
 import { setMetadata } from "./set-metadata.ts";
 import { weftReason } from "./weft-reason.ts";
+import { weftRetries } from "./weft-retries.ts";
 
 /** Every HTTP filter there is. */
 export const httpFilters: readonly HttpFilterKind[] = [
@@ -40,6 +41,7 @@ export const httpFilters: readonly HttpFilterKind[] = [
   dynamicForwardProxy,
   onDemand,
   weftReason,
+  weftRetries,
   adaptiveConcurrency,
 ];
 

@@ -21,7 +21,7 @@ import { createResourceStore, type ResourceOffer, type ResourceStore } from "../
 import type { DataPlaneTools } from "../../runtime/create-data-plane.ts";
 import type { DataPlane, ResourceChange } from "../../runtime/data-plane.ts";
 import { openPlane } from "../../runtime/testing/test-plane.ts";
-import { createOnDemand, type OnDemand } from "../on-demand.ts";
+import { createOnDemand, type OnDemandDesk } from "../on-demand.ts";
 
 const adsOf = (apiType: string) => ({
   node: { id: "node-1" },
@@ -57,7 +57,7 @@ export interface PlayedStream {
 export interface OnDemandMesh extends AsyncDisposable {
   readonly plane: DataPlane;
   readonly store: ResourceStore;
-  readonly onDemand: OnDemand;
+  readonly onDemand: OnDemandDesk;
   readonly port: number;
   /** The application's. */
   readonly app: number;
@@ -225,7 +225,8 @@ export const openMesh = async (
   const connect = (): void => streams.at(-1)?.handlers.onOpen?.();
   const put = async (...changes: readonly ResourceChange[]): Promise<void> => {
     for (const { kind, name, json: resource } of changes)
-      discovery.provide("static", kind, [{ name, version: "", json: withLog(resource) } as ResourceOffer]);
+      if (kind !== "virtualHost")
+        discovery.provide("static", kind, [{ name, version: "", json: withLog(resource) } as ResourceOffer]);
     await plane.settled();
   };
   const until = async (holds: () => boolean): Promise<void> => {

@@ -80,6 +80,24 @@ export const createFakeZookeeper = (world: VirtualWorld): FakeZookeeper => {
     // Also past answers that are held back: those are old then.
     if (covered || once) sendNow(client, encodeEvent(event));
   };
+  const change = (
+    request: Extract<ZookeeperRequest, { kind: "create" | "set" | "delete" }>,
+  ): { error: number; body: ReplyBody } => {
+    const { kind, path } = request;
+    const nothing = { kind: "nothing" } as const;
+    const isThere = fake.nodes.has(path);
+    const above = parentOf(path);
+    if (kind === "create" && isThere) return { error: -110, body: nothing };
+    if (kind === "create" ? above !== "/" && !fake.nodes.has(above) : !isThere) return { error: -101, body: nothing };
+    if (kind === "delete") {
+      if ([...fake.nodes.keys()].some((one) => one !== path && parentOf(one) === path))
+        return { error: -111, body: nothing };
+      fake.nodes.delete(path);
+      return { error: 0, body: nothing };
+    }
+    fake.nodes.set(path, request.data.toString());
+    return { error: 0, body: kind === "create" ? { kind, path } : { kind, stat: emptyStat } };
+  };
   const answer = (to: Client, request: ZookeeperRequest): { error: number; body: ReplyBody } => {
     const nothing = { kind: "nothing" } as const;
     if (!("path" in request)) return { error: 0, body: nothing };
@@ -91,6 +109,7 @@ export const createFakeZookeeper = (world: VirtualWorld): FakeZookeeper => {
       to.recursive = path;
       return { error: 0, body: nothing };
     }
+    if (request.kind === "create" || request.kind === "set" || request.kind === "delete") return change(request);
     const data = fake.nodes.get(path);
     if (request.watch && (data !== undefined || request.kind === "exists")) {
       to.watches.add(`${request.kind === "children" ? "children" : "node"} ${path}`);

@@ -1,0 +1,138 @@
+/** Who is registered, as it is known here: instances by key and by service, their history, and who follows it. Pure. */
+import { WeftError } from "@weft/core/error";
+import { checkRef, type Instance, type InstancePort, type InstanceRef, type InstanceSpec } from "./instance.ts";
+import type { RegistryLimits } from "./limits.ts";
+import type { RegistryEvent } from "./registry.ts";
+
+export const instanceKey = ({ namespace, service, id }: InstanceRef): string => `${namespace}/${service}/${id}`;
+
+export const notRegistered = (ref: InstanceRef): WeftError =>
+  new WeftError("WF8003", `instance ${instanceKey(ref)} is not registered`, { next: "register it with PUT" });
+
+export interface InstanceTable {
+  readonly instances: ReadonlyMap<string, Instance>;
+  /** Version of the newest change. */
+  version(): number;
+  /** The version a start found: changes before it are not in the history. */
+  startAt(version: number): void;
+  hold(instance: Instance): void;
+  release(instance: Instance): void;
+  /** Tells those who follow, in order, and remembers for those who come back. */
+  publish(events: readonly RegistryEvent[]): void;
+  /** Throws WF8003. */
+  found(ref: InstanceRef): Instance;
+  get(ref: InstanceRef): Instance | undefined;
+  list(filter?: { readonly namespace?: string; readonly service?: string }): readonly Instance[];
+  watch(options: { readonly since?: number }, tell: (event: RegistryEvent) => void): Disposable;
+  /** Throws WF8004 where the instance has another version; 0 means there must be none. */
+  checkVersion(ref: InstanceRef, ifMatch: number | undefined): void;
+  /** Throws WF8002 where one more does not fit. */
+  checkRoom(spec: InstanceSpec): void;
+  /** The port clients call: as given, as the service's other instances have it under that name, else the application's. */
+  servicePorts(spec: InstanceSpec): readonly InstancePort[];
+}
+
+export const createInstanceTable = (limits: RegistryLimits): InstanceTable => {
+  const instances = new Map<string, Instance>();
+  const services = new Map<string, Set<string>>();
+  const history: RegistryEvent[] = [];
+  const watchers = new Set<(event: RegistryEvent) => void>();
+  let version = 0;
+  let historyFrom = 0;
+  const serviceOf = ({ namespace, service }: Pick<Instance, "namespace" | "service">): string =>
+    `${namespace}/${service}`;
+
+  return {
+    instances,
+    version: () => version,
+    startAt(now) {
+      version = now;
+      historyFrom = now;
+    },
+    hold(instance) {
+      const key = instanceKey(instance);
+      instances.set(key, instance);
+      const name = serviceOf(instance);
+      const members = services.get(name) ?? new Set();
+      services.set(name, members.add(key));
+    },
+    release(instance) {
+      const key = instanceKey(instance);
+      instances.delete(key);
+      const members = services.get(serviceOf(instance));
+      members?.delete(key);
+      if (members?.size === 0) services.delete(serviceOf(instance));
+    },
+    publish(events) {
+      for (const event of events) {
+        version = Math.max(version, event.resourceVersion);
+        history.push(event);
+        for (const tell of watchers) tell(event);
+      }
+      if (history.length > limits.historyMax * 2) {
+        const gone = history.splice(0, history.length - limits.historyMax);
+        historyFrom = gone.at(-1)?.resourceVersion ?? historyFrom;
+      }
+    },
+    found(ref) {
+      checkRef(ref);
+      const instance = instances.get(instanceKey(ref));
+      if (instance) return instance;
+      throw notRegistered(ref);
+    },
+    get: (ref) => instances.get(instanceKey(ref)),
+    list({ namespace, service } = {}) {
+      const keys =
+        namespace !== undefined && service !== undefined
+          ? (services.get(`${namespace}/${service}`) ?? [])
+          : instances.keys();
+      return [...keys]
+        .sort()
+        .flatMap((key) => instances.get(key) ?? [])
+        .filter(
+          (one) =>
+            (namespace === undefined || one.namespace === namespace) &&
+            (service === undefined || one.service === service),
+        );
+    },
+    watch({ since }, tell) {
+      if (since !== undefined && (since < historyFrom || since > version)) {
+        throw new WeftError("WF8005", `changes since version ${since} are not kept; they begin at ${historyFrom}`, {
+          next: "watch again without since",
+        });
+      }
+      if (since === undefined) {
+        for (const object of instances.values())
+          tell({ type: "ADDED", object, resourceVersion: object.resourceVersion });
+      } else for (const event of history) if (event.resourceVersion > since) tell(event);
+      watchers.add(tell);
+      return { [Symbol.dispose]: () => void watchers.delete(tell) };
+    },
+    checkVersion(ref, ifMatch) {
+      const have = instances.get(instanceKey(ref))?.resourceVersion ?? 0;
+      if (ifMatch === undefined || ifMatch === have) return;
+      const is = have === 0 ? "does not exist" : `has version ${have}`;
+      throw new WeftError("WF8004", `instance ${instanceKey(ref)} ${is}, not version ${ifMatch}`, {
+        next: "read it again",
+      });
+    },
+    checkRoom(spec) {
+      if (instances.size >= limits.instancesMax) {
+        throw new WeftError("WF8002", `the registry is full: it holds ${limits.instancesMax} instances`);
+      }
+      if ((services.get(serviceOf(spec))?.size ?? 0) >= limits.instancesPerServiceMax) {
+        const name = serviceOf(spec);
+        throw new WeftError("WF8002", `service ${name} has its most, ${limits.instancesPerServiceMax} instances`);
+      }
+    },
+    servicePorts(spec) {
+      const peers = [...(services.get(serviceOf(spec)) ?? [])]
+        .filter((key) => key !== instanceKey(spec))
+        .flatMap((key) => instances.get(key)?.ports ?? []);
+      return spec.ports.map((port) => ({
+        ...port,
+        servicePort: port.servicePort ?? peers.find(({ name }) => name === port.name)?.servicePort ?? port.appPort,
+      }));
+    },
+  };
+};

@@ -1,0 +1,135 @@
+/**
+ * The embedded registry over the shared store: each replica follows the same records in the same order, so that all have
+ * the same instances under the same versions. An instance that must be renewed goes with a lease of the store's, which
+ * ends once for all of them, whoever took its last heartbeat.
+ */
+import { sameValue } from "@weft/core/equal";
+import type { Clock } from "@weft/core/world";
+import type { SharedChange, SharedRecord } from "../../store/shared/shared-mirror.ts";
+import { asSeen, jsonOf, type SharedStore, storeUnavailable } from "../../store/shared/shared-store.ts";
+import { type Instance, type InstanceRef, parseInstance } from "./instance.ts";
+import { createInstanceTable, type InstanceTable, instanceKey, notRegistered } from "./instance-table.ts";
+import { defaultRegistryLimits, type RegistryLimits } from "./limits.ts";
+import { nextInstance, type RegistryBook, type RegistryEvent } from "./registry.ts";
+
+export interface SharedRegistryOptions {
+  readonly store: SharedStore;
+  readonly clock: Clock;
+  readonly limits?: Partial<RegistryLimits>;
+}
+
+interface Stored {
+  readonly instance: Instance;
+  readonly lease: string | undefined;
+}
+
+const group = "instances";
+/** So often a registration is tried anew because another came between. */
+const attemptsMax = 12;
+const recordKey = (ref: InstanceRef): string => `${group}/${instanceKey(ref)}`;
+
+/** Follows the store until disposed. */
+export const createSharedRegistry = (options: SharedRegistryOptions): RegistryBook & Disposable => {
+  const { store, clock } = options;
+  const limits: RegistryLimits = { ...defaultRegistryLimits, ...options.limits };
+  const table = createInstanceTable(limits);
+  for (const record of store.group(group).values()) {
+    const stored = storedIn(record);
+    if (stored) table.hold(stored.instance);
+  }
+  table.startAt(store.revision());
+  const following = store.follow(group, (changes) => table.publish(changes.flatMap((change) => take(table, change))));
+  const leaseOf = (ref: InstanceRef): string | undefined => {
+    const record = store.get(recordKey(ref));
+    return record && storedIn(record)?.lease;
+  };
+
+  /** The lease before where it has the same time and is not over; else a new one. */
+  const leaseFor = async (next: Instance, before: Instance | undefined): Promise<string | undefined> => {
+    if (next.ttlSeconds === 0) return undefined;
+    const old = before?.ttlSeconds === next.ttlSeconds ? leaseOf(next) : undefined;
+    if (old !== undefined && (await store.renew(old))) return old;
+    return await store.grant(next.ttlSeconds);
+  };
+
+  const write = async (next: Instance, before: Instance | undefined): Promise<number | undefined> => {
+    const key = recordKey(next);
+    const seen = [asSeen(store, key)];
+    const old = leaseOf(next);
+    const lease = await leaseFor(next, before);
+    const { resourceVersion: _, ...kept } = next;
+    const value = JSON.stringify({ ...(lease === undefined ? {} : { lease }), instance: kept });
+    const outcome = await store.write({ seen, puts: [{ key, value, lease }] });
+    const unused = outcome.kind === "written" ? old : lease;
+    if (unused !== undefined && old !== lease) void store.revoke(unused);
+    return outcome.kind === "written" ? outcome.revision : undefined;
+  };
+
+  return {
+    async put(ref, body, { ifMatch } = {}) {
+      const spec = parseInstance(ref, body, limits);
+      for (let attempt = 0; attempt < attemptsMax; attempt++) {
+        table.checkVersion(ref, ifMatch);
+        const before = table.get(ref);
+        if (!before) table.checkRoom(spec);
+        const next = nextInstance(spec, before, { table, clock });
+        if (before && sameValue(before, next)) {
+          const lease = leaseOf(ref);
+          if (lease === undefined || (await store.renew(lease))) return { instance: before, created: false };
+        }
+        const revision = await write(next, before);
+        if (revision === undefined) continue;
+        return { instance: table.get(ref) ?? { ...next, resourceVersion: revision }, created: !before };
+      }
+      throw storeUnavailable("others register the same instance without end");
+    },
+    async remove(ref, { ifMatch } = {}) {
+      for (let attempt = 0; attempt < attemptsMax; attempt++) {
+        const instance = table.found(ref);
+        table.checkVersion(ref, ifMatch);
+        const lease = leaseOf(ref);
+        const key = recordKey(ref);
+        const outcome = await store.write({ seen: [asSeen(store, key)], deletes: [key] });
+        if (outcome.kind === "conflict") continue;
+        if (lease !== undefined) void store.revoke(lease);
+        return instance;
+      }
+      throw storeUnavailable("others register the same instance without end");
+    },
+    async heartbeat(ref) {
+      const instance = table.found(ref);
+      const lease = leaseOf(ref);
+      if (lease === undefined || (await store.renew(lease))) return instance;
+      // Its time is over, though it may still be seen here.
+      throw notRegistered(ref);
+    },
+    get: table.get,
+    list: table.list,
+    version: table.version,
+    watch: table.watch,
+    [Symbol.dispose]: () => following[Symbol.dispose](),
+  };
+};
+
+const take = (table: InstanceTable, { key, after, revision }: SharedChange): readonly RegistryEvent[] => {
+  const before = table.instances.get(key.slice(group.length + 1));
+  const instance = after && storedIn(after)?.instance;
+  if (instance) {
+    table.hold(instance);
+    return [{ type: before ? "MODIFIED" : "ADDED", object: instance, resourceVersion: revision }];
+  }
+  if (!before) return [];
+  table.release(before);
+  return [{ type: "DELETED", object: before, resourceVersion: revision }];
+};
+
+/** `undefined` for a record that nobody of this version wrote. */
+const storedIn = (record: SharedRecord): Stored | undefined => {
+  const { instance, lease } = (jsonOf(record) ?? {}) as { instance?: Partial<Instance>; lease?: unknown };
+  if (typeof instance !== "object" || instance === null || !Array.isArray(instance.ports)) return undefined;
+  if (`${group}/${instanceKey(instance as InstanceRef)}` !== record.key) return undefined;
+  return {
+    instance: { ...(instance as Instance), resourceVersion: record.revision },
+    lease: typeof lease === "string" ? lease : undefined,
+  };
+};
