@@ -110,10 +110,24 @@ const follow = async (options: ConsulSessionOptions, polls: Polls, fail: (error:
     watched.set(name, own);
     cold.delete(name);
     const either = AbortSignal.any([signal, own.signal]);
-    const takeNext = (answer: ConsulAnswer): void => take(name, answer, true);
-    polls.follow(servicePath(name), view.indexOf(name) ?? 1, either, takeNext).catch((error) => {
+    const failed = (error: unknown): void => {
       if (!either.aborted) fail(error);
-    });
+    };
+    const takeNext = (answer: ConsulAnswer): void => {
+      if (answer.index >= (view.indexOf(name) ?? 0)) take(name, answer, true);
+      else confirm(name, either).catch(failed);
+    };
+    polls.follow(servicePath(name), view.indexOf(name) ?? 1, either, takeNext).catch(failed);
+  };
+  /**
+   * The index of a service went back. Held queries have others than plain ones, and Consul's own goes back only with that
+   * of the catalogue, which is asked first: then the service is read as it is now.
+   */
+  const confirm = async (name: string, own: AbortSignal): Promise<void> => {
+    const { index } = await calls.get(cataloguePath, { signal: own });
+    if (index < catalogueIndex) throw new Error(`the index of Consul went back, ${catalogueIndex} to ${index}`);
+    const answer = await calls.get(servicePath(name), { signal: own });
+    if (!own.aborted) take(name, answer, false);
   };
   const unwatch = (name: string): void => {
     watched.get(name)?.abort();

@@ -118,6 +118,19 @@ test("a Consul that comes back without its data took nobody out", async () => {
   assert.deepEqual(words(), ["connected", "listed x"]);
 });
 
+test("the index of one service may go back while that of the catalogue does not: it is read as it is now", async () => {
+  const { consul, fire, settle, words } = make((fresh) => fresh.register("web", "a"));
+  await fire();
+  words();
+  consul.lie("/v1/health/service/web", { headers: { "x-consul-index": "5" } });
+  consul.register("web", "b");
+  await settle();
+  assert.deepEqual(words(), ["put b healthy"]);
+  consul.lie("/v1/health/service/web", { headers: { "x-consul-index": "4" }, body: Buffer.from("[]") });
+  await fire();
+  assert.deepEqual(words(), ["deleted web/n1/a", "deleted web/n1/b"]);
+});
+
 test("what a token may no longer read is missing and not deleted; what goes otherwise is", async () => {
   const { consul, fire, settle, words } = make((fresh) => {
     for (const id of ["a", "b"]) fresh.register("web", id);
