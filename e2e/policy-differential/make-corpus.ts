@@ -37,12 +37,15 @@ export interface CorpusSize {
   readonly requestsPerHost: number;
 }
 
-/** Everything weft does that a stock Envoy can do too: only our sidecar has reasons to tell. */
+/**
+ * Everything weft does that a stock Envoy can do too: only our sidecar has reasons to tell, and a budget of the retries
+ * nobody wrote. A written one, which both have, takes its place.
+ */
 const onlyWhatEnvoyHas = {
   apiVersion: "weft.dev/v1alpha1",
   kind: "MeshDefaults",
   metadata: { name: "mesh", namespace: "istio-system" },
-  spec: { profile: "weft", reasonHeader: "off" },
+  spec: { profile: "weft", reasonHeader: "off", retryBudget: { percent: 100, minConcurrency: 100 } },
 };
 
 const serviceEntry = (host: string, backends: readonly Backend[]): object => ({
