@@ -13,6 +13,7 @@ import { callHttp } from "@weft/testkit/http-call";
 import { startSidecar, type TestSidecar } from "@weft/testkit/sidecar";
 import { type RealEtcd, startEtcd } from "./real-etcd.ts";
 import { startRelay } from "./relay.ts";
+import { endpointsOf, portsBecome as portsAre, portsOf, sourceOf, stateBecomes as stateIs } from "./sources.ts";
 
 const stack = new AsyncDisposableStack();
 let etcd: RealEtcd;
@@ -25,51 +26,11 @@ before(async () => {
 });
 after(() => stack.disposeAsync());
 
-interface Endpoint {
-  readonly address: string;
-  readonly port: number;
-  readonly weight: number;
-  readonly held?: string;
-}
-interface Source {
-  readonly name: string;
-  readonly state: string;
-  readonly ageSeconds: number;
-  readonly reason?: string;
-  readonly instances: number;
-  readonly held: { readonly absent: number; readonly expired: number };
-  readonly unreadableRecords: readonly { readonly key: string; readonly problem: string }[];
-}
-
-const endpoints = async (service: string, plane = cp): Promise<readonly Endpoint[]> => {
-  const { items } = (await plane.api("GET", "/v1/registry")) as { items: readonly { name: string }[] };
-  if (!items.some(({ name }) => name === service)) return [];
-  return ((await plane.api("GET", `/v1/registry/${service}/endpoints`)) as { items: readonly Endpoint[] }).items;
-};
-/** Ports of a service's endpoints, with `?` behind those that are held. */
-const ports = async (service: string, plane = cp): Promise<string> =>
-  (await endpoints(service, plane))
-    .map(({ port, held }) => `${port}${held ? "?" : ""}`)
-    .sort()
-    .join(" ");
-const portsBecome = (service: string, wanted: string, plane = cp) =>
-  eventually(
-    `${service} has ${wanted || "nothing"}`,
-    async () => (await ports(service, plane)) === wanted || undefined,
-  );
-const source = async (plane = cp): Promise<Source> => {
-  const { items } = (await plane.api("GET", "/v1/registries")) as { items: readonly Source[] };
-  return items.find(({ name }) => name === "etcd") as Source;
-};
-const stateBecomes = (wanted: string, plane = cp) =>
-  eventually(
-    `the registry is ${wanted}`,
-    async () => {
-      const found = await source(plane);
-      return found.state === wanted ? found : undefined;
-    },
-    60_000,
-  );
+const endpoints = (service: string, plane = cp) => endpointsOf(plane, service);
+const ports = (service: string, plane = cp) => portsOf(plane, service);
+const portsBecome = (service: string, wanted: string, plane = cp) => portsAre(plane, service, wanted);
+const source = (plane = cp) => sourceOf(plane, "etcd");
+const stateBecomes = (wanted: string, plane = cp) => stateIs(plane, "etcd", wanted);
 const instance = (port: number, more: Readonly<Record<string, unknown>> = {}): string =>
   JSON.stringify({ address: "127.0.0.1", port, servicePort: 80, protocol: "http", ...more });
 const callsAnswer = (service: string, status: number) =>

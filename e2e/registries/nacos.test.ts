@@ -13,6 +13,7 @@ import { startLyingNacos } from "./lying-nacos.ts";
 import { registerByGrpc } from "./nacos-grpc-writer.ts";
 import { type RealNacos, startNacos } from "./real-nacos.ts";
 import { startRelay } from "./relay.ts";
+import { endpointsOf, portsBecome as portsAre, portsOf, sourceOf, stateBecomes as stateIs } from "./sources.ts";
 
 const stack = new AsyncDisposableStack();
 let nacos: RealNacos;
@@ -28,56 +29,12 @@ after(() => stack.disposeAsync());
 const urlOf = ({ address, grpcPort }: { readonly address: string; readonly grpcPort: number | string }, more = "") =>
   `nacos://${address}?grpc-port=${grpcPort}${more}`;
 
-interface Endpoint {
-  readonly address: string;
-  readonly port: number;
-  readonly weight: number;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly health: string;
-  readonly held?: string;
-}
-interface Source {
-  readonly name: string;
-  readonly state: string;
-  readonly ageSeconds: number;
-  readonly reason?: string;
-  readonly instances: number;
-  readonly held: { readonly absent: number; readonly expired: number };
-  readonly unreadableRecords: readonly { readonly key: string; readonly problem: string }[];
-}
-
-const endpoints = async (service: string, plane = cp): Promise<readonly Endpoint[]> => {
-  const { items } = (await plane.api("GET", "/v1/registry")) as { items: readonly { name: string }[] };
-  if (!items.some(({ name }) => name === service)) return [];
-  return ((await plane.api("GET", `/v1/registry/${service}/endpoints`)) as { items: readonly Endpoint[] }).items;
-};
-/** Ports of a service's endpoints, with `?` behind those that are held. */
-const ports = async (service: string, plane = cp): Promise<string> =>
-  (await endpoints(service, plane))
-    .map(({ port, held }) => `${port}${held ? "?" : ""}`)
-    .sort()
-    .join(" ");
-const portsBecome = (service: string, wanted: readonly (number | string)[], plane = cp) => {
-  const expected = wanted.map(String).sort().join(" ");
-  return eventually(
-    `${service} has ${expected || "nothing"}`,
-    async () => (await ports(service, plane)) === expected || undefined,
-    60_000,
-  );
-};
-const source = async (plane = cp): Promise<Source> => {
-  const { items } = (await plane.api("GET", "/v1/registries")) as { items: readonly Source[] };
-  return items.find(({ name }) => name === "nacos") as Source;
-};
-const stateBecomes = (wanted: string, plane = cp) =>
-  eventually(
-    `the registry is ${wanted}`,
-    async () => {
-      const found = await source(plane);
-      return found.state === wanted ? found : undefined;
-    },
-    90_000,
-  );
+const endpoints = (service: string, plane = cp) => endpointsOf(plane, service);
+const ports = (service: string, plane = cp) => portsOf(plane, service);
+const portsBecome = (service: string, wanted: readonly (number | string)[], plane = cp) =>
+  portsAre(plane, service, wanted.map(String).sort().join(" "));
+const source = (plane = cp) => sourceOf(plane, "nacos");
+const stateBecomes = (wanted: string, plane = cp) => stateIs(plane, "nacos", wanted);
 const callsAnswer = (service: string, status: number) =>
   eventually(`${service} answers ${status}`, async () =>
     (await callHttp(web.outbound, { host: service })).status === status ? true : undefined,

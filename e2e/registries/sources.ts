@@ -6,6 +6,7 @@ export interface Endpoint {
   readonly address: string;
   readonly port: number;
   readonly weight: number;
+  readonly labels: Readonly<Record<string, string>>;
   readonly health: string;
   readonly held?: string;
 }
@@ -68,5 +69,5 @@ export const stateBecomes = (plane: TestControlPlane, name: string, wanted: stri
       const found = await sourceOf(plane, name);
       return found.state === wanted ? found : undefined;
     },
-    60_000,
+    90_000,
   );

@@ -38,7 +38,7 @@ const forClients = ({ clock, retryChain }: FilterTools): HttpFilter => ({
   onResponse(exchange) {
     const { status, headers } = exchange.response;
     if (status < 500) return;
-    if (headers.has(retriedHeader)) headers.remove(retriedHeader);
+    headers.remove(retriedHeader);
     retryChain?.noteFailure(givenId(exchange), clock.nowMs());
   },
   onEnd(exchange) {
