@@ -15,6 +15,11 @@ const benches = {
   push: async () => (await import("./push.ts")).benchPush,
   routes: async () => (await import("./routes.ts")).benchRoutes,
   storm: async () => (await import("./storm.ts")).benchStorm,
+  "mesh-size": async () => (await import("./mesh-size.ts")).benchMeshSize,
+  failover: async () => (await import("./failover.ts")).benchFailover,
+  "idle-sidecars": async () => (await import("./idle-sidecars.ts")).benchIdleSidecars,
+  "model-size": async () => (await import("./model-size.ts")).benchModelSize,
+  registrations: async () => (await import("./registrations.ts")).benchRegistrations,
 } as const;
 
 const [name = "", ...flags] = process.argv.slice(2);

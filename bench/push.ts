@@ -1,122 +1,129 @@
-import { spawnSync } from "node:child_process";
-import { join } from "node:path";
-import { startControlPlane } from "@weft/testkit/control-plane";
-import { eventually } from "@weft/testkit/eventually";
-import { startProgram } from "@weft/testkit/processes";
+import { type AdsLoad, startAdsLoad } from "./ads-load.ts";
+import { clustersType, endpointNames, type ServedMesh, startLinearCache, startWeftMesh } from "./control-planes.ts";
+import type { Changed } from "./load/ads/messages.ts";
+import { median } from "./measure.ts";
 import type { BenchOptions } from "./options.ts";
-import { openWorkshop, type Workshop } from "./peers.ts";
-import { cpuMicrosOf, loadCore, pin, rssMbOf, systemCore } from "./process-usage.ts";
-import { openSubscribers, type Subscribers } from "./subscribers.ts";
+import { openWorkshop } from "./peers.ts";
+import { exactCpuMicrosOf, rssMbOf } from "./process-usage.ts";
 
-/** A control plane with one service of ten endpoints that can be told to change one of them. */
-export interface PushSystem {
+interface Case {
   readonly name: string;
-  readonly pid: number;
-  readonly xds: string;
-  /** The name clients subscribe to. */
-  readonly resource: string;
-  readonly change: (weight: number) => Promise<void>;
+  readonly services: number;
+  /** Services each stream subscribes to. */
+  readonly each: number;
+  /** Streams that ask for endpoints; the others have clusters only. */
+  readonly subscribers: number;
+  readonly run: (load: AdsLoad, system: ServedMesh, weight: number) => Promise<Changed>;
 }
 
-interface PushSample {
+interface Round extends Changed {
+  readonly cpuMicros: number;
+}
+
+interface Row {
+  readonly case: string;
+  readonly system: string;
   readonly cpuPerPush: number;
-  readonly lastMs: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly lost: number;
+  readonly lateMs: number;
+  readonly rssMb: number;
 }
 
-const streams = 500;
-const changesPerRound = 20;
-const service = "bench";
-const resource = `outbound|80||${service}.default.svc.cluster.local`;
+const streams = 2000;
+const changesPerRound = 10;
 
-const startWeft = async (workshop: Workshop): Promise<PushSystem> => {
-  const cp = await startControlPlane();
-  workshop.own(cp.program);
-  const put = (index: number, weight: number): Promise<unknown> =>
-    cp.api("PUT", `/v1/registry/${service}/instances/i${index}`, {
-      address: `10.0.0.${index + 1}`,
-      port: 8080,
-      servicePort: 80,
-      weight,
-      ttlSeconds: 3600,
-    });
-  for (let i = 0; i < 10; i++) await put(i, 1);
-  return {
-    name: "weft",
-    pid: cp.program.pid,
-    xds: cp.xds,
-    resource,
-    change: async (weight) => void (await put(0, weight)),
-  };
-};
+const addUp = (a: Changed, b: Changed): Changed => ({
+  changes: a.changes + b.changes,
+  delivered: a.delivered + b.delivered,
+  lost: a.lost + b.lost,
+  lastMs: [...a.lastMs, ...b.lastMs],
+  lateMs: Math.max(a.lateMs, b.lateMs),
+});
 
-/** Builds the peer and starts it with an EDS cluster of ten endpoints for each name. */
-export const startLinearCache = async (
-  workshop: Workshop,
-  names: readonly string[],
-): Promise<Omit<PushSystem, "resource">> => {
-  const folder = join(import.meta.dirname, "linear-cache");
-  const binary = join(workshop.folder, "linear-cache");
-  const { status, stderr } = spawnSync("go", ["build", "-o", binary, "."], { cwd: folder, encoding: "utf8" });
-  if (status !== 0)
-    throw new Error(`WF9063 could not build the LinearCache peer: ${stderr}. Next: install Go 1.24 or later`);
-  const program = workshop.own(startProgram(binary, names, { env: { GOMAXPROCS: "1" } }));
-  const [, xds = "", control = ""] = await program.waitFor(/ready xds=(\S+) control=(\S+)/);
-  return {
-    name: "LinearCache",
-    pid: program.pid,
-    xds,
-    change: async (weight) => void (await fetch(`http://${control}/change?weight=${weight}`)),
-  };
-};
+const nothing: Changed = { changes: 0, delivered: 0, lost: 0, lastMs: [], lateMs: 0 };
 
-const measureRound = async (system: PushSystem, subscribers: Subscribers, firstWeight: number): Promise<PushSample> => {
-  const before = cpuMicrosOf(system.pid);
-  let slowest = 0;
-  for (let i = 0; i < changesPerRound; i++) {
-    const wanted = subscribers.received() + streams;
-    const startedMs = performance.now();
-    await system.change(firstWeight + i);
-    await eventually("every stream has the change", () => (subscribers.received() >= wanted ? true : undefined));
-    slowest = Math.max(slowest, subscribers.lastAtMs() - startedMs);
-  }
-  return { cpuPerPush: (cpuMicrosOf(system.pid) - before) / (streams * changesPerRound), lastMs: slowest };
-};
+/** One service that streams subscribe to is changed, again when the last stream has it. */
+const oneTo = (subscribers: number): Case => ({
+  name:
+    subscribers === streams ? `1 change → all ${streams} streams` : `1 change → ${subscribers} of ${streams} streams`,
+  ...{ services: 1, each: 1, subscribers },
+  run: async (load, { change }, weight) => {
+    let sum = nothing;
+    for (let i = 0; i < changesPerRound; i++) {
+      sum = addUp(sum, await load.change({ request: change, service: 0, weight: weight + i }));
+    }
+    return sum;
+  },
+});
 
-export const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;
+const someToSome = (seconds: number): Case => ({
+  name: "100 changes/s → 100 streams each",
+  ...{ services: 1000, each: 50, subscribers: streams },
+  run: (load, { change }, weight) => load.changes({ request: change, perSecond: 100, seconds, weight }),
+});
 
-/** One endpoint change to 500 delta streams, acknowledged by each: CPU per stream and push, time to the last one. */
-export const benchPush = async ({ rounds, json }: BenchOptions): Promise<void> => {
+const runCase = async (bench: Case, rounds: number): Promise<readonly Row[]> => {
   await using workshop = openWorkshop();
-  const systems = [await startWeft(workshop), { ...(await startLinearCache(workshop, [resource])), resource }];
-  pin(process.pid, loadCore);
-  const samples = new Map<string, PushSample[]>();
-  const open = new Map<string, Subscribers>();
+  const names = endpointNames(bench.services);
+  const weft = await startWeftMesh(workshop, bench.services, 10);
+  const systems: readonly ServedMesh[] = [weft, await startLinearCache(workshop, weft, names)];
+  const loads = new Map<ServedMesh, AdsLoad>();
+  using stack = new DisposableStack();
   for (const system of systems) {
-    pin(system.pid, systemCore);
-    open.set(system.name, await openSubscribers(system.xds, system.resource, streams));
-    samples.set(system.name, []);
+    const load = stack.use(startAdsLoad());
+    loads.set(system, load);
+    const { each, subscribers } = bench;
+    const wholeTypes = subscribers < streams ? [clustersType] : [];
+    await load.open({ address: system.xds, streams, atOnce: 50, wholeTypes, names, each, subscribers });
   }
+  const taken = new Map<ServedMesh, Round[]>(systems.map((system) => [system, []]));
   for (let round = 0; round <= rounds; round++) {
-    for (const system of systems) {
-      const taken = await measureRound(system, open.get(system.name) as Subscribers, 2 + round * changesPerRound);
-      if (round > 0) samples.get(system.name)?.push(taken);
+    for (const [system, load] of loads) {
+      const before = exactCpuMicrosOf(system.pid);
+      const changed = await bench.run(load, system, 2 + round * changesPerRound);
+      if (round > 0) taken.get(system)?.push({ ...changed, cpuMicros: exactCpuMicrosOf(system.pid) - before });
     }
   }
-  const rows = systems.map(({ name, pid }) => {
-    const taken = samples.get(name) ?? [];
-    return {
-      system: name,
-      cpuPerPush: median(taken.map((one) => one.cpuPerPush)),
-      lastMs: median(taken.map((one) => one.lastMs)),
-      rssMb: rssMbOf(pid),
-    };
+  return systems.map((system) => rowOf(bench.name, system, taken.get(system) ?? []));
+};
+
+const rowOf = (name: string, system: ServedMesh, rounds: readonly Round[]): Row => {
+  const all = rounds.reduce(addUp, nothing);
+  const sorted = [...all.lastMs].sort((a, b) => a - b);
+  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
+  return {
+    case: name,
+    system: system.name,
+    cpuPerPush: median(rounds.map(({ cpuMicros, delivered }) => cpuMicros / Math.max(1, delivered))),
+    p50Ms: at(0.5),
+    p99Ms: at(0.99),
+    lost: all.lost,
+    lateMs: all.lateMs,
+    rssMb: rssMbOf(system.pid),
+  };
+};
+
+const format = (rows: readonly Row[]): string => {
+  const head =
+    `| ${streams} delta streams | system | CPU µs/stream-push | ÷ LinearCache | change → last subscriber p50 ms | p99 ms ` +
+    "| lost | sent late by, ms | RSS MB |\n|---|---|---|---|---|---|---|---|---|\n";
+  const lines = rows.map((row) => {
+    const peer = rows.find((other) => other.case === row.case && other.system === "LinearCache");
+    const ratio = row.cpuPerPush / (peer?.cpuPerPush ?? Number.NaN);
+    const { lost, p50Ms, p99Ms, lateMs, rssMb } = row;
+    return `| ${row.case} | ${row.system} | ${row.cpuPerPush.toFixed(1)} | ${ratio.toFixed(2)} | ${p50Ms.toFixed(1)} | ${p99Ms.toFixed(1)} | ${lost} | ${lateMs.toFixed(1)} | ${Math.round(rssMb)} |\n`;
   });
-  const peer = rows.find(({ system }) => system === "LinearCache")?.cpuPerPush ?? Number.NaN;
-  const lines = rows.map(
-    ({ system, cpuPerPush, lastMs, rssMb }) =>
-      `| ${system} | ${cpuPerPush.toFixed(1)} | ${(cpuPerPush / peer).toFixed(2)} | ${lastMs.toFixed(1)} | ${Math.round(rssMb)} |\n`,
-  );
-  const head = `| ${streams} delta streams | CPU µs/stream-push | ÷ LinearCache | slowest change → last stream, ms | RSS MB |\n|---|---|---|---|---|\n`;
-  process.stdout.write(json ? `${JSON.stringify(rows, null, 2)}\n` : head + lines.join(""));
-  for (const subscribers of open.values()) subscribers.close();
+  return head + lines.join("");
+};
+
+/**
+ * Changes of endpoints on their way to 2,000 delta streams that acknowledge: one to all of them, one to a few, and 100 a
+ * second of which each goes to a twentieth. CPU is all of the control plane's, for its API and the answers too.
+ */
+export const benchPush = async ({ rounds, seconds, json }: BenchOptions): Promise<void> => {
+  const rows: Row[] = [];
+  for (const bench of [oneTo(streams), oneTo(100), someToSome(seconds)]) rows.push(...(await runCase(bench, rounds)));
+  process.stdout.write(json ? `${JSON.stringify(rows, null, 2)}\n` : format(rows));
 };

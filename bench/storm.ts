@@ -1,15 +1,9 @@
-import { startControlPlane } from "@weft/testkit/control-plane";
+import { startAdsLoad } from "./ads-load.ts";
+import { clustersType, endpointNames, type ServedMesh, startLinearCache, startWeftMesh } from "./control-planes.ts";
+import { median } from "./measure.ts";
 import type { BenchOptions } from "./options.ts";
-import { openWorkshop, type Workshop } from "./peers.ts";
-import { cpuMicrosOf, loadCore, pin, rssMbOf, systemCore } from "./process-usage.ts";
-import { median, startLinearCache } from "./push.ts";
-import { connectStorm } from "./subscribers.ts";
-
-interface StormSystem {
-  readonly name: string;
-  readonly pid: number;
-  readonly xds: string;
-}
+import { openWorkshop } from "./peers.ts";
+import { exactCpuMicrosOf, rssMbOf } from "./process-usage.ts";
 
 interface StormSample {
   readonly cpuPerStream: number;
@@ -17,41 +11,23 @@ interface StormSample {
   readonly kbPerStream: number;
 }
 
-const streams = 500;
+const streams = 2000;
 const clusterCount = 200;
-const hosts = Array.from({ length: clusterCount }, (_, i) => `s${i}.default.svc.cluster.local`);
-const names = hosts.map((host) => `outbound|80||${host}`);
+const names = endpointNames(clusterCount);
 
-const serviceEntry = (host: string, index: number): string => `apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: { name: s${index}, namespace: default }
-spec:
-  hosts: [${host}]
-  location: MESH_INTERNAL
-  resolution: STATIC
-  ports: [{ number: 80, name: http, protocol: HTTP, targetPort: 8080 }]
-  endpoints:
-${Array.from({ length: 10 }, (_, i) => `  - address: 10.${index}.0.${i + 1}\n`).join("")}`;
-
-const startWeft = async (workshop: Workshop): Promise<StormSystem> => {
-  const cp = await startControlPlane({ yaml: hosts.map(serviceEntry).join("---\n") });
-  workshop.own(cp.program);
-  return { name: "weft", pid: cp.program.pid, xds: cp.xds };
-};
-
-const storm = async ({ pid, xds }: StormSystem): Promise<StormSample> => {
-  const before = cpuMicrosOf(pid);
-  using all = await connectStorm(xds, names, streams);
-  const cpuPerStream = (cpuMicrosOf(pid) - before) / streams;
-  return { cpuPerStream, tookMs: all.tookMs, kbPerStream: all.bytes / streams / 1000 };
+const storm = async ({ pid, xds }: ServedMesh): Promise<StormSample> => {
+  using load = startAdsLoad();
+  const before = exactCpuMicrosOf(pid);
+  const open = { address: xds, streams, atOnce: streams, wholeTypes: [clustersType], names, each: names.length };
+  const { tookMs, bytes } = await load.open(open);
+  return { cpuPerStream: (exactCpuMicrosOf(pid) - before) / streams, tookMs, kbPerStream: bytes / streams / 1000 };
 };
 
 /** All streams connect at once and take every cluster and its endpoints: CPU per stream, time until the last has all. */
 export const benchStorm = async ({ rounds, json }: BenchOptions): Promise<void> => {
   await using workshop = openWorkshop();
-  const systems = [await startWeft(workshop), await startLinearCache(workshop, names)];
-  pin(process.pid, loadCore);
-  for (const { pid } of systems) pin(pid, systemCore);
+  const weft = await startWeftMesh(workshop, clusterCount, 10);
+  const systems = [weft, await startLinearCache(workshop, weft, names)];
   const samples = new Map<string, StormSample[]>(systems.map(({ name }) => [name, []]));
   for (let round = 0; round <= rounds; round++) {
     for (const system of systems) {

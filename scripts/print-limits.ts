@@ -10,6 +10,7 @@ import { defaultConnectTimeoutMs } from "@weft/proxy/clusters/compile-cluster";
 import { hostsMax } from "@weft/proxy/clusters/host-set";
 import { originalHostsMax, unusedHostMs } from "@weft/proxy/clusters/original-dst";
 import { subsetsMax, subsetsPerHostMax } from "@weft/proxy/clusters/subsets";
+import * as cache from "@weft/proxy/discovery/cache/limits";
 import { firstRoundMaxMs } from "@weft/proxy/discovery/first-rounds";
 import { forwardedMax } from "@weft/proxy/dns/compile-dns-listener";
 import { dnsRefreshMsMin } from "@weft/proxy/dns/limits";
@@ -62,6 +63,7 @@ const processRows: readonly Row[] = [
   ["… connections are refused at", percent(overload.connectionsOffAt), "`reject_incoming_connections` action"],
   ["delay of the event loop at which requests are shed", time(overload.loopDelayMax), fixed],
   ["how often both are measured", time(overload.refreshMs), "`refresh_interval` of `overload_manager`"],
+  ["discovery cache on disk", size(cache.cacheDiskBytesDefault), "`--discovery-cache-disk`"],
   ["series of statistics", String(seriesMax), fixed],
   ["length of a label's value", `${nameCharsMax} characters`, fixed],
 ];
@@ -90,7 +92,18 @@ const clientRows: readonly Row[] = [
     `${onDemand.demandsWaitingMax} each`,
     fixed,
   ],
-  ["clusters, and virtual hosts, fetched on demand", `${onDemand.demandedNamesMax} each`, fixed],
+  [
+    "clusters, and virtual hosts, fetched on demand",
+    `${onDemand.demandedNamesMax} each`,
+    "`--discovery-cache-entries`",
+  ],
+  [
+    "hosts that there is no service of, and of which a sidecar of a large mesh waits to hear when there is",
+    `${onDemand.absentNamesMax}, the oldest given up first`,
+    fixed,
+  ],
+  ["… their size in memory as JSON", `${size(cache.cacheMemoryBytesMax)} each`, fixed],
+  ["… unused they leave memory after", time(cache.cacheTtlMsDefault), "`--discovery-cache-ttl`"],
   ["length of the name of one", `${onDemand.demandedNameLengthMax} characters`, fixed],
   ["bytes of pipelined requests that wait", size(http.pipelinedBytesMax), fixed],
   ["chunk extensions of a message", size(defaultHttp1Limits.chunkExtensionBytesMax), fixed],

@@ -3,7 +3,7 @@
  * `system`: e2e/, against real Envoy, nginx and iptables, which it installs where they are missing.
  * Further arguments narrow the run to the files whose path contains one of them.
  */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { globSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
@@ -34,20 +34,43 @@ if (suite === "system") {
 }
 
 process.stdout.write(`weft: ${suite} tests, ${files.length} files\n`);
-const parallel = suite === "system" ? 1 : availableParallelism();
-const { status, signal } = spawnSync(
-  process.execPath,
-  [
-    "--disable-warning=ExperimentalWarning",
-    "--test",
-    `--test-concurrency=${parallel}`,
-    "--test-reporter=dot",
-    "--test-reporter-destination=stdout",
-    "--test-reporter=./scripts/summary-reporter.ts",
-    "--test-reporter-destination=stdout",
-    ...files,
-  ],
-  { cwd: root, stdio: "inherit" },
-);
-if (signal) process.stderr.write(`WF9012 the tests were ended by ${signal}\n`);
-process.exit(status ?? 1);
+
+/** Gives the exit status. */
+const run = (some: readonly string[]): number => {
+  const parallel = suite === "system" ? 1 : availableParallelism();
+  const { status, signal } = spawnSync(
+    process.execPath,
+    [
+      "--disable-warning=ExperimentalWarning",
+      "--test",
+      `--test-concurrency=${parallel}`,
+      "--test-reporter=dot",
+      "--test-reporter-destination=stdout",
+      "--test-reporter=./scripts/summary-reporter.ts",
+      "--test-reporter-destination=stdout",
+      ...some,
+    ],
+    { cwd: root, stdio: "inherit" },
+  );
+  if (signal) process.stderr.write(`WF9012 the tests were ended by ${signal}\n`);
+  return status ?? 1;
+};
+
+/** Programs that are built from source where they are missing; of those that fail the tests that need them tell. */
+const startBuilds = (): Promise<unknown> => {
+  const builds = globSync("e2e/peers/*.ts", { cwd: root }).sort();
+  const each = builds.map((file) => `nice -n 5 "${process.execPath}" "${join(root, file)}" >&2`);
+  const child = spawn("sh", ["-c", each.join("; ")], { stdio: "inherit" });
+  return new Promise((resolve) => child.once("exit", resolve).once("error", resolve));
+};
+
+// On a new machine the builds take as long as the soak, which asks for no time of its own: they go on beside it.
+const soak = files.filter((file) => file.endsWith("soak.test.ts"));
+if (suite === "system" && words.length === 0 && soak.length > 0) {
+  const built = startBuilds();
+  const first = run(soak);
+  await built;
+  const second = run(files.filter((file) => !soak.includes(file)));
+  process.exit(first || second);
+}
+process.exit(run(files));

@@ -1,98 +1,100 @@
-// Serves clusters and their endpoints from go-control-plane's LinearCache over delta ADS, and changes the endpoints of the
-// first on request: the peer that the push benchmarks measure weft's control plane against.
+// Serves clusters and their endpoints from go-control-plane's LinearCache over delta ADS, and changes endpoints on
+// request: the peer that the benches of weft's control plane measure it against. What it serves it reads from a file of
+// discovery responses, so that both serve the same bytes.
 package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"strconv"
 
-	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
-	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	endpoint "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
 	"github.com/envoyproxy/go-control-plane/pkg/cache/v3"
 	"github.com/envoyproxy/go-control-plane/pkg/resource/v3"
 	"github.com/envoyproxy/go-control-plane/pkg/server/v3"
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// assignment has ten endpoints; the weight of the first tells one version from the next.
-func assignment(name string, weight uint32) *endpoint.ClusterLoadAssignment {
-	var hosts []*endpoint.LbEndpoint
-	for i := 0; i < 10; i++ {
-		share := uint32(1)
-		if i == 0 {
-			share = weight
-		}
-		hosts = append(hosts, &endpoint.LbEndpoint{
-			HostIdentifier: &endpoint.LbEndpoint_Endpoint{Endpoint: &endpoint.Endpoint{Address: &core.Address{
-				Address: &core.Address_SocketAddress{SocketAddress: &core.SocketAddress{
-					Address:       fmt.Sprintf("10.0.0.%d", i+1),
-					PortSpecifier: &core.SocketAddress_PortValue{PortValue: 8080},
-				}},
-			}}},
-			HealthStatus:        core.HealthStatus_HEALTHY,
-			LoadBalancingWeight: wrapperspb.UInt32(share),
-		})
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
 	}
-	return &endpoint.ClusterLoadAssignment{
-		ClusterName: name,
-		Endpoints:   []*endpoint.LocalityLbEndpoints{{LbEndpoints: hosts}},
-	}
+	return value
 }
 
-func edsCluster(name string) *cluster.Cluster {
-	return &cluster.Cluster{
-		Name:                 name,
-		ClusterDiscoveryType: &cluster.Cluster_Type{Type: cluster.Cluster_EDS},
-		ConnectTimeout:       durationpb.New(10_000_000_000),
-		EdsClusterConfig: &cluster.Cluster_EdsClusterConfig{
-			ServiceName: name,
-			EdsConfig: &core.ConfigSource{
-				ResourceApiVersion:    core.ApiVersion_V3,
-				ConfigSourceSpecifier: &core.ConfigSource_Ads{Ads: &core.AggregatedConfigSource{}},
-			},
-		},
+// load gives the resources of a type, by name, of a file of delta responses, each after its length in four bytes.
+func load(file string, typeURL string) map[string]types.Resource {
+	found := map[string]types.Resource{}
+	for rest := must(os.ReadFile(file)); len(rest) > 0; {
+		size := binary.BigEndian.Uint32(rest)
+		response := &discovery.DeltaDiscoveryResponse{}
+		if err := proto.Unmarshal(rest[4:4+size], response); err != nil {
+			panic(err)
+		}
+		rest = rest[4+size:]
+		for _, one := range response.Resources {
+			if one.Resource.TypeUrl == typeURL {
+				found[one.Name] = must(one.Resource.UnmarshalNew())
+			}
+		}
 	}
+	return found
+}
+
+// mutualTLS takes ca, certificate and key files.
+func mutualTLS(ca, certificate, key string) grpc.ServerOption {
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(must(os.ReadFile(ca)))
+	return grpc.Creds(credentials.NewTLS(&tls.Config{
+		Certificates: []tls.Certificate{must(tls.LoadX509KeyPair(certificate, key))},
+		ClientAuth:   tls.RequireAndVerifyClientCert,
+		ClientCAs:    roots,
+	}))
 }
 
 func main() {
-	names := os.Args[1:]
-	name := names[0]
+	endpoints := load(os.Args[1], resource.EndpointType)
 	linear := cache.NewLinearCache(resource.EndpointType)
+	linear.SetResources(endpoints)
 	clusters := cache.NewLinearCache(resource.ClusterType)
+	clusters.SetResources(load(os.Args[1], resource.ClusterType))
 	mux := &cache.MuxCache{
 		Classify:      func(r *cache.Request) string { return r.GetTypeUrl() },
 		ClassifyDelta: func(r *cache.DeltaRequest) string { return r.GetTypeUrl() },
 		Caches:        map[string]cache.Cache{resource.EndpointType: linear, resource.ClusterType: clusters},
 	}
-	for _, name := range names {
-		if err := clusters.UpdateResource(name, edsCluster(name)); err != nil {
-			panic(err)
-		}
-		if err := linear.UpdateResource(name, assignment(name, 1)); err != nil {
-			panic(err)
-		}
+	xds := must(net.Listen("tcp", "127.0.0.1:0"))
+	control := must(net.Listen("tcp", "127.0.0.1:0"))
+	options := []grpc.ServerOption{grpc.MaxConcurrentStreams(1000)}
+	if len(os.Args) == 5 {
+		options = append(options, mutualTLS(os.Args[2], os.Args[3], os.Args[4]))
 	}
-	xds, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
-	control, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
-	grpcServer := grpc.NewServer(grpc.MaxConcurrentStreams(1000))
+	grpcServer := grpc.NewServer(options...)
 	discovery.RegisterAggregatedDiscoveryServiceServer(grpcServer, server.NewServer(context.Background(), mux, nil))
+	// The weight of a service's first endpoint tells one version from the next.
 	http.HandleFunc("/change", func(w http.ResponseWriter, r *http.Request) {
+		name := r.URL.Query().Get("name")
 		weight, _ := strconv.ParseUint(r.URL.Query().Get("weight"), 10, 32)
-		if err := linear.UpdateResource(name, assignment(name, uint32(weight))); err != nil {
+		known, ok := endpoints[name].(*endpoint.ClusterLoadAssignment)
+		if !ok {
+			http.Error(w, "no such name", http.StatusNotFound)
+			return
+		}
+		changed := proto.Clone(known).(*endpoint.ClusterLoadAssignment)
+		changed.Endpoints[0].LbEndpoints[0].LoadBalancingWeight = wrapperspb.UInt32(uint32(weight))
+		if err := linear.UpdateResource(name, changed); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 		}
 	})

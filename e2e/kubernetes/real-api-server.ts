@@ -89,17 +89,19 @@ export interface KubernetesObject {
 export interface ApiServerOptions {
   /** More flags of kube-apiserver. */
   readonly flags?: readonly string[];
+  /** The program of its etcd; absent: the machine's own. */
+  readonly etcd?: string;
 }
 
 const adminToken = "administrator-of-a-test";
 const startTimeoutMs = 120_000;
 
-export const startApiServer = async ({ flags = [] }: ApiServerOptions = {}): Promise<RealApiServer> => {
+export const startApiServer = async ({ flags = [], etcd: command }: ApiServerOptions = {}): Promise<RealApiServer> => {
   const program = buildKubeApiServer();
   await using opened = new AsyncDisposableStack();
   const folder = mkdtempSync(join(tmpdir(), "weft-test-kubernetes-"));
   opened.defer(() => rmSync(folder, { recursive: true, force: true }));
-  const etcd = opened.use(await startEtcd());
+  const etcd = opened.use(await startEtcd(command === undefined ? {} : { command }));
   const port = await findFreePort("127.0.0.1", 0);
   const url = `https://127.0.0.1:${port}`;
   const [key, tokens, certificates] = ["account.key", "tokens.csv", "certificates"].map((name) =>

@@ -55,6 +55,16 @@ describe("the status of an object", () => {
     assert.deepEqual([reconciled.status, reconciled.reason], ["True", "Reconciled"]);
   });
 
+  test("counts only the proxies that the object is for", async () => {
+    const scoped = virtualService("scoped", "5s");
+    await using _web = await startSidecar(plane, { name: "web" });
+    await cluster.apply(services, { ...scoped, spec: { ...scoped.spec, exportTo: ["."] } });
+    await becomes("one", "Reconciled", ({ message }) => message === "1/1 proxies");
+    await becomes("scoped", "Reconciled", ({ reason, message }) => reason === "NoProxies" && message === "0/0 proxies");
+    await cluster.apply(services, { ...scoped, spec: { ...scoped.spec, exportTo: [".", "default"] } });
+    await becomes("scoped", "Reconciled", ({ message }) => message === "1/1 proxies");
+  });
+
   test("follows the object to wrong and back, with the code, the field and the generation", async () => {
     await cluster.apply(services, virtualService("two", "5s"));
     await becomes("two", "Accepted", ({ status }) => status === "True");

@@ -1,6 +1,7 @@
 /** The real API server asks our webhooks: pods get sidecars, wrong objects are refused, once proved without exception. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { KubernetesError } from "@weft/net/kubernetes/kubernetes-error";
 import { eventually } from "@weft/testkit/eventually";
@@ -14,6 +15,7 @@ import {
   systemNamespace,
 } from "./cluster-parts.ts";
 import { type RealApiServer, startApiServer } from "./real-api-server.ts";
+import { runWeft } from "./run-weft.ts";
 
 const stack = new AsyncDisposableStack();
 let cluster: RealApiServer;
@@ -58,6 +60,71 @@ const isStrict = () =>
     30_000,
   );
 
+interface Container {
+  readonly name: string;
+  readonly image: string;
+  readonly resources?: unknown;
+}
+interface PodSpec {
+  readonly containers: readonly Container[];
+  readonly initContainers?: readonly Container[];
+  readonly affinity?: unknown;
+}
+interface Template {
+  readonly metadata: object;
+  readonly spec: PodSpec;
+}
+interface Workload {
+  readonly spec: { readonly template: Template };
+}
+const containersOf = ({ containers, initContainers = [] }: PodSpec): readonly Container[] => [
+  ...initContainers,
+  ...containers,
+];
+const proxyOf = (spec: PodSpec): Container =>
+  containersOf(spec).find(({ name }) => name === "istio-proxy") ?? assert.fail("there is no proxy");
+const plainSpec: PodSpec = { containers: [{ name: "planner", image: "shop/planner:1" }] };
+
+const planner = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: planner, namespace: quiet}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: planner}}
+  template:
+    metadata: {labels: {app: planner}}
+    spec:
+      containers:
+        - name: planner
+          image: shop/planner:1
+          args: [serve, "--metrics=:9100", --zone, north]
+          ports: [{containerPort: 8080}, {containerPort: 9090}, {containerPort: 9100}]
+`;
+/** Only what it changes of another: it has no containers. */
+const plannerPlaces = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: planner, namespace: quiet}
+spec:
+  template:
+    metadata: {labels: {app: planner}}
+    spec:
+      affinity:
+        podAntiAffinity:
+          preferredDuringSchedulingIgnoredDuringExecution:
+            - weight: 100
+              podAffinityTerm:
+                labelSelector: {matchExpressions: [{key: app, operator: In, values: [planner]}]}
+                topologyKey: kubernetes.io/hostname
+`;
+const injectorValues = JSON.stringify({
+  ...{ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "istio-sidecar-injector" } },
+  data: {
+    values: "global: {proxy: {resources: {requests: {cpu: 50m, memory: 64Mi}, limits: {cpu: 3000m, memory: 700Mi}}}}",
+  },
+});
+
 describe("the webhooks of a control plane", () => {
   test("are given the root that signs their certificate, turned strict once a wrong Gateway was refused", async () => {
     await isStrict();
@@ -86,6 +153,55 @@ describe("the webhooks of a control plane", () => {
     const names = [...stored.spec.initContainers, ...stored.spec.containers].map(({ name }) => name);
     assert.ok(names.includes("istio-proxy") && names.includes("app"), names.join());
     assert.ok(stored.metadata.annotations["sidecar.istio.io/status"]);
+  });
+
+  test("make of a workload's pods what weft inject makes of its template, with the values of the ConfigMap", async () => {
+    await isStrict();
+    await cluster.apply(`/api/v1/namespaces/${systemNamespace}/configmaps`, JSON.parse(injectorValues));
+    await cluster.apply("/api/v1/namespaces", { metadata: { name: "quiet" } });
+    const written = (name: string, text: string): string => {
+      const path = join(cluster.folder, name);
+      writeFileSync(path, text);
+      return path;
+    };
+    const files = ["-f", written("base.yaml", planner), "-f", written("layer.yaml", plannerPlaces)];
+    const values = ["--values", written("values.json", injectorValues)];
+    const done = await runWeft(["inject", ...files, ...values, "-o", "json"]);
+    assert.equal(done.code, 0, done.err);
+    assert.match(done.err, /planner is left as it is: it has no containers/);
+    const { items } = JSON.parse(done.out) as { readonly items: readonly [Workload, Workload] };
+    for (const [manager, body] of [
+      ["base", items[0]],
+      ["layer", items[1]],
+    ] as const)
+      await cluster.api.call({
+        ...{ method: "PATCH", body, contentType: "application/apply-patch+yaml" },
+        path: `/apis/apps/v1/namespaces/quiet/deployments/planner?fieldManager=${manager}&fieldValidation=Strict`,
+      });
+    const stored = (await cluster.api.call({
+      ...{ method: "GET", path: "/apis/apps/v1/namespaces/quiet/deployments/planner" },
+    })) as Workload;
+    const { template } = stored.spec;
+    assert.ok(template.spec.affinity, "the layer is laid over");
+    assert.deepEqual(proxyOf(template.spec).resources, {
+      limits: { cpu: "3", memory: "700Mi" },
+      requests: { cpu: "50m", memory: "64Mi" },
+    });
+    // As a controller makes pods of it: injected once, and not again.
+    const made = (namespace: string, { metadata, spec }: Template) =>
+      cluster.api.call({
+        ...{ method: "POST", path: `/api/v1/namespaces/${namespace}/pods?fieldValidation=Strict&dryRun=All` },
+        body: { metadata: { ...metadata, name: "planner-1" }, spec: { ...spec, serviceAccountName: "default" } },
+      }) as Promise<Template>;
+    const injectedBefore = await made("quiet", template);
+    assert.equal(proxyOf(injectedBefore.spec).name, "istio-proxy");
+    const again = await made("shop", template);
+    assert.equal(containersOf(again.spec).filter(({ name }) => name === "istio-proxy").length, 1);
+    await eventually("the webhook has the values", async () => {
+      const { spec } = await made("shop", { metadata: { labels: { app: "planner" } }, spec: plainSpec });
+      assert.deepEqual(proxyOf(spec).resources, proxyOf(template.spec).resources);
+      return true;
+    });
   });
 
   test("leave a pod alone that says so, and store nothing of a dry run", async () => {

@@ -219,6 +219,19 @@ test("a service whose leases end all together is held, and used where it has not
   await callsAnswer("leased", 200);
 });
 
+test("what is taken away while its lease lives, and leases revoked one after the other, are believed however many", async () => {
+  const ids = ["a", "b", "c", "d"];
+  const leases = await Promise.all(ids.map(() => etcd.grantLease(60)));
+  for (const [at, id] of ids.entries()) await etcd.put(`/weft/default/orderly/${id}`, instance(7701 + at), leases[at]);
+  await portsBecome("orderly", "7701 7702 7703 7704");
+  await etcd.delete("/weft/default/orderly/a");
+  await etcd.delete("/weft/default/orderly/b");
+  await portsBecome("orderly", "7703 7704");
+  await etcd.call("lease/revoke", { ID: leases[2] });
+  await etcd.call("lease/revoke", { ID: leases[3] });
+  await portsBecome("orderly", "");
+});
+
 test("an etcd that hangs harms nobody, and is followed on when it goes on", async () => {
   await etcd.put("/weft/default/slow/a", instance(7401));
   await portsBecome("slow", "7401");

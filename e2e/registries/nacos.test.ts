@@ -103,13 +103,18 @@ test("Dubbo's providers are their interface, and names that become one are repor
   await eventually("the collision is reported", reported);
 });
 
-test("a service whose last instance goes keeps it as a last resort: Nacos tells that as it tells its own bad days", async () => {
-  await nacos.register({ service: "lone", port: 7_031 });
+test("a service whose only instance deregisters has none; of several that go together the last are kept", async () => {
+  for (const service of ["lone", "stays-1", "stays-2", "stays-3"]) await nacos.register({ service, port: 7_031 });
   await portsBecome("lone", [7_031]);
   await nacos.deregister("lone", 7_031);
-  await portsBecome("lone", ["7031?"]);
+  await portsBecome("lone", []);
   await nacos.register({ service: "lone", port: 7_031 });
-  await portsBecome("lone", [7_031]);
+  await nacos.register({ service: "lone", port: 7_032 });
+  await portsBecome("lone", [7_031, 7_032]);
+  await nacos.deregister("lone", 7_031);
+  await portsBecome("lone", [7_032]);
+  await nacos.deregister("lone", 7_032);
+  await portsBecome("lone", ["7031?", "7032?"]);
 });
 
 test("a server that was killed loses no endpoint, and the view says how old it is", async () => {

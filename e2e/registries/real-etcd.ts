@@ -29,11 +29,13 @@ export interface RealEtcd extends AsyncDisposable {
 export interface RealEtcdOptions {
   /** Serves clients over TLS with these files. */
   readonly tls?: { readonly certFile: string; readonly keyFile: string };
+  /** Another than the machine's own. */
+  readonly command?: string;
 }
 
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
 
-export const startEtcd = async ({ tls }: RealEtcdOptions = {}): Promise<RealEtcd> => {
+export const startEtcd = async ({ tls, command = "etcd" }: RealEtcdOptions = {}): Promise<RealEtcd> => {
   const folder = mkdtempSync(join(tmpdir(), "weft-test-etcd-"));
   const client = await findFreePort("127.0.0.1", 0);
   const peer = await findFreePort("127.0.0.1", 0, (port) => port === client);
@@ -42,7 +44,7 @@ export const startEtcd = async ({ tls }: RealEtcdOptions = {}): Promise<RealEtcd
   const urls = [`http://127.0.0.1:${plain}`, ...(tls ? [`https://127.0.0.1:${client}`] : [])];
   const gateway = urls[0] as string;
   const start = (): Program =>
-    startProgram("etcd", [
+    startProgram(command, [
       ...["--name", "one", "--data-dir", data, "--log-level", "error"],
       ...["--listen-client-urls", urls.join(","), "--advertise-client-urls", urls.join(",")],
       ...[

@@ -28,9 +28,9 @@ const classPath = ["zookeeper", "zookeeper-jute", "slf4j-api", "slf4j-nop"].map(
 );
 
 /** Sessions last 2 to 20 ticks. */
-const tickMs = 500;
+const tickMsDefault = 500;
 
-export const startZookeeper = async (): Promise<RealZookeeper> => {
+export const startZookeeper = async (tickMs = tickMsDefault): Promise<RealZookeeper> => {
   const folder = mkdtempSync(join(tmpdir(), "weft-test-zookeeper-"));
   const port = await findFreePort("127.0.0.1", 0);
   const data = join(folder, "data");

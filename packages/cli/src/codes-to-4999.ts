@@ -94,6 +94,8 @@ WF2158 a cluster's API server is out of reach
   All that was read stays in force, however old it grows; weft registry sources shows its age and why. It is asked again by itself.
 WF2159 the last good view of a cluster is not kept or not used
   A damaged file is ignored and written anew; a full disk stops nothing but the writing. Make room, or correct the permissions of registries/ in the data folder.
+WF2160 gateways need keys in more namespaces than are read
+  Secrets are read in the first 64 of them by name. Put gateways into fewer namespaces, or give their keys as files.
 WF2170 a pod cannot be injected as it is written
   The message says what its shape lacks, and the place is in the file. Nothing is printed for the whole file, so that no half of it is applied.
 WF2171 an annotation for the sidecar has a value that cannot be used
@@ -158,6 +160,8 @@ WF2207 a replica's own CA is not renewed
   The message says why. The present one goes on for as long as it lasts; look at --store-key and the shared store.
 WF2208 a change in the shared store cannot be read
   It is left out on this replica. Was it written by a newer version, or under another --store-key? Apply the object again.
+WF2209 registrations ran out while no control plane was there
+  Leases run in the shared store, but nobody could renew them. They stay in force and get their whole time again; who is gone goes after that.
 WF2210 no control plane can be reached to join
   The message says what each address answered. --cp is the secure address (15012), reachable from this machine.
 WF2211 the control plane shows another root than was pinned
@@ -167,6 +171,18 @@ WF2212 the control plane gives no certificate to a machine that joins
 WF2213 a machine's files cannot be written
   Run weft join as root, or give --dir and --unit-dir that you may write to. The token may be used up: make a new one.
 
+WF2230 the control plane did not say in time where a host leads
+  In a large mesh the sidecar asks for a service when it is called for the first time, and waited 5 s in vain. Look at weft proxy-status and at the control plane; services that were called before are not affected. With weft cp --on-demand-above off sidecars are given all services beforehand.
+WF2231 too many requests wait for services that were not called before
+  More than 1,024 requests of one sidecar wait for the control plane's answer. It is slow or away, or a client invents hosts: see http.vhds.on_demand_asked in the sidecar's /stats.
+WF2260 the registry cannot keep a change
+  The disk of the data folder refuses the write, as when it is full. Nothing of the change was made and all that is registered serves on; instances that are not renewed still go in time. Make room: the next registration is taken.
+WF2261 a registration that was kept is damaged
+  The record in registry.sqlite is left out, the others hold. An instance with a time to live registers again by itself; register others anew.
+WF2262 the registry's database has gone back
+  It lacks changes that it had: it was damaged or replaced by an older copy. Instances with a time to live register again by themselves; register others anew.
+WF2263 an object in a folder of services is none of a registry
+  A folder of --registry file:///FOLDER gives Service, EndpointSlice, Endpoints, ServiceEntry and WorkloadEntry. Move other objects into the folder of --config.
 WF2500 an answer of the HTTP API failed
   It is a fault in weft; the server's log has the details. Report it with them.
 
@@ -217,9 +233,9 @@ WF3302 a discovery stream ended
 WF3303 a resource is to come from a cluster that is not static
   Name a cluster of the bootstrap in its config source, or use ads.
 WF3304 the last good resources cannot be written
-  The sidecar runs on, but would have nothing after a restart without control plane. Check --data.
+  The sidecar runs on and tries again; what is on disk stays. Until then a restart without control plane would find what was before. Check the disk under --data.
 WF3305 the last good resources are not used
-  The file is of another node or damaged; the message says which. The sidecar waits for its control plane.
+  The files are of another node, or cannot be read; the message says which. The sidecar waits for its control plane.
 WF3306 no control plane answers, so the last good resources serve
   Traffic goes on with the configuration of before. Check the control plane.
 WF3307 resources were not renewed in time
@@ -230,6 +246,14 @@ WF3309 the control plane sends a field that the sidecar does not know
   It has no effect. Said once for each field, by its message and number; server.dynamic_unknown_fields counts all. Use a newer weft if it matters.
 WF3310 a request to the admin interface is refused
   Use an address or localhost as host: a name could be made to resolve here by somebody else's page.
+WF3320 files of the discovery cache are damaged
+  What is whole is used, what is lost is named and comes from the control plane; nothing needs doing. If it happens again, check the disk under --data.
+WF3321 the discovery cache is full
+  What is named is not kept on disk and would be missing after a restart without control plane. Give more with --discovery-cache-disk.
+WF3322 another process writes the same discovery cache
+  This one serves and reads it, and writes again when the other is gone. After a takeover that is as it should be; else give each sidecar a --data folder of its own.
+WF3323 resources that others need are not in the discovery cache
+  No control plane answers, and what is named is lost: clusters without their endpoints and hosts without their route tables answer 503, listeners without their keys are left out, until it comes. The rest serves.
 
 WF4001 a proxy's certificate is missing or does not fit its node
   The node's NAMESPACE and SERVICE_ACCOUNT must be those of its certificate, in this trust domain.

@@ -166,7 +166,6 @@ export const fieldsWithoutEffect: ReadonlyMap<string, readonly FieldWithoutEffec
       { path: "meshMTLS", note: "TLS 1.2 and 1.3 hold" },
       { path: "tlsDefaults", note: "TLS 1.2 and 1.3 hold" },
       { path: "serviceEntryVisibility.policies", note: "the default holds for every namespace: write exportTo" },
-      { path: "discoverySelectors", note: "every namespace is read" },
       { path: "serviceSettings", note: "a mesh has one cluster" },
       { path: "serviceScopeConfigs", note: "a mesh has one cluster" },
       { path: "configSources", note: "use the control plane's flags" },

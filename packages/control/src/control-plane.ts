@@ -25,6 +25,7 @@ import { feedReportedHealth } from "./loads/health-feed.ts";
 import { loadHandlers } from "./loads/load-service.ts";
 import { createLoadTable } from "./loads/load-table.ts";
 import { seenByProxies } from "./loads/reported-health.ts";
+import { createSharedHealth } from "./loads/shared-health.ts";
 import { type MeshIdentity, openMeshIdentity } from "./mesh-identity.ts";
 import { createMeshState, type MeshState } from "./mesh-state.ts";
 import { createMetrics, type Metrics } from "./metrics/metrics.ts";
@@ -32,6 +33,7 @@ import { addProcessMetrics } from "./metrics/process-metrics.ts";
 import { type AdsService, createAds } from "./push/ads.ts";
 import { createPushMetrics } from "./push/push-metrics.ts";
 import type { EmbeddedRegistry } from "./registries/embedded/registry.ts";
+import type { NamedFolder } from "./registries/files/folder-url.ts";
 import type { NamedCluster } from "./registries/kubernetes/kubernetes-url.ts";
 import type { NamedRegistry } from "./registries/outside/named-registries.ts";
 import type { NamedTarget } from "./registries/outside/named-targets.ts";
@@ -56,6 +58,8 @@ export interface ControlPlaneOptions extends ControlPlaneAddresses {
   readonly store?: SharedStoreSettings | undefined;
   /** Registries beside the files and weft's own. */
   readonly registries?: readonly NamedRegistry[];
+  /** Folders of YAML, as registries. */
+  readonly folders?: readonly NamedFolder[];
   /** Kubernetes clusters, as registries and as sources of configuration. */
   readonly clusters?: readonly NamedCluster[];
   /** Absent: nothing is written to a cluster, and there are no webhooks. */
@@ -66,6 +70,8 @@ export interface ControlPlaneOptions extends ControlPlaneAddresses {
   readonly rootNamespace: string;
   /** xDS connections older than this, ±20 %, are asked to come again. Absent: never. */
   readonly connectionAgeMaxMs?: number;
+  /** With more services than this our own sidecars are given only those they use; Infinity: never. */
+  readonly onDemandAbove?: number;
   /** Names beside loopback under which this control plane is reached. */
   readonly hosts: readonly string[];
   readonly clock: Clock;
@@ -105,6 +111,8 @@ export const openControlPlane = async (options: ControlPlaneOptions): Promise<Co
     sharedAddresses: storage.sharedAddresses,
     outside: {
       ...{ registries: options.registries ?? [], targets: options.targets ?? [], clusters: options.clusters ?? [] },
+      folders: options.folders ?? [],
+      meshConfig: options.kubernetes,
       folder: `${dataFolder}/registries`,
     },
   });
@@ -125,7 +133,9 @@ export const openControlPlane = async (options: ControlPlaneOptions): Promise<Co
   });
   const loads = createLoadTable(metrics);
   const { model, reported, commitSoon } = state;
-  opened.use(feedReportedHealth({ table: loads, model, reported, commitSoon, clock, setTimer }));
+  const sharedHealth = storage.shared && opened.use(createSharedHealth({ ...storage.shared, setTimer, log }));
+  const health = { table: loads, model, reported, commitSoon, clock, setTimer, shared: sharedHealth };
+  opened.use(feedReportedHealth(health));
   const seen = (service: string) => seenByProxies(loads.list(), model, service, clock.wallMs());
   const loadReports = loadHandlers({
     ...{ table: loads, trustDomain, clock, setTimer, log },
@@ -145,7 +155,7 @@ export const openControlPlane = async (options: ControlPlaneOptions): Promise<Co
   });
   const analyzeContext = () => ({
     ...registryFacts(registry, state.model, state.outside.views),
-    ...{ rootNamespace: options.rootNamespace, trustDomain },
+    ...{ rootNamespace: options.rootNamespace, trustDomain, namespaces: state.namespaces() },
   });
   let waitingFor: readonly string[] = ["registries"];
   const routes: Routes = [

@@ -12,10 +12,13 @@ import { createPublisher, type Publisher } from "./push/publisher.ts";
 import type { PushMetrics } from "./push/push-metrics.ts";
 import { embeddedView } from "./registries/embedded/embedded-view.ts";
 import type { RegistryBook } from "./registries/embedded/registry.ts";
+import { beside, createFolderRegistries } from "./registries/files/folder-registries.ts";
+import type { NamedFolder } from "./registries/files/folder-url.ts";
 import { kubernetesRegistry } from "./registries/files/kubernetes.ts";
 import { serviceEntryRegistry } from "./registries/files/service-entries.ts";
 import { allConfiguration, createClusters, storeOver, withClusters } from "./registries/kubernetes/clusters.ts";
 import type { NamedCluster } from "./registries/kubernetes/kubernetes-url.ts";
+import type { MeshConfigPlace } from "./registries/kubernetes/mesh-config-map.ts";
 import type { NamedRegistry } from "./registries/outside/named-registries.ts";
 import type { NamedTarget } from "./registries/outside/named-targets.ts";
 import { createOutsideRegistries, type OutsideRegistries } from "./registries/outside/outside-registries.ts";
@@ -30,6 +33,8 @@ export interface MeshState extends Disposable {
   readonly publisher: Publisher;
   readonly outside: OutsideRegistries;
   readonly writeBacks: WriteBacks;
+  /** Names of the clusters' namespaces. */
+  readonly namespaces: () => readonly string[];
   /** What proxies find failed, to be written; the next commit shows it. */
   readonly reported: Source<ReportedHealth>;
   /** Applies what sources were written, and has it pushed. */
@@ -49,13 +54,19 @@ export interface MeshStateOptions {
     readonly registries: readonly NamedRegistry[];
     readonly folder: string;
     readonly targets?: readonly NamedTarget[];
+    /** Folders of YAML that are registries. */
+    readonly folders?: readonly NamedFolder[];
     /** Kubernetes clusters, which have configuration too. */
     readonly clusters?: readonly NamedCluster[];
+    /** Where the first of them has the mesh's settings. */
+    readonly meshConfig?: MeshConfigPlace | undefined;
   };
   /** Where virtual addresses are kept over a restart. */
   readonly addresses?: AllocationStore;
   /** Gives them instead, where other control planes have to agree. */
   readonly sharedAddresses?: SharedAddresses | undefined;
+  /** With more services, our own sidecars are given only what their workloads use. */
+  readonly onDemandAbove?: number;
   readonly clock: Clock;
   readonly setTimer: SetTimer;
   readonly random: Random;
@@ -87,6 +98,7 @@ export const createMeshState = (options: MeshStateOptions): MeshState => {
   const domain = "cluster.local";
   const clusters = createClusters(graph, {
     ...{ clusters: options.outside?.clusters ?? [], folder: options.outside?.folder ?? "" },
+    ...{ stored, rootNamespace, meshConfig: options.outside?.meshConfig },
     ...{ domain, clock, setTimer, random: options.random, log },
   });
   const config = allConfiguration(graph, stored, clusters);
@@ -100,7 +112,11 @@ export const createMeshState = (options: MeshStateOptions): MeshState => {
     ...(options.outside ?? { registries: [], folder: "" }),
     ...{ domain, mesh: trustDomain, clock, setTimer, random: options.random, log },
   });
-  const outside = withClusters(others, clusters);
+  const folders = createFolderRegistries(graph, {
+    ...{ folders: options.outside?.folders ?? [], folder: options.outside?.folder ?? "" },
+    ...{ domain, instances: embedded.endpoints, clock, setTimer, log },
+  });
+  const outside = beside(withClusters(others, clusters), folders);
   const registries = [
     kubernetesRegistry(graph, config, domain),
     serviceEntryRegistry(graph, config, embedded.endpoints),
@@ -115,7 +131,8 @@ export const createMeshState = (options: MeshStateOptions): MeshState => {
     mesh: { trustDomain, rootNamespace, domain },
     ...(options.addresses ? { addresses: options.addresses } : {}),
   });
-  const generator = createGenerator(model);
+  const { onDemandAbove } = options;
+  const generator = createGenerator(model, onDemandAbove === undefined ? {} : { onDemandAbove });
   const publisher = createPublisher({ generator, clock, setTimer, log, metrics: options.pushMetrics });
 
   const discovery = metrics.histogram(
@@ -166,6 +183,7 @@ export const createMeshState = (options: MeshStateOptions): MeshState => {
     publisher,
     outside,
     writeBacks,
+    namespaces: clusters.namespaces,
     reported,
     commit,
     commitSoon,

@@ -6,17 +6,23 @@ import { readIfThere, writeAtomic } from "@weft/net/files/files";
 import { openKeyValueStore } from "@weft/net/sqlite/key-value-store";
 import type { AllocationStore } from "./model/address-allocator.ts";
 import { createSharedAddresses, type SharedAddresses } from "./model/shared-addresses.ts";
+import { readOwnState } from "./own-state.ts";
+import { createGroupedRegistry } from "./registries/embedded/grouped-registry.ts";
 import { createEmbeddedRegistry, type EmbeddedRegistry, type RegistryBook } from "./registries/embedded/registry.ts";
+import { openSharedExpiry } from "./registries/embedded/shared-expiry.ts";
 import { createSharedRegistry } from "./registries/embedded/shared-registry.ts";
+import { openVersionMark } from "./registries/embedded/version-mark.ts";
 import { type EtcdSettings, etcdDialer } from "./registries/etcd/etcd-driver.ts";
 import type { ChangePersistence, ConfigStore, ConfigWriter } from "./store/config-store.ts";
 import { folderChanges } from "./store/folder-changes.ts";
 import { secretInFile } from "./store/secret-file.ts";
-import { openEtcdStore } from "./store/shared/etcd-store.ts";
+import { openEtcdStore, rootRecordKey } from "./store/shared/etcd-store.ts";
+import { openReplica, type Replica } from "./store/shared/replica.ts";
 import { createSeal, type Seal } from "./store/shared/seal.ts";
 import { createSharedConfig, sharedPersistence } from "./store/shared/shared-config.ts";
 import { sharedSecret } from "./store/shared/shared-secret.ts";
 import type { SharedStore } from "./store/shared/shared-store.ts";
+import { takeOver } from "./store/shared/take-over.ts";
 
 export interface SharedStoreSettings {
   readonly etcd: EtcdSettings;
@@ -42,7 +48,7 @@ export interface Storage extends AsyncDisposable {
   readonly addresses?: AllocationStore;
   readonly sharedAddresses?: SharedAddresses;
   readonly adminToken: string;
-  readonly shared: { readonly store: SharedStore; readonly seal: Seal } | undefined;
+  readonly shared: { readonly store: SharedStore; readonly seal: Seal; readonly replica: Replica } | undefined;
   /** Who takes changes of the configuration; the configuration itself where nobody shares it. */
   configWriter(config: ConfigStore): ConfigWriter & Partial<Disposable>;
 }
@@ -51,16 +57,19 @@ export interface Storage extends AsyncDisposable {
 export const openStorage = async (options: StorageOptions): Promise<Storage> =>
   options.store ? await openShared(options, options.store) : openOwn(options);
 
-const openOwn = ({ dataFolder, clock, log }: StorageOptions): Storage => {
+const openOwn = ({ dataFolder, clock, setTimer, log }: StorageOptions): Storage => {
   using opened = new DisposableStack();
   const registry = createEmbeddedRegistry({
     store: opened.use(openKeyValueStore(`${dataFolder}/registry.sqlite`)),
     clock,
+    damaged: (instance) => log.error("WF2261 a registration that was kept is damaged and left out", { instance }),
   });
+  opened.use(openVersionMark({ path: `${dataFolder}/registry-version`, registry, setTimer, log }));
   const addresses = opened.use(openKeyValueStore(`${dataFolder}/addresses.sqlite`));
+  const grouped = opened.use(createGroupedRegistry(registry, setTimer));
   const kept = opened.move();
   return {
-    registry,
+    registry: grouped,
     expiring: registry,
     persistence: folderChanges(`${dataFolder}/config`, log),
     addresses,
@@ -88,7 +97,16 @@ const openShared = async (options: StorageOptions, { etcd, key }: SharedStoreSet
       disk,
     }),
   );
-  const registry = opened.use(createSharedRegistry({ store, clock: options.clock }));
+  const { clock } = options;
+  if (!store.get(rootRecordKey)) {
+    const taken = await takeOver({ store, seal, own: readOwnState(options), wallMs: clock.wallMs() });
+    if (Object.values(taken).some((count) => count > 0))
+      log.info("the shared store is new and has taken over what the data folder had", taken);
+  }
+  const id = randomBytes(8).toString("hex");
+  const replica = opened.use(openReplica({ store, id, clock, setTimer, log }));
+  const registry = opened.use(createSharedRegistry({ store, clock }));
+  opened.use(openSharedExpiry({ store, replica, setTimer, log }));
   const sharedAddresses = opened.use(createSharedAddresses({ store, setTimer, log }));
   const tokenFile = `${dataFolder}/admin-token`;
   const own = readIfThere(tokenFile)?.trim() || randomBytes(32).toString("base64url");
@@ -103,7 +121,7 @@ const openShared = async (options: StorageOptions, { etcd, key }: SharedStoreSet
     persistence: sharedPersistence(config),
     sharedAddresses,
     adminToken,
-    shared: { store, seal },
+    shared: { store, seal, replica },
     configWriter: (configStore) => createSharedConfig(config, configStore),
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };

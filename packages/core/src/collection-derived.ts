@@ -1,8 +1,7 @@
 /** A collection computed by a rule from others: which inputs are stale, what each run read, who owns each output. */
 import type { Change, Collection, Fetch, Index, Keyed, RuleFailure } from "./collection.ts";
 import type { LiveIndex, Table, TableCollection } from "./collection-table.ts";
-
-type Readers = Map<string, Set<string>>;
+import { KeySets } from "./key-sets.ts";
 
 /** Where a derived collection takes its rule keys from: items of a collection, or buckets of an index. */
 export interface RuleInput<O extends Keyed> {
@@ -20,84 +19,84 @@ export interface DerivedNode {
 
 /** One place where a run is noted as a reader, so that it can be taken out again. */
 interface Held {
-  readonly readers: Readers;
+  readonly readers: KeySets;
   readonly token: string;
 }
 
-const obtain = <K, V>(map: Map<K, V>, key: K, make: () => V): V => {
-  const found = map.get(key);
-  if (found !== undefined) return found;
-  const made = make();
-  map.set(key, made);
+const readersOf = <K>(map: Map<K, KeySets>, of: K): KeySets => {
+  const found = map.get(of);
+  if (found) return found;
+  const made = new KeySets();
+  map.set(of, made);
   return made;
-};
-
-const add = (readers: Readers, token: string, reader: string, mine: Held[]): void => {
-  const set = obtain(readers, token, () => new Set<string>());
-  if (set.has(reader)) return;
-  set.add(reader);
-  mine.push({ readers, token });
 };
 
 /** What the runs of one node read, by collection and by index, so that a change finds its readers directly. */
 const createReads = (depth: number, name: string) => {
-  const byKey = new Map<TableCollection<Keyed>, Readers>();
-  const byBucket = new Map<LiveIndex<Keyed>, Readers>();
-  const whole = new Map<TableCollection<Keyed>, Readers>();
+  const byKey = new Map<TableCollection<Keyed>, KeySets>();
+  const byBucket = new Map<LiveIndex<Keyed>, KeySets>();
+  const whole = new Map<TableCollection<Keyed>, KeySets>();
   const held = new Map<string, readonly Held[]>();
+  /** The run that reads now; runs never overlap. */
+  let reader = "";
+  let mine: Held[] = [];
 
   const table = <T extends Keyed>(collection: Collection<T>): TableCollection<Keyed> => {
     const found = collection as unknown as TableCollection<Keyed>;
     if (found.depth >= depth) throw new Error(`${name} reads ${found.name}, which comes after it`);
     return found;
   };
-  const readersOf = <K>(map: Map<K, Readers>, of: K): Readers => obtain(map, of, () => new Map());
+  const note = (readers: KeySets, token: string): void => {
+    if (readers.add(token, reader)) mine.push({ readers, token });
+  };
+  const fetch: Fetch = {
+    get(from, key) {
+      note(readersOf(byKey, table(from)), key);
+      return from.get(key);
+    },
+    where<T extends Keyed>(index: Index<T>, bucket: string) {
+      table(index.of);
+      note(readersOf(byBucket, index as unknown as LiveIndex<Keyed>), bucket);
+      return index.lookup(bucket);
+    },
+    all(from) {
+      note(readersOf(whole, table(from)), "");
+      return [...from.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+    },
+  };
 
   return {
     check: table,
-    forget(reader: string): void {
-      for (const { readers, token } of held.get(reader) ?? []) {
-        const set = readers.get(token);
-        set?.delete(reader);
-        if (set?.size === 0) readers.delete(token);
+    /** Runs `rule`, and notes what it reads as read by `key`, in place of what `key` read before. */
+    run<R>(key: string, rule: (fetch: Fetch) => R): R {
+      for (const { readers, token } of held.get(key) ?? none) readers.delete(token, key);
+      reader = key;
+      mine = [];
+      try {
+        return rule(fetch);
+      } finally {
+        if (mine.length > 0) held.set(key, mine);
+        else held.delete(key);
       }
-      held.delete(reader);
-    },
-    fetchFor(reader: string): Fetch {
-      const mine: Held[] = [];
-      held.set(reader, mine);
-      return {
-        get(from, key) {
-          add(readersOf(byKey, table(from)), key, reader, mine);
-          return from.get(key);
-        },
-        where<T extends Keyed>(index: Index<T>, bucket: string) {
-          table(index.of);
-          add(readersOf(byBucket, index as unknown as LiveIndex<Keyed>), bucket, reader, mine);
-          return index.lookup(bucket);
-        },
-        all(from) {
-          add(readersOf(whole, table(from)), "", reader, mine);
-          return [...from.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
-        },
-      };
     },
     /** Adds to `dirty` every run that read something which changed in this commit. */
     collect(dirty: Set<string>): void {
-      const mark = (readers: ReadonlySet<string> | undefined): void => {
-        if (readers) for (const reader of readers) dirty.add(reader);
+      const mark = (readers: KeySets, token: string): void => {
+        for (const key of readers.members(token)) dirty.add(key);
       };
-      for (const [of, readers] of whole) if (of.changes().size > 0) mark(readers.get(""));
-      for (const [of, readers] of byKey) for (const key of of.changes().keys()) mark(readers.get(key));
+      for (const [of, readers] of whole) if (of.changes().size > 0) mark(readers, "");
+      for (const [of, readers] of byKey) for (const key of of.changes().keys()) mark(readers, key);
       for (const [index, readers] of byBucket) {
         for (const { before, after } of (index.of as TableCollection<Keyed>).changes().values()) {
-          if (before) for (const bucket of index.keysOf(before)) mark(readers.get(bucket));
-          if (after) for (const bucket of index.keysOf(after)) mark(readers.get(bucket));
+          if (before) for (const bucket of index.keysOf(before)) mark(readers, bucket);
+          if (after) for (const bucket of index.keysOf(after)) mark(readers, bucket);
         }
       }
     },
   };
 };
+
+const none: readonly never[] = [];
 
 /**
  * Runs the rule for what is stale, once per commit. Two runs that give the same output key: the lower rule key has it,
@@ -107,47 +106,56 @@ export const createDerived = <O extends Keyed>(table: Table<O>, input: RuleInput
   const { depth, name } = table.collection;
   const reads = createReads(depth, name);
   reads.check(input.of);
-  const outputs = new Map<string, readonly O[]>();
-  const claims = new Map<string, Set<string>>();
+  /** Of each run: an item where it gave one, which is the most common, else a list. */
+  const outputs = new Map<string, O | readonly O[]>();
+  const claims = new KeySets();
   let stale = new Set<string>(input.keys());
   let reruns = 0;
 
-  const run = (key: string, failures: RuleFailure[]): readonly O[] | undefined => {
-    reads.forget(key);
+  const run = (key: string, failures: RuleFailure[]): O | readonly O[] | undefined => {
     reruns++;
     try {
-      const result = input.run(key, reads.fetchFor(key));
-      if (result === undefined) return [];
-      return Array.isArray(result) ? result : [result as O];
+      const result = reads.run(key, (fetch) => input.run(key, fetch)) ?? none;
+      return Array.isArray(result) && result.length === 1 ? (result[0] as O) : result;
     } catch (error) {
       failures.push({ collection: name, key, error });
       return undefined;
     }
   };
 
+  const listOf = (result: O | readonly O[] | undefined): readonly O[] =>
+    result === undefined ? none : Array.isArray(result) ? result : [result as O];
+
   const winner = (outputKey: string): O | undefined => {
-    const claimants = claims.get(outputKey);
-    if (!claimants) return undefined;
-    let least: string | undefined;
-    for (const claimant of claimants) if (least === undefined || claimant < least) least = claimant;
-    return outputs.get(least as string)?.find((item) => item.key === outputKey);
+    const least = claims.first(outputKey);
+    return least === undefined ? undefined : listOf(outputs.get(least)).find((item) => item.key === outputKey);
   };
 
-  const update = (key: string, results: readonly O[]): void => {
+  /** True where the run gives one item now as before, and nobody else gives it. */
+  const updateOne = (key: string, before: O | readonly O[] | undefined, result: O | readonly O[]): boolean => {
+    if (before === undefined || Array.isArray(before) || Array.isArray(result)) return false;
+    const item = result as O;
+    if ((before as O).key !== item.key || claims.members(item.key).length !== 1) return false;
+    table.set(item.key, item);
+    // Where both are equal the former object stayed, and the new one need not be held.
+    outputs.set(key, table.collection.get(item.key) ?? item);
+    return true;
+  };
+
+  const update = (key: string, result: O | readonly O[]): void => {
+    const before = outputs.get(key);
+    if (updateOne(key, before, result)) return;
+    const results = listOf(result);
     const touched = new Set<string>();
-    for (const { key: outputKey } of outputs.get(key) ?? []) {
+    for (const { key: outputKey } of listOf(before)) {
       touched.add(outputKey);
-      const claimants = claims.get(outputKey);
-      claimants?.delete(key);
-      if (claimants?.size === 0) claims.delete(outputKey);
+      claims.delete(outputKey, key);
     }
     for (const { key: outputKey } of results) {
       touched.add(outputKey);
-      const claimants = claims.get(outputKey);
-      if (claimants) claimants.add(key);
-      else claims.set(outputKey, new Set([key]));
+      claims.add(outputKey, key);
     }
-    if (results.length > 0) outputs.set(key, results);
+    if (results.length > 0) outputs.set(key, result);
     else outputs.delete(key);
     for (const outputKey of touched) table.set(outputKey, winner(outputKey));
   };

@@ -1,5 +1,6 @@
 /** The part that every collection of a graph shares: committed items, indexes over them, changes of this commit, watchers. */
 import type { Change, Collection, Equal, Index, Keyed } from "./collection.ts";
+import { KeySets } from "./key-sets.ts";
 
 /** An index as its owner maintains it. */
 export interface LiveIndex<T extends Keyed> extends Index<T> {
@@ -28,25 +29,17 @@ const createIndex = <T extends Keyed>(
   name: string,
   keysOf: (item: T) => readonly string[],
 ): LiveIndex<T> => {
-  const buckets = new Map<string, Set<string>>();
+  const buckets = new KeySets();
   const distinct = (item: T): readonly string[] => {
     const keys = keysOf(item);
     return keys.length < 2 ? keys : [...new Set(keys)];
   };
   const apply = ({ key, before, after }: Change<T>): void => {
-    if (before) {
-      for (const bucket of distinct(before)) {
-        const members = buckets.get(bucket);
-        members?.delete(key);
-        if (members?.size === 0) buckets.delete(bucket);
-      }
-    }
-    if (!after) return;
-    for (const bucket of distinct(after)) {
-      const members = buckets.get(bucket);
-      if (members) members.add(key);
-      else buckets.set(bucket, new Set([key]));
-    }
+    const old = before ? distinct(before) : none;
+    const now = after ? distinct(after) : none;
+    if (sameKeys(old, now)) return;
+    for (const bucket of old) buckets.delete(bucket, key);
+    for (const bucket of now) buckets.add(bucket, key);
   };
   for (const [key, item] of of.table) apply({ key, before: undefined, after: item });
   return {
@@ -55,15 +48,16 @@ const createIndex = <T extends Keyed>(
     keysOf: distinct,
     apply,
     keys: () => buckets.keys(),
-    lookup: (bucket) => {
-      const members = buckets.get(bucket);
-      if (!members) return [];
-      const keys = members.size === 1 ? members : [...members].sort();
-      const items: T[] = [];
-      for (const key of keys) items.push(of.table.get(key) as T);
-      return items;
-    },
+    lookup: (bucket) => buckets.members(bucket).map((key) => of.table.get(key) as T),
   };
+};
+
+const none: readonly string[] = [];
+
+const sameKeys = (a: readonly string[], b: readonly string[]): boolean => {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 };
 
 export const createTable = <T extends Keyed>(name: string, depth: number, equal: Equal<T>): Table<T> => {

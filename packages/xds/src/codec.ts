@@ -20,13 +20,7 @@ import { VirtualHostSchema } from "@weft/xds/gen/envoy/config/route/v3/route_com
 import { SecretSchema } from "@weft/xds/gen/envoy/extensions/transport_sockets/tls/v3/secret";
 import { canonicalJson } from "./canonical-json.ts";
 import { registry } from "./registry.ts";
-import {
-  type ResourceKind,
-  resourceTypeOfUrl,
-  type SubscribedJson,
-  type SubscribedKind,
-  virtualHostType,
-} from "./resource.ts";
+import { resourceTypeOfUrl, type SubscribedJson, type SubscribedKind, virtualHostType } from "./resource.ts";
 import { lenient, unwrapUnknown, wrapUnknown } from "./unknown-any.ts";
 
 const schemas: { readonly [K in SubscribedKind]: DescMessage } = {
@@ -39,7 +33,7 @@ const schemas: { readonly [K in SubscribedKind]: DescMessage } = {
 };
 
 /** The descriptor of a kind's message. */
-export const resourceSchema = (kind: ResourceKind): DescMessage => schemas[kind];
+export const resourceSchema = (kind: SubscribedKind): DescMessage => schemas[kind];
 
 /** Any protobuf message from its JSON, canonical bytes. Throws an Error that names what does not fit. */
 export const encodeMessage = (desc: DescMessage, json: JsonValue): Uint8Array => {

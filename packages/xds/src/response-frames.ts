@@ -39,6 +39,7 @@ export const createResponseFrames = (bytesRememberedMax: number = bytesRemembere
   };
 
   const frameOf = (response: StreamResponse): Uint8Array => {
+    if (response.aliases) return write(response);
     const key = bucketOf(response);
     const bucket = buckets.get(key) ?? [];
     const known = bucket.find((other) => sameResponse(other.response, response));

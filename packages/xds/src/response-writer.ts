@@ -8,7 +8,7 @@ import type { StreamResponse } from "./stream-messages.ts";
 const prefixBytes = 5;
 const lengthDelimited = 2;
 const any = { typeUrl: 1, value: 2 };
-const resource = { version: 1, resource: 2, name: 3 };
+const resource = { version: 1, resource: 2, name: 3, aliases: 4 };
 /** Of both responses; `removed` is delta's only. */
 const field = { version: 1, resources: 2, typeUrl: 4, nonce: 5, removed: 6 };
 
@@ -25,10 +25,10 @@ export const createResponseWriter = (): ((response: StreamResponse) => Uint8Arra
     slices[mode].set(entry, made);
     return made;
   };
-  return ({ mode, typeUrl, nonce, version, entries, removed }) => {
+  return ({ mode, typeUrl, nonce, version, entries, removed, aliases }) => {
     const parts = [
       textField(field.version, version),
-      ...entries.map((entry) => sliceOf(mode, entry)),
+      ...entries.map((entry) => (aliases ? namedSlice(entry, aliases) : sliceOf(mode, entry))),
       textField(field.typeUrl, typeUrl),
       textField(field.nonce, nonce),
       ...removed.map((name) => bytesField(field.removed, Buffer.from(name))),
@@ -57,6 +57,16 @@ const envelopeOf = ({ name, version }: SnapshotEntry, message: Uint8Array): Uint
     bytesField(resource.resource, message),
     textField(resource.name, name),
   ]);
+
+/** What one client asks for by names of its own is written for it alone. */
+const namedSlice = (entry: SnapshotEntry, aliases: ReadonlyMap<string, readonly string[]>): Uint8Array =>
+  bytesField(
+    field.resources,
+    Buffer.concat([
+      envelopeOf(entry, anyOf(entry)),
+      ...(aliases.get(entry.name) ?? []).map((alias) => textField(resource.aliases, alias)),
+    ]),
+  );
 
 const nothing = new Uint8Array(0);
 

@@ -4,12 +4,21 @@
  * break: clusters, endpoints, listeners, routes, secrets, then the removals of clusters and endpoints.
  */
 import type { Differ, Versioned } from "./diff.ts";
-import { resourceType, resourceTypes } from "./resource.ts";
-import { emptyType, type Snapshot, type SnapshotEntry, type TypeSnapshot, versionOf } from "./snapshot.ts";
+import { Grants, planHosts } from "./on-demand.ts";
+import { resourceType, virtualHostType } from "./resource.ts";
+import {
+  emptyType,
+  type OnDemandSnapshot,
+  type Snapshot,
+  type SnapshotEntry,
+  type TypeSnapshot,
+  versionOf,
+} from "./snapshot.ts";
 import type { StreamInput, StreamMode, StreamOutput, StreamRequest, TypeSync } from "./stream-messages.ts";
-import { overlay, type Plan, planDelta, planSotw } from "./stream-plan.ts";
-import { fit, split } from "./stream-size.ts";
-import { namesMax, TypeState } from "./type-state.ts";
+import { concerns, overlay, type Plan, planDelta, planSotw } from "./stream-plan.ts";
+import { refusalOf } from "./stream-refusal.ts";
+import { cut, fit } from "./stream-size.ts";
+import { rankOf, TypeState } from "./type-state.ts";
 
 export interface ServerStreamOptions {
   readonly mode: StreamMode;
@@ -40,23 +49,18 @@ const responseBytesDefault = 4 * 1024 * 1024 - 64 * 1024;
 const ackTimeoutDefaultMs = 15_000;
 /** Unanswered responses of a type after which a delta client's changes wait for it. */
 const deltaUnansweredMax = 4;
-const typesMax = 32;
 /** Removals of one type held back per stream. */
 const heldMax = 10_000;
-const invalidArgument = 3;
-const resourceExhausted = 8;
 
 const clusterUrl = resourceType("cluster").typeUrl;
 const endpointsUrl = resourceType("endpoints").typeUrl;
 const listenerUrl = resourceType("listener").typeUrl;
 const routeUrl = resourceType("route").typeUrl;
-const pushOrder = resourceTypes.map(({ typeUrl }) => typeUrl);
+const hostUrl = virtualHostType.typeUrl;
+const usesClusters = new Set([listenerUrl, routeUrl, hostUrl]);
 const removedLast = new Set([clusterUrl, endpointsUrl]);
 
-const rankOf = ({ typeUrl }: TypeState): number => {
-  const at = pushOrder.indexOf(typeUrl);
-  return at < 0 ? pushOrder.length : at;
-};
+const noSubscription = { wildcard: false, names: new Set<string>() };
 const waitsForMore = ({ changesWait, held }: TypeState): boolean => changesWait || held.size > 0;
 
 export class ServerStream {
@@ -73,6 +77,7 @@ export class ServerStream {
   #flushedAtMs = 0;
   /** Clusters sent on this stream before the client asked for endpoints: their endpoints are sent even if equal. */
   readonly #clustersSent = new Set<string>();
+  readonly #grants = new Grants();
 
   constructor(options: ServerStreamOptions) {
     this.#options = options;
@@ -112,6 +117,7 @@ export class ServerStream {
       ...(state.changesWait ? [state.blockedUntilMs] : []),
       ...state.sent.map(({ sentAtMs }) => sentAtMs + this.#ackTimeoutMs),
     ]);
+    times.push((this.#grants.sinceMs ?? Number.NEGATIVE_INFINITY) + this.#ackTimeoutMs);
     // What was due at the last flush and still waits does so for an event, not for a time.
     const deadline = Math.min(...times.filter((at) => at > this.#flushedAtMs));
     return deadline === Number.POSITIVE_INFINITY ? undefined : deadline;
@@ -124,6 +130,11 @@ export class ServerStream {
 
   isSubscribed(typeUrl: string, name: string): boolean {
     return this.#types.get(typeUrl)?.covers(name) === true;
+  }
+
+  /** What of that type it is subscribed to; a view that changes with it. */
+  subscribed(typeUrl: string): { readonly wildcard: boolean; readonly names: ReadonlySet<string> } {
+    return this.#types.get(typeUrl) ?? noSubscription;
   }
 
   #stateOf(typeUrl: string): TypeState {
@@ -140,29 +151,12 @@ export class ServerStream {
   }
 
   #hasChanges(state: TypeState): boolean {
-    const target = this.#target(state.typeUrl);
-    if (state.cursor === target.entries) return false;
-    const { changed, removed } = this.#options.diff(state.cursor, target.entries);
-    return changed.some(({ name }) => state.covers(name)) || removed.some((name) => state.covers(name));
-  }
-
-  /** Why the stream cannot go on with this request. */
-  #refusal(request: StreamRequest): readonly [status: number, message: string] | undefined {
-    if (!this.#identified && !request.node?.id) {
-      return [invalidArgument, "the first request of a stream must have node.id"];
-    }
-    if (request.mode !== this.#options.mode) return [invalidArgument, "a request of the other protocol"];
-    if (request.typeUrl === "") return [invalidArgument, "type_url is missing"];
-    if (this.#types.size >= typesMax && !this.#types.has(request.typeUrl)) {
-      return [resourceExhausted, "too many resource types"];
-    }
-    const names = request.mode === "sotw" ? request.names.length : request.subscribe.length;
-    const held = request.mode === "sotw" ? 0 : (this.#types.get(request.typeUrl)?.names.size ?? 0);
-    return names + held > namesMax ? [resourceExhausted, "too many resource names"] : undefined;
+    if (state.typeUrl === hostUrl && this.#snapshot?.onDemand) return state.changesWait;
+    return concerns(state, state.cursor, this.#target(state.typeUrl).entries, this.#options.diff);
   }
 
   #request(request: StreamRequest, nowMs: number, out: StreamOutput[]): void {
-    const refusal = this.#refusal(request);
+    const refusal = refusalOf(request, this.#options.mode, this.#types, this.#identified);
     if (refusal) {
       this.#closed = true;
       out.push({ kind: "close", status: refusal[0], message: refusal[1] });
@@ -224,11 +218,30 @@ export class ServerStream {
     if (!this.#snapshot || !this.#writable) return;
     this.#flushedAtMs = nowMs;
     const states = this.#ordered;
+    const to = { snapshot: this.#snapshot.onDemand, entries: this.#target(clusterUrl).entries };
+    this.#grants.update(this.#types.get(clusterUrl), this.#types.get(hostUrl), to, nowMs);
     for (const state of states) this.#serve(state, nowMs, out);
     for (const state of states) if (state.held.size > 0) this.#release(state, nowMs, out);
   }
 
+  /** Hosts wait for the clusters that they lead to, those asked for too. */
+  #serveHosts(state: TypeState, onDemand: OnDemandSnapshot, nowMs: number, out: StreamOutput[]): void {
+    const due = state.answerDue || state.owed.size > 0;
+    state.demanded = true;
+    if (!due && state.servedFrom === onDemand) return;
+    state.changesWait = this.#mustWait(state, nowMs);
+    if (state.changesWait) return;
+    const before = state.cursor;
+    const plan = planHosts(state, this.#grants.answered, onDemand);
+    state.servedHosts(onDemand, plan.cursor);
+    if (due || plan.entries.length + plan.removed.length > 0) this.#send(state, plan, { nowMs, before }, out);
+  }
+
   #serve(state: TypeState, nowMs: number, out: StreamOutput[]): void {
+    const { onDemand } = this.#snapshot ?? {};
+    // Who asked for hosts one by one keeps them until its tables have them all.
+    if (state.typeUrl === hostUrl && (onDemand || state.demanded))
+      return void (onDemand && this.#serveHosts(state, onDemand, nowMs, out));
     const target = this.#target(state.typeUrl);
     if (state.claimedVersion !== "") this.#resumeSotw(state, target);
     const due = state.answerDue || state.owed.size > 0;
@@ -238,9 +251,11 @@ export class ServerStream {
     }
     const waits = this.#mustWait(state, nowMs);
     state.changesWait = waits && this.#hasChanges(state);
-    if (waits && !due) return;
+    // An answer without what waits would read as if there were none of it.
+    const says = this.#options.mode === "sotw" || state.owed.size > 0 || !state.changesWait;
+    if (waits && !(due && says)) return;
     const plan = this.#options.mode === "delta" ? planDelta : planSotw;
-    const { entries, removed } = plan(state, target.entries, waits, this.#options.diff);
+    const { entries, removed, parts } = plan(state, target.entries, waits, this.#options.diff);
     const before = state.cursor;
     if (waits && !(state.fullState && this.#options.mode === "sotw")) {
       state.cursor = overlay(before, entries, removed);
@@ -253,20 +268,16 @@ export class ServerStream {
     }
     const goesNow = removed.filter((name) => !state.held.has(name));
     const answer = state.answerDue || entries.length > 0 || goesNow.length > 0;
-    const sendSotw = this.#options.mode === "sotw" && state.fullState && (due || this.#movedFull(state, before));
+    const sendSotw =
+      this.#options.mode === "sotw" &&
+      state.fullState &&
+      (due || concerns(state, before, target.entries, this.#options.diff));
     state.owed.clear();
     state.answerDue = false;
     if (this.#options.mode === "sotw" && state.fullState ? sendSotw : answer) {
-      this.#send(state, { entries: this.#withHeld(state, entries), removed: goesNow }, { nowMs, before }, out);
+      this.#send(state, { entries: this.#withHeld(state, entries), removed: goesNow, parts }, { nowMs, before }, out);
     }
     if (state.typeUrl === clusterUrl) this.#oweEndpoints(entries, before);
-  }
-
-  /** Did anything the client is subscribed to change? Held removals count: they are still in the response. */
-  #movedFull(state: TypeState, before: ReadonlyMap<string, Versioned>): boolean {
-    const { changed, removed } = this.#options.diff(before, this.#target(state.typeUrl).entries);
-    if (changed.some(({ name }) => state.covers(name))) return true;
-    return removed.some((name) => state.covers(name) && !state.held.has(name));
   }
 
   /** Clusters whose removal is held back are still part of the world. */
@@ -277,8 +288,8 @@ export class ServerStream {
 
   #hold(state: TypeState, target: ReadonlyMap<string, SnapshotEntry>, nowMs: number): void {
     if (!removedLast.has(state.typeUrl)) return;
-    for (const name of state.held.keys()) if (target.has(name)) state.held.delete(name);
-    if (this.#options.mode === "sotw" && !state.fullState) return;
+    for (const name of state.held.keys()) if (target.has(name) && state.covers(name)) state.held.delete(name);
+    if (state.cursor.size === 0 || (this.#options.mode === "sotw" && !state.fullState)) return;
     const { removed } = this.#options.diff(state.cursor, target);
     for (const name of removed) {
       const versioned = state.cursor.get(name);
@@ -290,7 +301,7 @@ export class ServerStream {
 
   /** Sends held removals once the listeners and routes that used them are gone for certain. */
   #release(state: TypeState, nowMs: number, out: StreamOutput[]): void {
-    const users = [listenerUrl, routeUrl];
+    const users = [listenerUrl, routeUrl, ...(this.#snapshot?.onDemand ? [hostUrl] : [])];
     const late = nowMs >= state.heldSinceMs + this.#ackTimeoutMs;
     if (!late && users.some((typeUrl) => this.#mayUseClusters(typeUrl, state))) return;
     // A client that refused the new routes goes on with the old ones, which need their clusters.
@@ -321,8 +332,10 @@ export class ServerStream {
     let unanswered = 0;
     for (const { sentAtMs } of state.sent) if (fresh(sentAtMs)) unanswered++;
     if (unanswered >= (this.#options.mode === "sotw" ? 1 : deltaUnansweredMax)) return true;
-    if (state.typeUrl !== listenerUrl && state.typeUrl !== routeUrl) return false;
+    if (!usesClusters.has(state.typeUrl)) return false;
     const clusters = this.#types.get(clusterUrl);
+    const late = nowMs - this.#ackTimeoutMs;
+    if (state.typeUrl === hostUrl && this.#grants.mustWait(clusters, this.#types.get(endpointsUrl), late)) return true;
     if (!clusters) return false;
     return clusters.changesWait || clusters.sent.some(({ addsClusters, sentAtMs }) => addsClusters && fresh(sentAtMs));
   }
@@ -351,7 +364,8 @@ export class ServerStream {
     const { fitting, errors } = fit(state, plan, this.#options.mode, this.#options.messageBytesMax?.());
     for (const error of errors) out.push({ kind: "tooLarge", typeUrl: state.typeUrl, error });
     if (!fitting) return;
-    const parts = whole ? [fitting] : split(fitting, this.#options.responseBytesMax ?? responseBytesDefault);
+    const bytesMax = this.#options.responseBytesMax ?? responseBytesDefault;
+    const parts = whole ? [fitting] : cut(state, fitting, plan, bytesMax);
     parts.forEach((entries, part) => {
       const removed = part === parts.length - 1 ? plan.removed : [];
       const response = {
@@ -361,8 +375,10 @@ export class ServerStream {
         version: sotw ? this.#sotwVersion(state, entries) : String(epoch),
         entries,
         removed: state.removable ? removed : [],
+        ...(plan.aliases ? { aliases: plan.aliases } : {}),
       };
-      const adds = state.typeUrl === clusterUrl && entries.some(({ name }) => !context.before.has(name));
+      const isNew = ({ name }: SnapshotEntry): boolean => !context.before.has(name) || this.#grants.takes(name);
+      const adds = state.typeUrl === clusterUrl && entries.filter(isNew).length > 0;
       state.remember({
         nonce: response.nonce,
         version: response.version,

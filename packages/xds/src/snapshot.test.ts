@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createDiffer, diff } from "./diff.ts";
-import { resourceType } from "./resource.ts";
+import { type ResourceKind, resourceType } from "./resource.ts";
 import { contentHash, createSnapshotBuilder, type Snapshot, type SnapshotResource } from "./snapshot.ts";
 
 const cluster = (name: string, extra: object = {}): SnapshotResource => ({
@@ -26,10 +26,9 @@ const counting = () => {
     builder.build({ cluster: new Map(resources.map(({ name, json }) => [name, json])) }, epoch, previous);
   return { builder: { build }, encoded, bad };
 };
-const names = (
-  snapshot: ReturnType<ReturnType<typeof counting>["builder"]["build"]>,
-  kind: SnapshotResource["kind"],
-) => [...(snapshot.types.get(resourceType(kind).typeUrl)?.entries.keys() ?? [])];
+const names = (snapshot: ReturnType<ReturnType<typeof counting>["builder"]["build"]>, kind: ResourceKind) => [
+  ...(snapshot.types.get(resourceType(kind).typeUrl)?.entries.keys() ?? []),
+];
 
 test("a resource is encoded once for all the snapshots it is in, by identity or by equal content", () => {
   const { builder, encoded } = counting();

@@ -3,9 +3,13 @@
  * proxies, snapshots and streams it appears in, and a type that did not change stays the same object.
  */
 import { createHash } from "node:crypto";
+import { LayeredMap } from "@weft/core/layered-map";
+import { VersionedMap } from "@weft/core/versioned-map";
 import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
+import type { VirtualHostJson } from "@weft/xds/gen/envoy/config/route/v3/route_components";
 import { createDiffer } from "./diff.ts";
-import { type ResourceKind, resourceType, resourceTypes } from "./resource.ts";
+import { createLazyEntries } from "./lazy-entries.ts";
+import { type ResourceKind, resourceType, resourceTypes, type SubscribedKind, virtualHostType } from "./resource.ts";
 
 /** One named resource of one type, ready to be sent. */
 export interface SnapshotEntry {
@@ -22,7 +26,7 @@ export interface SnapshotEntry {
 
 export interface TypeSnapshot {
   readonly typeUrl: string;
-  /** In the order of their names. */
+  /** In the order of their names, layer by layer. */
   readonly entries: ReadonlyMap<string, SnapshotEntry>;
   /** Hash over all names and versions. */
   readonly version: () => string;
@@ -33,16 +37,36 @@ export interface Snapshot {
   readonly epoch: number;
   /** By type URL. */
   readonly types: ReadonlyMap<string, TypeSnapshot>;
+  /** Absent where clients are given everything. */
+  readonly onDemand?: OnDemandSnapshot | undefined;
+}
+
+/** What is given to clients only when they ask for it. */
+export interface OnDemandSource {
+  /** By TABLE/HOST. */
+  readonly hosts: ReadonlyMap<string, VirtualHostJson>;
+  /** The host that such a name means, which may be any that a request carries. */
+  readonly resolve: (asked: string) => string | undefined;
+  /** The clusters that routes of a host lead to. */
+  readonly clustersOf: (host: string) => readonly string[];
+  /** The clusters that nobody is given who was not given such a host. */
+  readonly unlisted: ReadonlySet<string>;
+}
+
+export interface OnDemandSnapshot extends Omit<OnDemandSource, "hosts"> {
+  readonly hosts: TypeSnapshot;
 }
 
 export interface SnapshotResource {
-  readonly kind: ResourceKind;
+  readonly kind: SubscribedKind;
   readonly name: string;
   readonly json: object;
 }
 
 /** Resources by type and name. A map given again is taken for unchanged, so it must not be written to. */
-export type SnapshotSource = { readonly [K in ResourceKind]?: ReadonlyMap<string, object> };
+export type SnapshotSource = { readonly [K in ResourceKind]?: ReadonlyMap<string, object> } & {
+  readonly onDemand?: OnDemandSource | undefined;
+};
 
 export interface SnapshotBuilder {
   /**
@@ -51,10 +75,15 @@ export interface SnapshotBuilder {
    * was in `previous`, is left out where it was not, and is told to `onBad` at every build.
    */
   build(source: SnapshotSource, epoch: number, previous?: Snapshot): Snapshot;
+  /**
+   * `previous` with its endpoints from a later version of the map they came from, where nothing else changed since; the
+   * same object where they did not change either. What the first of many proxies costs, the others share.
+   */
+  withEndpoints(source: ReadonlyMap<string, object>, epoch: number, previous: Snapshot): Snapshot;
 }
 
 export interface SnapshotBuilderOptions {
-  readonly encode: (kind: ResourceKind, json: object) => Uint8Array;
+  readonly encode: (kind: SubscribedKind, json: object) => Uint8Array;
   readonly onBad?: (resource: SnapshotResource, error: unknown) => void;
 }
 
@@ -64,9 +93,21 @@ const entriesRememberedMax = 50_000;
 export const createSnapshotBuilder = ({ encode, onBad }: SnapshotBuilderOptions): SnapshotBuilder => {
   const byIdentity = new WeakMap<object, SnapshotEntry>();
   const bySource = new Map(resourceTypes.map(({ kind }) => [kind, new WeakMap<object, TypeSnapshot>()]));
+  /** What a type was last made from. */
+  const sourceOf = new WeakMap<TypeSnapshot, ReadonlyMap<string, object>>();
+  /** What followed a type by a change of some of its resources. */
+  const successor = new WeakMap<TypeSnapshot, TypeSnapshot>();
+  const joins = new WeakMap<TypeSnapshot, WeakMap<TypeSnapshot, TypeSnapshot>>();
+  const layersOf = new WeakMap<TypeSnapshot, readonly TypeSnapshot[]>();
+  /** By the map they come from and what they were before. */
+  const endpointsFrom = new WeakMap<ReadonlyMap<string, object>, WeakMap<TypeSnapshot, TypeSnapshot>>();
+  /** What was completed to a type. */
+  const completedFrom = new WeakMap<TypeSnapshot, { readonly given: TypeSnapshot; readonly key: string }>();
   const differ = createDiffer();
   const missingFor = new WeakMap<TypeSnapshot, { readonly given: TypeSnapshot; readonly names: ReadonlySet<string> }>();
+  const missingKeys = new WeakMap<ReadonlySet<string>, string>();
   const completions = new WeakMap<TypeSnapshot, Map<string, TypeSnapshot>>();
+  const onDemandBySource = new WeakMap<OnDemandSource, OnDemandSnapshot>();
   let young = new Map<string, SnapshotEntry>();
   let old = new Map<string, SnapshotEntry>();
 
@@ -85,9 +126,60 @@ export const createSnapshotBuilder = ({ encode, onBad }: SnapshotBuilderOptions)
     return entry;
   };
 
-  const typeOf = (kind: ResourceKind, source: ReadonlyMap<string, object>, before: TypeSnapshot | undefined) => {
-    const known = bySource.get(kind)?.get(source);
+  /** A change goes on from the last one, whoever asks: else each who asks later would copy all. */
+  const newest = (type: TypeSnapshot): TypeSnapshot => {
+    let at = type;
+    for (let next = successor.get(at); next; next = successor.get(at)) at = next;
+    if (at !== type) successor.set(type, at);
+    return at;
+  };
+
+  /** `last` with what its source changed since; `undefined` where that is not known. */
+  const moved = (kind: ResourceKind, source: ReadonlyMap<string, object>, last: TypeSnapshot | undefined) => {
+    const before = last && newest(last);
+    const from = before && sourceOf.get(before);
+    const names = from && VersionedMap.between(from, source);
+    if (!before || !names) return undefined;
+    const values = new Map<string, SnapshotEntry>();
+    try {
+      for (const name of names) {
+        const entry = entryOf({ kind, name, json: source.get(name) as object });
+        if (before.entries.get(name)?.version !== entry.version) values.set(name, entry);
+      }
+    } catch {
+      return undefined;
+    }
+    const type = values.size === 0 ? before : changedType(before, values);
+    if (type !== before) successor.set(before, type);
+    sourceOf.set(type, source);
+    bySource.get(kind)?.set(source, type);
+    return type;
+  };
+
+  /** The same layers give the same type. */
+  const joined = (layers: readonly TypeSnapshot[]): TypeSnapshot => {
+    const [first, ...rest] = layers as [TypeSnapshot, ...TypeSnapshot[]];
+    return rest.reduce((a, b) => {
+      const over = joins.get(a) ?? new WeakMap<TypeSnapshot, TypeSnapshot>();
+      joins.set(a, over);
+      const made = over.get(b) ?? typeWith(a.typeUrl, LayeredMap.of(a.entries, b.entries));
+      over.set(b, made);
+      layersOf.set(made, [...(layersOf.get(a) ?? [a]), b]);
+      return made;
+    }, first);
+  };
+
+  const typeOf = (
+    kind: ResourceKind,
+    source: ReadonlyMap<string, object>,
+    before: TypeSnapshot | undefined,
+  ): TypeSnapshot => {
+    const known = bySource.get(kind)?.get(source) ?? moved(kind, source, before);
     if (known) return known;
+    if (source instanceof LayeredMap) {
+      const last = before && layersOf.get(before);
+      return joined(source.layers.map((layer, at) => typeOf(kind, layer, last?.[at] ?? before)));
+    }
     const entries = new Map<string, SnapshotEntry>();
     let allGood = true;
     for (const [name, json] of source) {
@@ -102,22 +194,46 @@ export const createSnapshotBuilder = ({ encode, onBad }: SnapshotBuilderOptions)
     }
     const same = before && sameEntries(before.entries, entries);
     const type = same ? before : createTypeSnapshot(resourceType(kind).typeUrl, entries);
-    if (allGood) bySource.get(kind)?.set(source, type);
+    if (!allGood) return type;
+    bySource.get(kind)?.set(source, type);
+    sourceOf.set(type, source);
     return type;
   };
 
   /** Names of endpoints that the clusters ask for and that are not there; costs what changed since it was last asked. */
   const missingOf = (clusters: TypeSnapshot, endpoints: TypeSnapshot): ReadonlySet<string> => {
     const known = missingFor.get(clusters);
-    if (known?.given === endpoints) return known.names;
+    if (known?.given === endpoints || known?.names === noNames) return known.names;
+    const layers = layersOf.get(clusters);
+    if (layers) {
+      const [shared, ...own] = layers.map((layer) => missingOf(layer, endpoints)) as [ReadonlySet<string>];
+      const names = own.every((each) => each === noNames)
+        ? shared
+        : new Set([shared, ...own].flatMap((each) => [...each]));
+      missingFor.set(clusters, { given: endpoints, names });
+      return names;
+    }
     let names = known?.names;
     const moved = known && differ(known.given.entries, endpoints.entries);
     if (!names || !moved || moved.removed.length > 0 || moved.changed.some(({ name }) => known.names.has(name))) {
       const wanted = [...clusters.entries.values()].flatMap(({ endpointsName }) => endpointsName ?? []);
-      names = new Set(wanted.filter((name) => !endpoints.entries.has(name)));
+      names = wanted.length === 0 ? noNames : new Set(wanted.filter((name) => !endpoints.entries.has(name)));
     }
     missingFor.set(clusters, { given: endpoints, names });
     return names;
+  };
+
+  /** What was completed before in the same way, with what is otherwise in the endpoints now. */
+  const completedOn = (endpoints: TypeSnapshot, key: string, previous: TypeSnapshot | undefined) => {
+    const before = previous && newest(previous);
+    const last = before && completedFrom.get(before);
+    const names = last?.key === key ? VersionedMap.between(last.given.entries, endpoints.entries) : undefined;
+    if (!before || !names) return undefined;
+    const values = new Map([...names].map((name) => [name, endpoints.entries.get(name) as SnapshotEntry]));
+    const made = names.size === 0 ? before : changedType(before, values);
+    if (made !== before) successor.set(before, made);
+    completedFrom.set(made, { given: endpoints, key });
+    return made;
   };
 
   /** The endpoints, with empty ones for each cluster that would wait for them in vain. */
@@ -131,14 +247,32 @@ export const createSnapshotBuilder = ({ encode, onBad }: SnapshotBuilderOptions)
     // By what is missing, not by the clusters: audiences with clusters of their own still share their endpoints.
     const completed = completions.get(endpoints) ?? new Map<string, TypeSnapshot>();
     completions.set(endpoints, completed);
-    const key = [...missing].join("\0");
-    const known = completed.get(key);
-    if (known) return known;
+    const key = missingKeys.get(missing) ?? [...missing].join("\0");
+    missingKeys.set(missing, key);
+    const known = completed.get(key) ?? completedOn(endpoints, key, before);
+    if (known) {
+      completed.set(key, known);
+      return known;
+    }
     const entries = new Map(endpoints.entries);
     for (const name of missing) entries.set(name, entryOf({ kind: "endpoints", name, json: { clusterName: name } }));
     const same = before && sameEntries(before.entries, entries);
     const made = same ? before : createTypeSnapshot(endpoints.typeUrl, entries);
     completed.set(key, made);
+    completedFrom.set(made, { given: endpoints, key });
+    return made;
+  };
+
+  const lazyHosts = createLazyEntries({
+    typeUrl: virtualHostType.typeUrl,
+    encode: (json) => encode("virtualHost", json),
+    onBad: (name, json, error) => onBad?.({ kind: "virtualHost", name, json }, error),
+  });
+  const onDemandOf = (source: OnDemandSource): OnDemandSnapshot => {
+    const hosts = lazyHosts.of(source.hosts);
+    const known = onDemandBySource.get(source);
+    const made = known?.hosts === hosts ? known : { ...source, hosts };
+    onDemandBySource.set(source, made);
     return made;
   };
 
@@ -146,13 +280,29 @@ export const createSnapshotBuilder = ({ encode, onBad }: SnapshotBuilderOptions)
     build(source, epoch, previous) {
       const types = new Map<string, TypeSnapshot>();
       for (const { kind, typeUrl } of resourceTypes) {
-        const before = previous?.types.get(typeUrl);
+        const given = previous?.types.get(typeUrl);
+        const before = given && (completedFrom.get(given)?.given ?? given);
         types.set(typeUrl, typeOf(kind, source[kind] ?? noResources, before));
       }
       const clusters = types.get(clusterUrl) as TypeSnapshot;
       const endpoints = types.get(endpointsUrl) as TypeSnapshot;
       types.set(endpointsUrl, completed(clusters, endpoints, previous?.types.get(endpointsUrl)));
-      return previous && sameTypes(previous.types, types) ? previous : { epoch, types };
+      const onDemand = source.onDemand && onDemandOf(source.onDemand);
+      if (previous && previous.onDemand === onDemand && sameTypes(previous.types, types)) return previous;
+      return { epoch, types, ...(onDemand ? { onDemand } : {}) };
+    },
+    withEndpoints(source, epoch, previous) {
+      const before = previous.types.get(endpointsUrl) as TypeSnapshot;
+      const over = endpointsFrom.get(source) ?? new WeakMap<TypeSnapshot, TypeSnapshot>();
+      endpointsFrom.set(source, over);
+      let made = over.get(before);
+      if (!made) {
+        const given = typeOf("endpoints", source, completedFrom.get(before)?.given ?? before);
+        made = completed(previous.types.get(clusterUrl) as TypeSnapshot, given, before);
+        over.set(before, made);
+      }
+      if (made === before) return previous;
+      return { ...previous, epoch, types: new Map(previous.types).set(endpointsUrl, made) };
     },
   };
 };
@@ -162,12 +312,17 @@ const sameTypes = (a: Snapshot["types"], b: Snapshot["types"]): boolean => {
   return true;
 };
 
+const typeUrlOf = (kind: SubscribedKind): string =>
+  kind === "virtualHost" ? virtualHostType.typeUrl : resourceType(kind).typeUrl;
+
 const noResources: ReadonlyMap<string, object> = new Map();
+/** Of clusters that ask for no endpoints at all. */
+const noNames: ReadonlySet<string> = new Set();
 const clusterUrl = resourceType("cluster").typeUrl;
 const endpointsUrl = resourceType("endpoints").typeUrl;
 
 const createEntry = ({ kind, name, json }: SnapshotResource, version: string, bytes: Uint8Array): SnapshotEntry => ({
-  typeUrl: resourceType(kind).typeUrl,
+  typeUrl: typeUrlOf(kind),
   name,
   version,
   json,
@@ -180,12 +335,20 @@ const endpointsNameOf = (cluster: ClusterJson, name: string): string | undefined
 
 const createTypeSnapshot = (typeUrl: string, entries: ReadonlyMap<string, SnapshotEntry>): TypeSnapshot => {
   const sorted = new Map([...entries].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
+  // Only endpoints change one by one.
+  return typeWith(typeUrl, typeUrl === endpointsUrl ? VersionedMap.first(sorted) : sorted);
+};
+
+const changedType = ({ typeUrl, entries }: TypeSnapshot, values: ReadonlyMap<string, SnapshotEntry>): TypeSnapshot =>
+  typeWith(typeUrl, VersionedMap.changed(entries, values));
+
+const typeWith = (typeUrl: string, entries: ReadonlyMap<string, SnapshotEntry>): TypeSnapshot => {
   let version: string | undefined;
   return {
     typeUrl,
-    entries: sorted,
+    entries,
     version: () => {
-      version ??= versionOf(sorted.values());
+      version ??= versionOf(entries.values());
       return version;
     },
   };

@@ -37,6 +37,8 @@ export interface StreamResponse {
   readonly entries: readonly SnapshotEntry[];
   /** Delta only. */
   readonly removed: readonly string[];
+  /** Delta only: other names that entries are asked for by, by their own. */
+  readonly aliases?: ReadonlyMap<string, readonly string[]>;
 }
 
 export type StreamInput =

@@ -6,6 +6,10 @@ import type { TypeState } from "./type-state.ts";
 export interface Plan {
   readonly entries: readonly SnapshotEntry[];
   readonly removed: readonly string[];
+  /** `entries` in parts of which some are the same for many streams. */
+  readonly parts?: readonly (readonly SnapshotEntry[])[] | undefined;
+  /** By the name of an entry, the names that this client asks for it by, where they are others. */
+  readonly aliases?: ReadonlyMap<string, readonly string[]>;
 }
 
 const byName = (a: SnapshotEntry, b: SnapshotEntry): number => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
@@ -20,13 +24,18 @@ export const planDelta = (
   if (!owedOnly && state.owed.size === 0) return planChanges(state, differ(state.cursor, target));
   const entries = new Map<string, SnapshotEntry>();
   const removed = new Set<string>();
-  if (!owedOnly) {
+  if (!owedOnly && state.cursor.size === 0 && !state.wildcard && !state.resuming) {
+    for (const name of state.names) {
+      const entry = target.get(name);
+      if (entry) entries.set(name, entry);
+    }
+  } else if (!owedOnly) {
     const moved = differ(state.cursor, target);
     for (const entry of moved.changed) if (state.covers(entry.name)) entries.set(entry.name, entry);
     for (const name of moved.removed) if (state.covers(name) || state.resuming) removed.add(name);
   }
   for (const name of state.owed) {
-    const entry = target.get(name);
+    const entry = state.covers(name) ? target.get(name) : undefined;
     if (entry) entries.set(name, entry);
     else removed.add(name);
   }
@@ -34,10 +43,14 @@ export const planDelta = (
 };
 
 /** What most pushes are; a client that gets all that changed gets the very list that the others get. */
-const planChanges = (state: TypeState, { changed, removed }: Diff): Plan => ({
-  entries: changed.every(({ name }) => state.covers(name)) ? changed : changed.filter(({ name }) => state.covers(name)),
-  removed: removed.length === 0 ? removed : removed.filter((name) => state.covers(name) || state.resuming).sort(),
-});
+const planChanges = (state: TypeState, { changed, removed, parts }: Diff): Plan => {
+  const all = changed.every(({ name }) => state.covers(name));
+  return {
+    entries: all ? changed : changed.filter(({ name }) => state.covers(name)),
+    removed: removed.length === 0 ? removed : removed.filter((name) => state.covers(name) || state.resuming).sort(),
+    parts: all ? parts : undefined,
+  };
+};
 
 /** The whole world for Listener and Cluster; for the other types what changed and what is owed. */
 export const planSotw = (
@@ -51,6 +64,19 @@ export const planSotw = (
     ? [...target.values()]
     : [...target.values()].filter(({ name }) => state.names.has(name));
   return { entries, removed: [] };
+};
+
+/** Whether anything the client is subscribed to differs. Held removals do not: they are still in what it is sent. */
+export const concerns = (
+  state: TypeState,
+  from: ReadonlyMap<string, Versioned>,
+  to: ReadonlyMap<string, SnapshotEntry>,
+  differ: Differ,
+): boolean => {
+  if (from === to) return false;
+  const { changed, removed } = differ(from, to);
+  if (changed.some(({ name }) => state.covers(name))) return true;
+  return removed.some((name) => state.covers(name) && !state.held.has(name));
 };
 
 /** The cursor after only these were sent. */

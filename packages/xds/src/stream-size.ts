@@ -1,4 +1,5 @@
 /** How large the messages of a server stream get, and what is too large to be sent. */
+import { resourceType } from "./resource.ts";
 import type { SnapshotEntry } from "./snapshot.ts";
 import type { StreamMode } from "./stream-messages.ts";
 import type { Plan } from "./stream-plan.ts";
@@ -56,6 +57,33 @@ export const fit = (
     return alone <= bytesMax;
   });
   return { fitting, errors };
+};
+
+/** From here on a part that many streams are sent goes out alone, so that its bytes are made once for all. */
+const sharedBytesMin = 32 * 1024;
+const clusterUrl = resourceType("cluster").typeUrl;
+
+/** The responses that a plan's resources are sent in. */
+export const cut = (
+  { typeUrl }: TypeState,
+  fitting: readonly SnapshotEntry[],
+  { entries, parts }: Plan,
+  bytesMax: number,
+): readonly (readonly SnapshotEntry[])[] => {
+  // A client takes its first listeners for all there are; of clusters more may follow.
+  if (typeUrl !== clusterUrl || fitting !== entries || !parts?.some((part) => isLarge(part))) {
+    return split(fitting, bytesMax);
+  }
+  return parts.filter(({ length }) => length > 0).flatMap((part) => split(part, bytesMax));
+};
+
+const isLarge = (part: readonly SnapshotEntry[]): boolean => {
+  let bytes = 0;
+  for (const entry of part) {
+    bytes += entry.bytes.length;
+    if (bytes >= sharedBytesMin) return true;
+  }
+  return false;
 };
 
 /** What a resource costs in a response beside its bytes. */

@@ -1,6 +1,6 @@
 /** What one stream knows about one resource type: what the client wants, what it was given, what it said about it. */
 import type { Versioned } from "./diff.ts";
-import { type ResourceType, resourceTypeOfUrl } from "./resource.ts";
+import { type ResourceType, resourceTypeOfUrl, resourceTypes } from "./resource.ts";
 import type { DeltaRequest, SotwRequest, SyncStatus, TypeSync } from "./stream-messages.ts";
 
 /** A response not yet answered by its nonce. */
@@ -28,6 +28,7 @@ export const wholeSetName = "";
 const wholeSet: ReadonlySet<string> = new Set([wholeSetName]);
 
 const nothing: ReadonlyMap<string, Versioned> = new Map();
+const noNames: ReadonlySet<string> = new Set();
 const shortName = /[^./]+$/;
 
 /** Envoy answers the removal of a filter's extension config with 500s, so its names are never sent as removed. */
@@ -53,6 +54,16 @@ export class TypeState {
   claimedVersion = "";
   /** The client came with the version we have, so nothing had to be sent. */
   resumedEqual = false;
+  /** Names that a client of everything is not given for that. */
+  unlisted: ReadonlySet<string> = noNames;
+  /** Those of them that others of its resources need. */
+  granted: ReadonlySet<string> = noNames;
+  /** It asks for other names than before. */
+  namesChanged = false;
+  /** From what all its names were last brought up to date, where they mean resources of other names. */
+  servedFrom: object | undefined;
+  /** It ever was. */
+  demanded = false;
   /** Names to send whatever the cursor says. */
   readonly owed = new Set<string>();
   /** A response is due even when it is empty. */
@@ -85,7 +96,8 @@ export class TypeState {
   }
 
   covers(name: string): boolean {
-    return this.wildcard || this.names.has(name);
+    if (this.names.has(name)) return true;
+    return this.wildcard && (!this.unlisted.has(name) || this.granted.has(name));
   }
 
   get fullState(): boolean {
@@ -113,9 +125,15 @@ export class TypeState {
 
   subscribeDelta(request: DeltaRequest, first: boolean): void {
     const { subscribe, unsubscribe, initialVersions } = request;
+    if (subscribe.length + unsubscribe.length > 0) {
+      this.namesChanged = true;
+      this.servedFrom = undefined;
+    }
     if (first) {
       this.wildcard = this.fullState && subscribe.length === 0 && unsubscribe.length === 0;
-      this.cursor = new Map([...initialVersions].map(([name, version]) => [name, { version }]));
+      // Those who come with nothing have the same of it: what they are sent is found once for all.
+      if (initialVersions.size > 0)
+        this.cursor = new Map([...initialVersions].map(([name, version]) => [name, { version }]));
       this.resuming = initialVersions.size > 0;
       this.answerDue = true;
     }
@@ -156,6 +174,15 @@ export class TypeState {
       if (held) part.set(name, held);
     }
     return part;
+  }
+
+  /** The client holds these now, by what its names mean. */
+  servedHosts(from: object, cursor: ReadonlyMap<string, Versioned>): void {
+    this.cursor = cursor;
+    this.servedFrom = from;
+    this.owed.clear();
+    this.answerDue = false;
+    this.resuming = false;
   }
 
   remember(sent: Sent): void {
@@ -243,6 +270,12 @@ export class TypeState {
     return behind || this.sent.length > 0 ? "STALE" : "SYNCED";
   }
 }
+
+/** Where its type comes in a push. */
+export const rankOf = ({ typeUrl }: TypeState): number => {
+  const at = resourceTypes.findIndex((type) => type.typeUrl === typeUrl);
+  return at < 0 ? resourceTypes.length : at;
+};
 
 const partOfName = /[\w.\-|:~/]/;
 

@@ -19,7 +19,7 @@ const named = (fill: Fill, extra = "") => ({
 });
 
 const commandLine = (fill: Fill): readonly unknown[] => [
-  ...["cp", "--registry", "kubernetes://", "--config", "/etc/weft/config", "--data", "/var/lib/weft"],
+  ...["cp", "--registry", "kubernetes://", "--data", "/var/lib/weft"],
   ...["--xds-address", "0.0.0.0:15010", "--secure-address", "0.0.0.0:15012", "--http-address", "0.0.0.0:8080"],
   ...["--monitoring-address", "0.0.0.0:15014", "--webhook-address", "0.0.0.0:15017"],
   ...["--webhook-service", `istiod${fill.suffix}`, "--pod-name", "$(POD_NAME)", "--pod-namespace", "$(POD_NAMESPACE)"],
@@ -27,6 +27,7 @@ const commandLine = (fill: Fill): readonly unknown[] => [
   ...["--root-namespace", "$(POD_NAMESPACE)", "--trust-domain", fill.text("trustDomain")],
   ...["--revision", fill.text("revision"), "--log-level", fill.text("logLevel"), "--log-format", "json"],
   ...fill.when("store", ["--store", fill.text("store"), "--store-key", "/etc/weft/store/key"]),
+  ...fill.when("storeCredentials", ["--store-credentials", "/etc/weft/store/credentials"]),
 ];
 
 /** The HTTP API answers hosts it knows, and its readiness to everybody. */
@@ -63,7 +64,6 @@ const container = (fill: Fill): Manifest => ({
   },
   volumeMounts: [
     { name: "data", mountPath: "/var/lib/weft" },
-    { name: "mesh", mountPath: "/etc/weft/config", readOnly: true },
     ...fill.when("store", [{ name: "store", mountPath: "/etc/weft/store", readOnly: true }]),
   ],
 });
@@ -94,7 +94,6 @@ const podSpec = (fill: Fill): Manifest => ({
   containers: [container(fill)],
   volumes: [
     { name: "data", emptyDir: { medium: "Memory", sizeLimit: "512Mi" } },
-    { name: "mesh", configMap: { name: `istio${fill.suffix}` } },
     ...fill.when("store", [{ name: "store", secret: { secretName: fill.text("storeSecret") } }]),
   ],
 });

@@ -23,6 +23,7 @@ export interface InstallValues {
   readonly priorityClass: string;
   readonly store: string;
   readonly storeSecret: string;
+  readonly storeCredentials: boolean;
   readonly networkPolicy: boolean;
   readonly injectByDefault: boolean;
   readonly nativeSidecars: string;

@@ -57,7 +57,7 @@ const access = (fill: Fill): readonly Manifest[] => {
   ];
 };
 
-/** The injector's values as Istio writes them, and the mesh's configuration as an object that the control plane reads. */
+/** The injector's values as Istio writes them. The mesh's settings are the user's: what is not there is as by default. */
 const configMaps = (fill: Fill): readonly Manifest[] => {
   const metadata = (name: string) => ({
     name: `${name}${fill.suffix}`,
@@ -82,15 +82,6 @@ const configMaps = (fill: Fill): readonly Manifest[] => {
     },
     sidecarInjectorWebhook: { nativeSidecars: fill.text("nativeSidecars") },
   };
-  const mesh = {
-    apiVersion: "mesh.istio.io/v1alpha1",
-    kind: "MeshConfig",
-    metadata: { name: "default", namespace: fill.text("namespace") },
-    spec: { rootNamespace: fill.text("namespace"), trustDomain: fill.text("trustDomain") },
-  };
   const core = { apiVersion: "v1", kind: "ConfigMap" };
-  return [
-    { ...core, metadata: metadata("istio-sidecar-injector"), data: { values: stringify(values) } },
-    { ...core, metadata: metadata("istio"), data: { "mesh.yaml": stringify(mesh) } },
-  ];
+  return [{ ...core, metadata: metadata("istio-sidecar-injector"), data: { values: stringify(values) } }];
 };

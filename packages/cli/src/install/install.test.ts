@@ -3,7 +3,6 @@ import { mkdtempSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { readInjectorValues } from "@weft/config/inject/injector-values";
-import { parseConfig } from "@weft/config/parse-config";
 import { describeFlags } from "@weft/control/bin/cp";
 import { parseAllDocuments, parse as parseYaml } from "yaml";
 import { folder, run } from "../testing/command-line.ts";
@@ -203,7 +202,16 @@ test("at most one webhook is asked about a pod, whatever its labels and its name
   }
 });
 
-test("values the manifests write are values that injection and the control plane read", () => {
+test("the mesh's settings of whoever installed before are left alone", () => {
+  assert.deepEqual(
+    objectsWith().filter(
+      ({ kind, metadata }) => kind === "ConfigMap" && (metadata as { name: string }).name === "istio",
+    ),
+    [],
+  );
+});
+
+test("values the manifests write are values that injection reads", () => {
   const objects = objectsWith(
     "namespace=mesh",
     "image=reg.example/weft:2",
@@ -218,12 +226,6 @@ test("values the manifests write are values that injection and the control plane
     ["reg.example/weft:2", "td.example", "mesh"],
   );
   assert.equal(at(values.resources, "limits", "cpu"), "3");
-  const mesh = String(at(find(objects, "ConfigMap", "istio"), "data", "mesh.yaml"));
-  const { objects: read, findings } = parseConfig(mesh, "mesh.yaml");
-  assert.deepEqual(
-    [read.map(({ kind }) => kind), findings.filter(({ level }) => level === "error")],
-    [["MeshConfig"], []],
-  );
 });
 
 test("no grant takes everything", () => {
@@ -247,6 +249,17 @@ test("a wrong value is told with the nearest that is there", async () => {
   assert.match(await refusal("--namespace", 'a" b'), /WF2176 namespace is/);
   assert.match(await refusal("--image", "a\nb: c"), /WF2176 image is/);
   assert.match(await refusal("--set", "store=etcd://u:p@h/x"), /without a password/);
+});
+
+test("the store's user comes from the Secret that has its key, where that is asked for", () => {
+  const argsWith = (...sets: readonly string[]): readonly string[] => {
+    const containers = at(find(objectsWith(...sets), "Deployment", "istiod"), "spec", "template", "spec", "containers");
+    return (containers as readonly [{ readonly args: readonly string[] }])[0].args;
+  };
+  const flag = "--store-credentials";
+  assert.equal(argsWith("store=etcd://e:2379/w").includes(flag), false);
+  const args = argsWith("store=etcd://e:2379/w", "storeCredentials=true");
+  assert.equal(args[args.indexOf(flag) + 1], "/etc/weft/store/credentials");
 });
 
 test("the dry run prints all of it, and installing without a cluster says so", async () => {

@@ -26,7 +26,7 @@ const groupsOf = (
 /** The reflectors list and watch; they never ask for one object. */
 const reading = (): readonly Grant[] =>
   [...groupsOf(watchedKinds)].map(([group, resources]) => ({
-    use: "registries/kubernetes: services, endpoints, workloads and configuration",
+    use: "registries/kubernetes: services, endpoints, workloads, namespaces and configuration",
     scope: "cluster",
     group,
     resources,
@@ -54,8 +54,18 @@ const fixed = ({ suffix, text }: Fill): readonly Grant[] => [
     },
   },
   {
-    use: "admission: labels of namespaces decide about injection, and each gets the root certificate",
-    ...{ scope: "cluster", group: "", resources: ["namespaces"], verbs: ["list", "watch"] },
+    use: "registries/kubernetes: keys of gateways, in the namespaces those are in, which nobody knows before",
+    ...{ scope: "cluster", group: "", resources: ["secrets"], verbs: ["list", "watch"] },
+  },
+  {
+    use: "registries/kubernetes: the mesh's settings",
+    ...{
+      scope: "namespace",
+      group: "",
+      resources: ["configmaps"],
+      verbs: ["list", "watch"],
+      names: [`istio${suffix}`],
+    },
   },
   {
     use: "admission: the root certificate in every namespace; a name cannot narrow create",

@@ -8,10 +8,9 @@ export const exportToNamespace: Analyzer = {
   also: ["KIA0005"],
   title: "exportTo names an unknown namespace",
   explain: `exportTo makes an object visible to the namespaces it lists, and to no others. Nothing that is known is in the
-namespace named, so this is most often a slip. Namespaces count as known by a Namespace object, or by any object,
-service or workload in them; where no Namespace object is in sight it is only a remark.`,
-  run: ({ of, objects, services, workloads }) => {
-    const declared = objects.filter(({ kind }) => kind === "Namespace").map(({ name }) => name);
+namespace named, so this is most often a slip. Namespaces count as known by a Namespace object, of a cluster too, or by any
+object, service or workload in them; where no Namespace object is in sight it is only a remark.`,
+  run: ({ of, objects, services, workloads, namespaces: declared }) => {
     const known = new Set([...declared, ...[...objects, ...services, ...workloads].map(({ namespace }) => namespace)]);
     const level = declared.length > 0 ? "warning" : "info";
     return [...of("VirtualService"), ...of("DestinationRule"), ...of("ServiceEntry")].flatMap((object) =>

@@ -39,6 +39,8 @@ export interface KnownWorkload {
 export interface AnalyzeContext {
   readonly services?: readonly KnownService[];
   readonly workloads?: readonly KnownWorkload[];
+  /** Namespaces that are there, of which no object tells. */
+  readonly namespaces?: readonly string[];
   /** Where mesh-wide policies live. */
   readonly rootNamespace?: string;
   /** Under which identities are issued. */
@@ -51,6 +53,8 @@ export interface Facts {
   readonly of: <K extends keyof SpecOf>(kind: K) => readonly ConfigOf<K>[];
   readonly services: readonly KnownService[];
   readonly workloads: readonly KnownWorkload[];
+  /** Names of namespaces that are known to be there; empty where nobody told. */
+  readonly namespaces: readonly string[];
   readonly rootNamespace: string;
   readonly trustDomain: string;
   /**
@@ -80,6 +84,7 @@ export const gatherFacts = (objects: readonly ConfigObject[], context: AnalyzeCo
     of,
     services,
     workloads,
+    namespaces: [...(byKind.get("Namespace") ?? []).map(({ name }) => name), ...(context.namespaces ?? [])],
     rootNamespace: context.rootNamespace ?? "istio-system",
     trustDomain: context.trustDomain ?? "cluster.local",
     servicesKnown: services.length > 0,

@@ -360,3 +360,14 @@ test("whatever a pod is, injection answers, and what it injects it leaves alone 
     { numRuns: 300 },
   );
 });
+
+test("a template without containers is a layer over another and stays as it is; a pod without any is refused", () => {
+  const owner = { apiVersion: "apps/v1", kind: "Deployment", name: "web" };
+  const common = { namespace: { name: "shop", labels: {} }, values: defaultInjectorValues, nativeSidecars: true };
+  const layer = { metadata: { labels: { app: "web" } }, spec: { affinity: {} } };
+  const outcome = injectPod({ ...common, pod: layer, owner });
+  assert.match(outcome.kind === "left" ? outcome.why : outcome.kind, /no containers, so it is a part/);
+  assert.equal(injectPod({ ...common, pod: layer }).kind, "refused");
+  for (const containers of [[], {}, null, "app"])
+    assert.equal(injectPod({ ...common, pod: { spec: { containers } }, owner }).kind, "refused", String(containers));
+});

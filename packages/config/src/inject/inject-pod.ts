@@ -42,10 +42,11 @@ const systemNamespaces: ReadonlySet<string> = new Set([
 /** Never throws, whatever JSON the pod is. Injecting what is injected changes nothing. */
 export const injectPod = (request: InjectRequest): InjectOutcome => {
   const { pod, namespace } = request;
-  const problem = shapeProblem(pod);
+  const part = isPart(request);
+  const problem = shapeProblem(pod, part);
   if (problem) return { kind: "refused", notes: [problem] };
   const given = pod as JsonObject;
-  const why = whyLeft(given, namespace);
+  const why = part ? "it has no containers, so it is a part to be laid over another" : whyLeft(given, namespace);
   if (why !== undefined) return { kind: "left", why, notes: [] };
   const notes: InjectNote[] = [];
   const takeNote = (note: InjectNote): void => {
@@ -62,7 +63,11 @@ export const injectPod = (request: InjectRequest): InjectOutcome => {
   return { kind: "injected", pod: build({ request, given, settings, takeNote }), notes };
 };
 
-const shapeProblem = (pod: unknown): InjectNote | undefined => {
+/** A template may be a layer over another, which says only what it changes; a pod may not. */
+const isPart = ({ pod, owner }: InjectRequest): boolean =>
+  owner !== undefined && isObject(pod) && isObject(pod.spec) && pod.spec.containers === undefined;
+
+const shapeProblem = (pod: unknown, isPart: boolean): InjectNote | undefined => {
   const bad = (message: string, path: readonly (string | number)[]): InjectNote => ({
     code: injectCodes.badPod,
     level: "error",
@@ -84,7 +89,7 @@ const shapeProblem = (pod: unknown): InjectNote | undefined => {
       return bad(message, ["metadata", field, wrong[0]]);
     }
   }
-  if (!Array.isArray(spec.containers) || spec.containers.length === 0)
+  if (!isPart && (!Array.isArray(spec.containers) || spec.containers.length === 0))
     return bad("the pod has no containers", ["spec", "containers"]);
   for (const field of ["containers", "initContainers", "volumes"]) {
     const list = spec[field];

@@ -2,6 +2,7 @@
 import type { Clock } from "@weft/core/world";
 import { type Route, route } from "@weft/net/http/routes";
 import type { HttpRequest } from "@weft/net/http/server";
+import { givenPart } from "@weft/xds/on-demand";
 import { resourceTypeOfUrl, resourceTypes } from "@weft/xds/resource";
 import type { TypeSync } from "@weft/xds/stream-messages";
 import type { ConnectedProxy } from "../push/connected-proxy.ts";
@@ -47,8 +48,9 @@ export const proxyRoutes = ({ proxies, clock }: ProxyRoutesOptions): readonly Ro
       return json({ totalClients: clients.length, clients });
     }),
     route("GET", "/debug/config_dump", (request) => {
-      const snapshot = find(request).snapshot();
-      return json({ configs: snapshot ? configDump(snapshot) : [] });
+      const { snapshot, isSubscribed } = find(request);
+      const whole = snapshot();
+      return json({ configs: whole ? configDump(givenPart(whole, isSubscribed)) : [] });
     }),
   ];
 };

@@ -12,7 +12,9 @@ import { createLogger, logLevels } from "@weft/net/logger";
 import { meshStateFolder, publishMeshContext, readMeshContext } from "@weft/net/mesh-context";
 import { Command, CommanderError } from "commander";
 import { type ControlPlane, openControlPlane } from "../control-plane.ts";
+import { onDemandAboveDefault } from "../generate/on-demand.ts";
 import { parseEtcdUrl } from "../registries/etcd/etcd-driver.ts";
+import { folderUsage, isFolderUrl, nameFolders } from "../registries/files/folder-url.ts";
 import { isKubernetesUrl, kubernetesUsage, nameClusters } from "../registries/kubernetes/kubernetes-url.ts";
 import {
   credentialFiles,
@@ -42,6 +44,7 @@ interface Flags extends KubernetesFlags {
   readonly monitoringAddress: string;
   readonly httpHost: readonly string[];
   readonly maxConnectionAge?: string;
+  readonly onDemandAbove: string;
   readonly trustDomain: string;
   readonly rootNamespace: string;
   readonly logLevel: string;
@@ -94,7 +97,7 @@ const describeOwnFlags = (): Command =>
     .option("--store-credentials <file>", "file with USER:PASSWORD for the shared store")
     .option(
       "--registry <url>",
-      `a registry to read services from: ${[...registryDrivers.map(({ usage }) => usage), kubernetesUsage].join(", ")}; repeatable`,
+      `a registry to read services from: ${[...registryDrivers.map(({ usage }) => usage), kubernetesUsage, folderUsage, "embedded:"].join(", ")}; repeatable`,
       collect,
       [],
     )
@@ -119,6 +122,11 @@ const describeOwnFlags = (): Command =>
       "--max-connection-age <duration>",
       "xDS connections this old, ±20 %, are asked to come again; never if absent",
     )
+    .option(
+      "--on-demand-above <services>",
+      "with more services than this, weft's sidecars are given only those they use; 0: always, off: never",
+      String(onDemandAboveDefault),
+    )
     .option("--trust-domain <name>", "trust domain of all identities", defaultTrustDomain)
     .option("--root-namespace <name>", "where mesh-wide policies live", defaultRootNamespace)
     .option("--log-level <level>", logLevels.join(", "), "info")
@@ -141,7 +149,11 @@ const serve = async (flags: Flags): Promise<void> => {
   const targets = nameTargets(flags.registerInto, files, registryDrivers, findCredentials);
   const others = targets.map(({ name }) => name);
   const registries = nameRegistries(
-    { urls: flags.registry.filter((url) => !isKubernetesUrl(url)), credentials: flags.registryCredentials, others },
+    {
+      urls: flags.registry.filter((url) => !isKubernetesUrl(url) && !isFolderUrl(url)),
+      credentials: flags.registryCredentials,
+      others,
+    },
     registryDrivers,
     findCredentials,
   );
@@ -149,6 +161,8 @@ const serve = async (flags: Flags): Promise<void> => {
     environment: process.env,
     wallMs: realClock.wallMs,
   });
+  const otherNames = [...registries, ...clusters].map(({ name }) => name);
+  const folders = nameFolders(flags.registry.filter(isFolderUrl), otherNames);
   const store = sharedStoreIn(flags);
   const stopped = stopSignal();
   const open = (): Promise<ControlPlane> =>
@@ -158,6 +172,7 @@ const serve = async (flags: Flags): Promise<void> => {
       ...(store ? { store } : {}),
       registries,
       clusters,
+      folders,
       kubernetes: kubernetesPlace(flags, clusters, {
         rootNamespace: flags.rootNamespace,
         webhook: flags.webhookAddress === undefined ? undefined : addressOf("--webhook-address", flags.webhookAddress),
@@ -169,6 +184,7 @@ const serve = async (flags: Flags): Promise<void> => {
       monitoring: addressOf("--monitoring-address", flags.monitoringAddress),
       hosts: [hostname(), ...flags.httpHost],
       ...(flags.maxConnectionAge === undefined ? {} : { connectionAgeMaxMs: ageOf(flags.maxConnectionAge) }),
+      onDemandAbove: servicesOf(flags.onDemandAbove),
       trustDomain: flags.trustDomain,
       rootNamespace: flags.rootNamespace,
       clock: realClock,
@@ -271,6 +287,12 @@ const addressOf = (flag: string, text: string): SocketAddress => {
 const ageMinMs = 1_000;
 /** Timers take 24.8 days, and an age may get 20 % more. */
 const ageMaxMs = 20 * 24 * 3_600_000;
+
+const servicesOf = (text: string): number => {
+  if (text === "off") return Number.POSITIVE_INFINITY;
+  if (!/^\d{1,9}$/.test(text)) throw usage("--on-demand-above", text, "a number of services, or off");
+  return Number(text);
+};
 
 const ageOf = (text: string): number => {
   const ms = parseGoDuration(text);

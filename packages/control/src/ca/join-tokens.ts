@@ -51,7 +51,7 @@ export interface StoredToken extends TokenInfo {
 }
 type Stored = StoredToken;
 
-const storeName = "join-tokens.json";
+export const joinTokensFile = "join-tokens.json";
 const prefix = "weft";
 
 const hashOf = (secret: string): Buffer => createHash("sha256").update(secret).digest();
@@ -64,7 +64,7 @@ export interface JoinTokensOptions {
 /** Throws WF7120 when the store's text is not what was written there. */
 export const openJoinTokens = ({ store, randomBytes }: JoinTokensOptions): JoinTokens => {
   const tokens = load(store);
-  const save = (): void => store.write(storeName, JSON.stringify([...tokens.values()]));
+  const save = (): void => store.write(joinTokensFile, JSON.stringify([...tokens.values()]));
   const prune = (nowMs: number): void => {
     for (const [id, { expiresMs, uses }] of tokens) if (expiresMs <= nowMs || uses === 0) tokens.delete(id);
   };
@@ -155,7 +155,7 @@ export const checkRange = (ttlMs: number, uses: number | "unlimited"): void => {
 };
 
 const load = (store: CaStore): Map<string, Stored> => {
-  const text = store.read(storeName);
+  const text = store.read(joinTokensFile);
   if (text === undefined) return new Map();
   try {
     const items: unknown = JSON.parse(text);
@@ -164,10 +164,14 @@ const load = (store: CaStore): Map<string, Stored> => {
       items.map((item) => [item.id, { ...item, namespace: item.namespace, serviceAccount: item.serviceAccount }]),
     );
   } catch (error) {
-    throw new WeftError("WF7120", `${storeName} cannot be read: ${error instanceof Error ? error.message : error}`, {
-      next: `remove ${storeName}; tokens given out before will no longer be taken`,
-      cause: error,
-    });
+    throw new WeftError(
+      "WF7120",
+      `${joinTokensFile} cannot be read: ${error instanceof Error ? error.message : error}`,
+      {
+        next: `remove ${joinTokensFile}; tokens given out before will no longer be taken`,
+        cause: error,
+      },
+    );
   }
 };
 

@@ -1,6 +1,8 @@
 /** The one entry for the push side: proxy and model in, resources out, shared by all proxies that see the same. */
 import { createHash } from "node:crypto";
 import type { Finding } from "@weft/config/finding";
+import { LayeredMap } from "@weft/core/layered-map";
+import { VersionedMap } from "@weft/core/versioned-map";
 import { type ResourceKind, resourceTypes } from "@weft/xds/resource";
 import { byKind, ofKind } from "../model/config-item.ts";
 import type { MeshModel, ModelChange } from "../model/mesh-model.ts";
@@ -13,9 +15,9 @@ import { createPatchReader, type PatchPlan } from "./envoy-filter/patch.ts";
 import { gatewayPart } from "./gateway-part.ts";
 import { grpcPart } from "./grpc-part.ts";
 import { withHealthReports } from "./health-reports.ts";
-import { layeredMap } from "./layered-map.ts";
 import { createMemo, type Memo } from "./memo.ts";
 import { parseClusterName } from "./names.ts";
+import { createSizeGauge, isOnDemand, onDemandAboveDefault, partOnDemand, withListed } from "./on-demand.ts";
 import { hasIPv6, type ProxyFacts } from "./proxy-facts.ts";
 import type { Generated, ResourceMap, ResourceSet } from "./resource-set.ts";
 import { createScope, type Scope, sidecarChoice } from "./scope.ts";
@@ -27,13 +29,22 @@ export interface Generator {
    * change stay the same objects, over time and between proxies.
    */
   generate(proxy: ProxyFacts): Generated;
+  /** The ClusterLoadAssignments alone of a proxy that was generated for, where they are all in what it shares with others. */
+  endpointsOf(proxy: ProxyFacts): ResourceMap<"endpoints"> | undefined;
   /** Proxies with equal keys get the same resources. Configuration can change the key of a proxy. */
   audienceOf(proxy: ProxyFacts): string;
   /**
    * Takes over what the last commits changed. With `other` false, only the ClusterLoadAssignments of the services in
    * `endpoints`, and the inbound ports of proxies at `addresses`, can differ from what was generated before.
    */
-  refresh(): ModelChange;
+  refresh(): GeneratedChange;
+}
+
+export interface GeneratedChange extends ModelChange {
+  /** Names of the ClusterLoadAssignments that were made anew; with `other` any may have been. */
+  readonly names: ReadonlySet<string>;
+  /** What is one workload's own may be otherwise. */
+  readonly own: boolean;
 }
 
 /** Generates for one proxy without keeping anything, for commands and tests. */
@@ -47,23 +58,32 @@ interface Part {
   readonly byHost: ReadonlyMap<string, readonly string[]>;
 }
 
-export const createGenerator = (model: MeshModel): Generator => {
+export interface GeneratorOptions {
+  /** With more services than this, our own sidecars that can are given only what their workloads use. */
+  readonly onDemandAbove?: number;
+}
+
+export const createGenerator = (model: MeshModel, options: GeneratorOptions = {}): Generator => {
   const memo = createMemo();
   const parts = new Map<string, Part>();
   const whole = new Map<string, Generated>();
   const ownAt = new Map<string, Set<string>>();
-  const keys = createKeys(model);
+  const keys = createKeys(model, createSizeGauge(model, options.onDemandAbove ?? onDemandAboveDefault));
   const join = createJoin();
 
   const part = (key: string, proxy: ProxyFacts, make: (scope: Scope) => Generated): Generated => {
     const known = parts.get(key);
     if (known) return known.generated;
-    const scope = createScope(model, memo, proxy);
+    const { onDemand } = keys.of(proxy);
+    const scope = createScope(model, memo, proxy, onDemand);
     const site: PatchSite = { kind: proxy.kind, part: key.startsWith("own ") ? "own" : "client", key, memo };
     const patched = patchGenerated(make(scope), keys.of(proxy).patches, site);
-    const generated = settled(memo, key, proxy.native ? withHealthReports(memo, key, patched) : patched);
-    parts.set(key, { generated, scope, byHost: namesByHost(generated.resources.endpoints) });
-    return generated;
+    const whole = settled(memo, key, proxy.native ? withHealthReports(memo, key, patched) : patched);
+    const generated = onDemand && site.part === "client" ? partOnDemand(memo, key, whole) : whole;
+    const { endpoints } = generated.resources;
+    const made = endpoints.size === 0 ? generated : withEndpoints(generated, VersionedMap.first(new Map(endpoints)));
+    parts.set(key, { generated: made, scope, byHost: namesByHost(endpoints) });
+    return made;
   };
 
   const build = (proxy: ProxyFacts): Generated => {
@@ -77,23 +97,35 @@ export const createGenerator = (model: MeshModel): Generator => {
     return join(client, part(key, proxy, proxy.kind === "gateway" ? gatewayPart : serverPart));
   };
 
-  const refreshEndpoints = ({ endpoints: services, addresses }: ModelChange): void => {
-    const hosts = new Set([...services].map((key) => key.slice(key.indexOf("/") + 1)));
+  const refreshEndpoints = (services: ReadonlySet<string>): ReadonlySet<string> => {
+    const hosts = [...new Set([...services].map((key) => key.slice(key.indexOf("/") + 1)))];
+    const names = new Set<string>();
     for (const [key, made] of parts) {
-      const stale = [...hosts].flatMap((host) => made.byHost.get(host) ?? []);
+      if (made.byHost.size === 0) continue;
+      const stale = hosts.flatMap((host) => made.byHost.get(host) ?? []);
       if (stale.length === 0) continue;
-      const endpoints = new Map(made.generated.resources.endpoints);
-      for (const name of stale) endpoints.set(name, endpointsOfCluster(made.scope, name));
-      parts.set(key, {
-        ...made,
-        generated: { ...made.generated, resources: { ...made.generated.resources, endpoints } },
-      });
+      const values = new Map(stale.map((name) => [name, endpointsOfCluster(made.scope, name)]));
+      const endpoints = VersionedMap.changed(made.generated.resources.endpoints, values);
+      parts.set(key, { ...made, generated: withEndpoints(made.generated, endpoints) });
+      for (const name of stale) names.add(name);
     }
-    for (const address of addresses) for (const key of ownAt.get(address) ?? []) parts.delete(key);
+    return names;
+  };
+
+  const forgetOwn = (addresses: ReadonlySet<string>): boolean => {
+    let own = false;
+    for (const address of addresses) for (const key of ownAt.get(address) ?? []) own = parts.delete(key) || own;
+    return own;
   };
 
   return {
     audienceOf: (proxy) => keys.of(proxy).audience,
+    endpointsOf(proxy) {
+      const { client, own } = keys.of(proxy);
+      const shared = parts.get(client)?.generated.resources.endpoints;
+      if (proxy.kind === "grpc") return shared;
+      return parts.get(own)?.generated.resources.endpoints.size === 0 ? shared : undefined;
+    },
     generate(proxy) {
       const key = keys.of(proxy).audience;
       let made = whole.get(key);
@@ -109,23 +141,27 @@ export const createGenerator = (model: MeshModel): Generator => {
         parts.clear();
         ownAt.clear();
         memo.sweep();
-      } else if (change.endpoints.size > 0) refreshEndpoints(change);
+      }
+      const names = change.other ? new Set<string>() : refreshEndpoints(change.endpoints);
+      const own = change.other || (change.endpoints.size > 0 && forgetOwn(change.addresses));
       if (change.other || change.endpoints.size > 0) whole.clear();
-      return change;
+      return { ...change, names, own };
     },
   };
 };
 
 interface Keys {
   readonly rules: TrafficRules;
+  readonly large: boolean;
   readonly patches: PatchPlan;
+  readonly onDemand: boolean;
   readonly client: string;
   readonly own: string;
   readonly audience: string;
 }
 
 /** The keys of each proxy, made again only when the rules they depend on are others: each push asks for those of all. */
-const createKeys = (model: MeshModel) => {
+const createKeys = (model: MeshModel, isLarge: () => boolean) => {
   const known = new WeakMap<ProxyFacts, Keys>();
   const reader = createPatchReader();
   const kinds = byKind(model.config);
@@ -133,15 +169,21 @@ const createKeys = (model: MeshModel) => {
     of(proxy: ProxyFacts): Keys {
       const rules = model.rules();
       const before = known.get(proxy);
-      if (before?.rules === rules) return before;
+      const large = isLarge();
+      if (before?.rules === rules && before.large === large) return before;
       const envoyFilters = ofKind(kinds.lookup("EnvoyFilter"), "EnvoyFilter");
       const patches = reader.planFor(envoyFilters, proxy, model.mesh.rootNamespace);
-      const client = `${clientKey(rules, proxy, sidecarChoice(model, proxy)?.sidecar)} ${patches.key}`;
-      const own = `${ownKey(proxy)} ${patches.key}`;
+      const sidecar = sidecarChoice(model, proxy)?.sidecar;
+      const onDemand = isOnDemand(proxy, sidecar, large);
+      const form = onDemand ? `${patches.key} on demand` : patches.key;
+      const client = `${clientKey(rules, proxy, sidecar)} ${form}`;
+      const own = `${ownKey(proxy)} ${form}`;
       const audience = proxy.kind === "grpc" ? client : `${client} ${own}`;
       const keys = {
         rules,
+        large,
         patches,
+        onDemand,
         client,
         own,
         audience: audience === before?.audience ? before.audience : audience,
@@ -196,6 +238,11 @@ const ownKey = ({
     outbound,
   ])}`;
 
+const withEndpoints = (made: Generated, endpoints: ResourceMap<"endpoints">): Generated => ({
+  ...made,
+  resources: { ...made.resources, endpoints },
+});
+
 const namesByHost = (endpoints: ResourceMap<"endpoints">): ReadonlyMap<string, readonly string[]> =>
   Map.groupBy(endpoints.keys(), (name) => parseClusterName(name)?.hostname ?? "");
 
@@ -233,6 +280,14 @@ const distinct = (notes: readonly Finding[]): readonly Finding[] => [
   ...new Map(notes.map((one) => [`${one.code} ${one.kind}/${one.namespace}/${one.name} ${one.message}`, one])).values(),
 ];
 
+const lazily = <T>(make: () => T): (() => T) => {
+  let made: { readonly value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+};
+
 /** Joins parts; the same two maps of a kind give the same map, so that what did not change is seen not to have. */
 const createJoin = () => {
   type Layer = ReadonlyMap<string, unknown>;
@@ -243,11 +298,14 @@ const createJoin = () => {
     if (a.size === 0) return b;
     const over = known.get(a) ?? new WeakMap<Layer, Layer>();
     known.set(a, over);
-    const made = over.get(b) ?? (kind === "secret" ? new Map([...a, ...b]) : layeredMap(a, b));
+    const made = over.get(b) ?? (kind === "secret" ? new Map([...a, ...b]) : LayeredMap.of(a, b));
     over.set(b, made);
     return made;
   };
-  const last = new WeakMap<Generated, { readonly a: Generated; readonly made: Generated }>();
+  const last = new WeakMap<
+    Generated,
+    { readonly a: Generated; readonly made: Generated; readonly notes: () => readonly Finding[] }
+  >();
   return (a: Generated, b: Generated): Generated => {
     const before = last.get(b);
     const layered: Record<string, Layer> = {};
@@ -256,10 +314,22 @@ const createJoin = () => {
       const same = before?.a.resources[kind] === layer;
       layered[kind] = before && same ? before.made.resources[kind] : joined(layer, b.resources[kind], kind);
     }
-    const notes = before?.a.notes === a.notes ? before.made.notes : distinct([...a.notes, ...b.notes]);
+    const notes = before?.a.notes === a.notes ? before.notes : lazily(() => distinct([...a.notes, ...b.notes]));
     const matched = new Set([...(a.matched ?? []), ...(b.matched ?? [])]);
-    const made = { resources: layered as unknown as ResourceSet, notes, ...(matched.size > 0 ? { matched } : {}) };
-    last.set(b, { a, made });
+    const { onDemand } = a.resources;
+    const resources = {
+      ...layered,
+      ...(onDemand ? { onDemand: withListed(onDemand, b) } : {}),
+    } as unknown as ResourceSet;
+    const made = {
+      resources,
+      // Asked for by people only, and there may be thousands.
+      get notes() {
+        return notes();
+      },
+      ...(matched.size > 0 ? { matched } : {}),
+    };
+    last.set(b, { a, made, notes });
     return made;
   };
 };

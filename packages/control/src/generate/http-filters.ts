@@ -68,6 +68,8 @@ const retriesFilter = ({ direction }: FilterOptions, { profile }: MeshDefaults):
 export interface FilterOptions {
   readonly direction: Direction;
   readonly native: boolean;
+  /** The route table may get its virtual hosts as requests name them: in a large mesh, or when the mesh becomes one. */
+  readonly onDemand?: boolean;
   readonly grpcWeb?: boolean;
   /** Nobody but the proxy's own workload can call here. */
   readonly ownCallers?: boolean;
@@ -112,7 +114,8 @@ const statusName = (status: number): StatusCodeJson =>
 export const httpFilters = (options: FilterOptions, defaults: MeshDefaults): HttpFilterJson[] => {
   const { direction, native } = options;
   const { reasonHeader, adaptiveConcurrency } = defaults;
-  const ours = native ? [...reasonFilter(options, reasonHeader), ...retriesFilter(options, defaults)] : [];
+  const asks: HttpFilterJson[] = options.onDemand ? [{ name: "weft.on_demand" }] : [];
+  const ours = native ? [...reasonFilter(options, reasonHeader), ...asks, ...retriesFilter(options, defaults)] : [];
   return [
     ...(native ? [...ours, peerMetadata(direction)] : []),
     ...(options.rbac ?? []),

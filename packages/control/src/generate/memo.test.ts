@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { layeredMap } from "./layered-map.ts";
+import { LayeredMap } from "@weft/core/layered-map";
 import { createMemo } from "./memo.ts";
 
 test("a memo makes again only for other inputs, and keeps the old object when the result is equal", () => {
@@ -48,7 +48,7 @@ test("a layered map reads as one map", () => {
       ["c", 3],
     ]),
   ];
-  const map = layeredMap(...layers);
+  const map = LayeredMap.of(...layers);
   assert.deepEqual(
     [map.size, map.get("a"), map.get("c"), map.get("x"), map.has("b"), map.has("x")],
     [3, 1, 3, undefined, true, false],
@@ -65,5 +65,5 @@ test("a layered map reads as one map", () => {
   const seen: unknown[] = [];
   map.forEach((value, key, whole) => void seen.push([key, value, whole === map]));
   assert.deepEqual(seen.at(-1), ["c", 3, true]);
-  assert.equal(layeredMap(layers[0] ?? new Map(), new Map()), layers[0], "one layer is itself");
+  assert.equal(LayeredMap.of(layers[0] ?? new Map(), new Map()), layers[0], "one layer is itself");
 });

@@ -214,15 +214,17 @@ const serviceHosts = (context: RouteContext, view: EgressView, service: Service)
 /** Names of services with any port that is none of theirs. */
 const wrongPorts = (scope: Scope): readonly VirtualHostJson[] => {
   const hostnames = new Set(scope.egress.views.flatMap(({ services }) => [...services.keys()]));
-  const domains = [...hostnames]
-    .filter((hostname) => !hostname.startsWith("*"))
-    .flatMap((hostname) => namesOf(hostname, client(scope)).map((name) => `${name}:*`));
+  const named = [...hostnames].filter((hostname) => !hostname.startsWith("*"));
+  const domainsOf = (hostname: string) => namesOf(hostname, client(scope)).map((name) => `${name}:*`);
   const route: RouteJson = {
     name: "wrong_port",
     match: { prefix: "/" },
     directResponse: { status: 502, body: { inlineString: unknownPort } },
   };
-  return domains.length === 0 ? [] : [virtualHost("wrong_port", domains, [route])];
+  // Where hosts are asked for one by one, one for all services would be as large as the mesh.
+  if (scope.onDemand)
+    return named.map((hostname) => virtualHost(`wrong_port ${hostname}`, domainsOf(hostname), [route]));
+  return named.length === 0 ? [] : [virtualHost("wrong_port", named.flatMap(domainsOf), [route])];
 };
 
 const hostAddresses = (addresses: readonly string[]): readonly string[] =>

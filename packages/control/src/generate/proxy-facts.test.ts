@@ -21,6 +21,7 @@ test("a node's id and metadata give the facts, with Istio's defaults", () => {
     mode: "REDIRECT",
     agent: "",
     native: false,
+    asksOnDemand: false,
     sdsCluster: undefined,
     dnsCapture: false,
     dnsAddress: undefined,

@@ -1,6 +1,7 @@
 /** What generation reads of a proxy: parsed once from its xDS node. */
 import { isLoopback, parseAddress, type SocketAddress } from "@weft/core/address";
 import { WeftError } from "@weft/core/error";
+import { onDemandFeature } from "@weft/xds/client-features";
 
 /** A port the proxy takes connections at for its application. */
 export interface InboundPort {
@@ -36,6 +37,8 @@ export interface ProxyFacts {
   readonly agent: string;
   /** Our own sidecar: has Istio's filters and its own keys. */
   readonly native: boolean;
+  /** Takes virtual hosts one by one, as its workload names them. */
+  readonly asksOnDemand: boolean;
   /** The SDS cluster that gives it keys; `undefined`: it has none, so no TLS is configured. */
   readonly sdsCluster: string | undefined;
   /** Its application looks names up through it. */
@@ -62,6 +65,7 @@ export interface NodeJson {
   readonly metadata?: unknown;
   readonly locality?: { readonly region?: string; readonly zone?: string; readonly subZone?: string };
   readonly userAgentName?: string;
+  readonly clientFeatures?: readonly string[];
 }
 
 /** Its machine has an IPv6 address, so it takes what is intercepted at all of those too. */
@@ -107,6 +111,7 @@ export const parseProxyFacts = (node: NodeJson, authenticated = false): ProxyFac
     mode: parseMode(text(metadata.INTERCEPTION_MODE)),
     agent: node.userAgentName ?? "",
     native,
+    asksOnDemand: native && node.clientFeatures?.includes(onDemandFeature) === true,
     sdsCluster: native ? nativeSdsCluster : text(metadata.WEFT_SDS),
     ...parseDns(metadata, native),
     outbound: parseAddress(text(metadata.WEFT_OUTBOUND) ?? "") ?? { host: "127.0.0.1", port: 15001 },

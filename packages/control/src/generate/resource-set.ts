@@ -3,6 +3,7 @@ import type { Finding } from "@weft/config/finding";
 import type { FieldPath } from "@weft/config/schema/problem";
 import type { SourcePosition } from "@weft/core/error";
 import type { ResourceJson, ResourceKind } from "@weft/xds/resource";
+import type { OnDemandSource } from "@weft/xds/snapshot";
 
 export type ResourceMap<K extends ResourceKind> = ReadonlyMap<string, ResourceJson[K]>;
 
@@ -12,6 +13,8 @@ export interface ResourceSet {
   readonly listener: ResourceMap<"listener">;
   readonly route: ResourceMap<"route">;
   readonly secret: ResourceMap<"secret">;
+  /** What is not in the above for being given only to who uses it. */
+  readonly onDemand?: OnDemandSource;
 }
 
 export interface Generated {

@@ -25,13 +25,15 @@ export interface Scope {
   /** What the proxy sees where it dials out. */
   readonly egress: Egress;
   readonly unknown: UnknownTraffic;
+  /** The proxy is given only what its workload uses. */
+  readonly onDemand: boolean;
 }
 
 /** Only workloads have a Sidecar: gateways see everything that is exported to them. */
 export const sidecarChoice = (model: MeshModel, proxy: ProxyFacts): SidecarChoice | undefined =>
   proxy.kind === "gateway" ? undefined : model.rules().sidecarFor(proxy);
 
-export const createScope = (model: MeshModel, memo: Memo, proxy: ProxyFacts): Scope => {
+export const createScope = (model: MeshModel, memo: Memo, proxy: ProxyFacts, onDemand = false): Scope => {
   const sidecar = sidecarChoice(model, proxy);
   let egress: Egress | undefined;
   return {
@@ -44,6 +46,7 @@ export const createScope = (model: MeshModel, memo: Memo, proxy: ProxyFacts): Sc
       return egress;
     },
     unknown: unknownTraffic(model, sidecar),
+    onDemand,
   };
 };
 

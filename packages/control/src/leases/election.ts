@@ -52,11 +52,11 @@ export interface ElectionOptions {
   readonly random: Random;
 }
 
-export const leaseTtlMs = 30_000;
+export const leaseTtlMs = 15_000;
 /** A call about the lease, and every write that needs it, is given up after this long. */
 export const writeTimeoutMs = 5_000;
-const renewMs = leaseTtlMs / 2;
-const retryMs = leaseTtlMs / 4;
+const renewMs = 5_000;
+const retryMs = 2_000;
 const jitter = 0.2;
 /** From the moment a renewal is sent; what is begun before ends before the time to live does. */
 const writesForMs = leaseTtlMs - writeTimeoutMs;

@@ -4,7 +4,8 @@ import type { Clock, SetTimer } from "@weft/core/world";
 import type { MeshModel } from "../model/mesh-model.ts";
 import type { ReportedHealth } from "../model/service.ts";
 import type { LoadTable } from "./load-table.ts";
-import { reportedHealth, reportedHealthLimits } from "./reported-health.ts";
+import { checkedPorts, reportedHealth, reportedHealthLimits } from "./reported-health.ts";
+import type { SharedHealth } from "./shared-health.ts";
 
 export interface HealthFeedOptions {
   readonly table: LoadTable;
@@ -14,6 +15,8 @@ export interface HealthFeedOptions {
   readonly commitSoon: () => void;
   readonly clock: Clock;
   readonly setTimer: SetTimer;
+  /** Where other control planes have to agree; absent: this one decides alone. */
+  readonly shared?: SharedHealth | undefined;
 }
 
 /** Reports that come within this time are judged together. */
@@ -21,7 +24,7 @@ const gatherMs = 500;
 
 /** Follows the table until disposed. */
 export const feedReportedHealth = (options: HealthFeedOptions): Disposable => {
-  const { table, model, reported, clock, setTimer } = options;
+  const { table, model, reported, clock, setTimer, shared } = options;
   let timer: Disposable | undefined;
   let isSoon = false;
 
@@ -32,17 +35,29 @@ export const feedReportedHealth = (options: HealthFeedOptions): Disposable => {
   const judge = (): void => {
     timer = undefined;
     isSoon = false;
-    const now = reportedHealth(table.list(), model, clock.wallMs());
+    const nowMs = clock.wallMs();
+    const views = table.list();
+    const now = shared ? shared.judge(checkedPorts(views, model, nowMs), model) : reportedHealth(views, model, nowMs);
     const before = [...reported.values()];
-    if (now.length === 0 && before.length === 0) return;
-    reported.reset(now);
-    options.commitSoon();
-    if (now.length > 0) wait(reportedHealthLimits.reportLifeMs);
+    if (now.length > 0 || before.length > 0) {
+      reported.reset(now);
+      options.commitSoon();
+    }
+    if (now.length > 0 || shared?.isBusy()) wait(reportedHealthLimits.reportLifeMs);
   };
-  table.onChecks(() => {
+  const soon = (): void => {
     if (isSoon) return;
     isSoon = true;
     wait(gatherMs);
-  });
-  return { [Symbol.dispose]: () => timer?.[Symbol.dispose]() };
+  };
+  table.onChecks(soon);
+  const following = shared?.follow(soon);
+  // What others say is there already when this one starts.
+  if (shared) soon();
+  return {
+    [Symbol.dispose]: () => {
+      following?.[Symbol.dispose]();
+      timer?.[Symbol.dispose]();
+    },
+  };
 };

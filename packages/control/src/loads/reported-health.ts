@@ -43,6 +43,17 @@ interface Opinion {
 /** By service, endpoint, proxy: one proxy has one opinion, whatever number of streams and clusters tell it. */
 type Opinions = Map<string, Map<string, Map<string, Opinion>>>;
 
+/** What proxies that check a service's port found; each speaks of all endpoints of the port. */
+export interface PortOpinions {
+  /** Who checks. */
+  readonly voices: ReadonlySet<string>;
+  /** By `endpointId`, for whom it fails. */
+  readonly failing: ReadonlyMap<string, ReadonlySet<string>>;
+}
+
+/** By service and port. */
+export type CheckedPorts = ReadonlyMap<string, ReadonlyMap<number, PortOpinions>>;
+
 /** Checks that have not come to an end yet say nothing. */
 const failsCheck = (words: readonly string[]): boolean =>
   words.includes("failed_active_hc") && !words.includes("pending_active_hc");
@@ -121,8 +132,24 @@ export const seenByProxies = (
   return new Map([...(opinions ?? [])].map(([id, proxies]) => [id, seen(proxies)]));
 };
 
+/** What is found by proxies that show whose word it is, from all reports that still count. */
+export const checkedPorts = (views: readonly ReporterView[], model: KnownServices, nowMs: number): CheckedPorts => {
+  const services = new Map<string, Map<number, { voices: Set<string>; failing: Map<string, Set<string>> }>>();
+  for (const [key, endpoints] of opinionsOf(views, model, nowMs)) {
+    const ports = entryOf(services, key, () => new Map());
+    for (const [id, opinions] of endpoints) {
+      const port = entryOf(ports, Number.parseInt(id, 10), () => ({ voices: new Set(), failing: new Map() }));
+      for (const [voice, { fails }] of opinions) {
+        port.voices.add(voice);
+        if (fails) entryOf(port.failing, id, () => new Set<string>()).add(voice);
+      }
+    }
+  }
+  return services;
+};
+
 /** More than half of those who check; a lone one's word holds. */
-const isFailed = ({ checking, failing }: SeenEndpoint): boolean =>
+export const isFailed = ({ checking, failing }: Pick<SeenEndpoint, "checking" | "failing">): boolean =>
   checking >= reportedHealthLimits.majorityOf ? failing * 2 > checking : checking > 0 && failing === checking;
 
 /** Endpoints found failed by service, without the ports of which too many would be unusable. */
@@ -131,12 +158,21 @@ export const reportedHealth = (
   model: KnownServices,
   nowMs: number,
 ): readonly ReportedHealth[] =>
-  [...opinionsOf(views, model, nowMs)].flatMap(([key, endpoints]): ReportedHealth[] => {
+  [...opinionsOf(views, model, nowMs)].flatMap(([key, endpoints]) => {
     const failed = new Set([...endpoints].flatMap(([id, proxies]) => (isFailed(seen(proxies)) ? [id] : [])));
-    if (failed.size === 0) return [];
-    const kept = spared(model.endpoints.get(key)?.endpoints ?? [], failed);
-    return kept.length === 0 ? [] : [{ key, failed: kept }];
+    return withoutSpared(key, failed, model);
   });
+
+/** Those of a service that count as failed; nothing where all are spared. */
+export const withoutSpared = (
+  key: string,
+  failed: ReadonlySet<string>,
+  model: Pick<MeshModel, "endpoints">,
+): readonly ReportedHealth[] => {
+  if (failed.size === 0) return [];
+  const kept = spared(model.endpoints.get(key)?.endpoints ?? [], failed);
+  return kept.length === 0 ? [] : [{ key, failed: kept }];
+};
 
 /** What may be called failed: those that the registry has out anyway count as unusable too. */
 const spared = (endpoints: ServiceEndpoints["endpoints"], failed: ReadonlySet<string>): readonly string[] => {

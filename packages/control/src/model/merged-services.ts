@@ -27,7 +27,7 @@ export interface RegistryView {
  * visibility; others of the same source add ports; endpoints of all are used where their port exists; accepted names add up; what differs is a conflict.
  */
 const mergeRecords = (records: readonly ServiceRecord[], identities: readonly string[]): Service | undefined => {
-  const [owner, ...others] = [...records].sort(compareRecords);
+  const [owner, ...others] = records.length === 1 ? records : [...records].sort(compareRecords);
   if (!owner) return undefined;
   return {
     key: `${owner.namespace}/${owner.hostname}`,
@@ -40,14 +40,20 @@ const mergeRecords = (records: readonly ServiceRecord[], identities: readonly st
     location: owner.location,
     headless: owner.headless,
     exportTo: owner.exportTo,
-    grpcServices: [...new Set(records.flatMap(({ grpcServices }) => grpcServices))].sort(),
-    identities: [...new Set([...identities, ...records.flatMap(({ subjectAltNames }) => subjectAltNames)])].sort(),
+    grpcServices: distinct(records.flatMap(({ grpcServices }) => grpcServices)),
+    identities: distinct([...identities, ...records.flatMap(({ subjectAltNames }) => subjectAltNames)]),
     sources: [owner, ...others].map(({ source }) => source),
     autoAddress: owner.autoAddress,
     createdAt: owner.createdAt,
     conflicts: others.flatMap((other) => conflictsBetween(owner, other)),
   };
 };
+
+const none: readonly string[] = [];
+
+/** In order. Most services have none of these, and then share one list. */
+const distinct = (texts: readonly string[]): readonly string[] =>
+  texts.length === 0 ? none : [...new Set(texts)].sort();
 
 const compareRecords = (a: ServiceRecord, b: ServiceRecord): number =>
   a.rank - b.rank || compareText(a.createdAt ?? "~", b.createdAt ?? "~") || compareText(a.key, b.key);
@@ -121,15 +127,15 @@ export const mergeServices = (
     const meshConfigs = ofKind(fetch.where(policies, "MeshConfig"), "MeshConfig");
     const settings = applyMeshConfig(mesh, meshConfigOf(meshConfigs, mesh.rootNamespace));
     const modes = modeReader(fetch, policies, settings.rootNamespace);
-    const known = new Set(service.ports.map(({ number }) => number));
     const failed = new Set(reported && fetch.get(reported, key)?.failed);
-    return {
-      key,
-      endpoints: members
-        .filter(({ servicePort }) => known.has(servicePort))
-        .map((endpoint) => withTls(endpoint, service, modes))
-        .map((endpoint) => (failed.has(idOfEndpoint(endpoint)) ? { ...endpoint, reportedFailed: true } : endpoint)),
-    };
+    const known: EndpointRecord[] = [];
+    for (const member of members) {
+      if (!service.ports.some(({ number }) => number === member.servicePort)) continue;
+      const endpoint = withTls(member, service, modes);
+      const isFailed = failed.size > 0 && failed.has(idOfEndpoint(endpoint));
+      known.push(isFailed ? { ...endpoint, reportedFailed: true } : endpoint);
+    }
+    return { key, endpoints: known };
   });
   return { services, endpoints, byAddress: addresses.index("address", ({ address }) => [address]) };
 };

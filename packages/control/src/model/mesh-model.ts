@@ -171,14 +171,25 @@ const conflictFindings = ({ hostname, namespace, conflicts }: Service): readonly
     also: [],
   }));
 
+/** What is unchanged stands mostly in its former place, and is passed over there. */
 const noteAddresses = (
   before: ServiceEndpoints | undefined,
   after: ServiceEndpoints | undefined,
   addresses: Set<string>,
 ): void => {
-  const [old, current] = [new Set(before?.endpoints), new Set(after?.endpoints)];
-  for (const endpoint of old.symmetricDifference(current)) addresses.add(endpoint.address);
+  const [old, now] = [before?.endpoints ?? none, after?.endpoints ?? none];
+  let from = 0;
+  while (from < old.length && from < now.length && old[from] === now[from]) from++;
+  let [oldEnd, nowEnd] = [old.length, now.length];
+  while (oldEnd > from && nowEnd > from && old[oldEnd - 1] === now[nowEnd - 1]) {
+    oldEnd--;
+    nowEnd--;
+  }
+  const [gone, come] = [new Set(old.slice(from, oldEnd)), new Set(now.slice(from, nowEnd))];
+  for (const endpoint of gone.symmetricDifference(come)) addresses.add(endpoint.address);
 };
+
+const none: readonly EndpointRecord[] = [];
 
 /** As Istio, for what the registry knows too, which gives out no addresses: only where a name is looked up, and what is dialled is not what decides. */
 const wantsAddress = ({ addresses, sources, resolution, hostname, autoAddress }: Service): boolean =>

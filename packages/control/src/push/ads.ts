@@ -7,7 +7,7 @@ import { frameMessage } from "@weft/net/grpc/message-reader";
 import { GrpcError } from "@weft/net/grpc/status";
 import { adsDeltaPath, adsSotwPath, encodeDeltaResponse, encodeDiscoveryResponse } from "@weft/xds/discovery";
 import type { NodeJson } from "@weft/xds/gen/envoy/config/core/v3/base";
-import { resourceTypes } from "@weft/xds/resource";
+import { resourceType, resourceTypes } from "@weft/xds/resource";
 import { createResponseFrames, type ResponseFrames } from "@weft/xds/response-frames";
 import { ServerStream } from "@weft/xds/server-stream";
 import type { Snapshot } from "@weft/xds/snapshot";
@@ -16,9 +16,10 @@ import { type ProxyFacts, parseProxyFacts } from "../generate/proxy-facts.ts";
 import { type AnswerDebug, isDebugType } from "../status/debug-types.ts";
 import { version } from "../version.ts";
 import type { ConnectedProxy } from "./connected-proxy.ts";
+import { asksForMore, createEndpointNames, type EndpointNames } from "./endpoint-names.ts";
 import { identityMismatch } from "./identity.ts";
 import { messageBytesMaxOf } from "./message-limits.ts";
-import type { Publisher } from "./publisher.ts";
+import type { Publisher, Subscription } from "./publisher.ts";
 import type { PushMetrics } from "./push-metrics.ts";
 import { readStreamRequest } from "./stream-requests.ts";
 
@@ -42,6 +43,7 @@ export interface AdsOptions {
 
 /** A stream that does not say whose it is within this time is ended. */
 const identityTimeoutMs = 15_000;
+const endpointsUrl = resourceType("endpoints").typeUrl;
 /** A text that istioctl reads as JSON. */
 const controlPlaneId = JSON.stringify({ Component: "weft", ID: "weft", Info: { version } });
 
@@ -91,7 +93,8 @@ class AdsStream implements BidiEvents {
   #machineTimer: Disposable | undefined;
   /** What the timer is set for. */
   #armedMs: number | undefined;
-  #subscription: Disposable | undefined;
+  #subscription: Subscription | undefined;
+  #endpointNames: EndpointNames | undefined;
   #node: NodeJson | undefined;
   #proxy: ProxyFacts | undefined;
   #snapshot: Snapshot | undefined;
@@ -126,7 +129,20 @@ class AdsStream implements BidiEvents {
     this.#silence = undefined;
     const request = this.#decode(bytes);
     if (isDebugType(request.typeUrl)) this.#answerDebug(request);
-    else this.#handle({ kind: "request", request });
+    else this.#take(request);
+  }
+
+  /** What it asks for now is answered from what is newest, and pushed to it from now on. */
+  #take(request: StreamRequest): void {
+    if (!asksForMore(request)) {
+      this.#handle({ kind: "request", request });
+      return;
+    }
+    this.#subscription?.catchUp();
+    this.#handle({ kind: "request", request });
+    if (request.typeUrl !== endpointsUrl || !this.#subscription || this.#over) return;
+    this.#endpointNames ??= createEndpointNames(this.#subscription);
+    this.#endpointNames.follow(request, this.#machine.subscribed(endpointsUrl));
   }
 
   drained(): void {
@@ -142,6 +158,7 @@ class AdsStream implements BidiEvents {
     this.#over = true;
     this.#silence?.[Symbol.dispose]();
     this.#machineTimer?.[Symbol.dispose]();
+    this.#endpointNames?.forget(this.#machine.subscribed(endpointsUrl));
     this.#subscription?.[Symbol.dispose]();
     this.#shared.gone(this);
     if (this.#proxy) this.#shared.log.info("proxy disconnected", { proxy: this.#proxy.id });
@@ -158,7 +175,10 @@ class AdsStream implements BidiEvents {
       secure: this.#call.peer.secure,
       connectedAtMs: this.#connectedAtMs,
       types: () => this.#machine.syncz(),
-      snapshot: () => this.#snapshot,
+      snapshot: () => {
+        this.#subscription?.catchUp();
+        return this.#snapshot;
+      },
       isSubscribed: (typeUrl, name) => this.#machine.isSubscribed(typeUrl, name),
     };
   }

@@ -3,25 +3,33 @@ import { test } from "node:test";
 import { silentLogger } from "@weft/core/world";
 import { resourceType } from "@weft/xds/resource";
 import type { Snapshot } from "@weft/xds/snapshot";
-import type { Generator } from "../generate/generator.ts";
+import type { GeneratedChange, Generator } from "../generate/generator.ts";
 import type { ProxyFacts } from "../generate/proxy-facts.ts";
 import type { ResourceSet } from "../generate/resource-set.ts";
 import { createMetrics } from "../metrics/metrics.ts";
-import type { ModelChange } from "../model/mesh-model.ts";
-import { createPublisher, type Subscriber } from "./publisher.ts";
+import { createPublisher, type Subscriber, type Subscription } from "./publisher.ts";
 import { createPushMetrics } from "./push-metrics.ts";
 
 const none = new Map<string, never>();
 
 /** A generator under the test's hands, on a clock under the test's hands. */
+const nothing: GeneratedChange = {
+  other: false,
+  own: false,
+  endpoints: new Set(),
+  addresses: new Set(),
+  names: new Set(),
+};
+
 const setUp = () => {
   let nowMs = 1000;
   let timer: { readonly at: number; readonly run: () => void } | undefined;
   let endpoints: ReadonlyMap<string, object> = new Map([["a", { clusterName: "a" }]]);
-  let pending: ModelChange = { other: false, endpoints: new Set(), addresses: new Set() };
+  let pending: GeneratedChange = nothing;
   const counts = { generated: 0, encoded: 0 };
   const generator: Generator = {
     audienceOf: ({ namespace }) => namespace,
+    endpointsOf: () => undefined,
     generate: () => {
       counts.generated++;
       const resources = { cluster: none, endpoints, listener: none, route: none, secret: none };
@@ -29,7 +37,7 @@ const setUp = () => {
     },
     refresh: () => {
       const change = pending;
-      pending = { other: false, endpoints: new Set(), addresses: new Set() };
+      pending = nothing;
       return change;
     },
   };
@@ -58,16 +66,21 @@ const setUp = () => {
     publisher,
     counts,
     pushes,
-    subscribe: (namespace = "default"): Disposable => {
+    /** To all endpoints, unless told which. */
+    subscribe: (namespace = "default", names?: readonly string[]): Subscription => {
       const subscriber: Subscriber = {
         proxy: { id: "p", namespace } as ProxyFacts,
         push: (snapshot) => void pushes.push(snapshot),
       };
-      return publisher.connect(subscriber);
+      const subscription = publisher.connect(subscriber);
+      if (names) for (const name of names) subscription.wants(name);
+      else subscription.wantsAll();
+      return subscription;
     },
     change: (names: Readonly<Record<string, object>>, other = false) => {
       endpoints = new Map(Object.entries(names));
-      pending = { other, endpoints: new Set(["x"]), addresses: new Set() };
+      const changed = new Set(Object.keys(names));
+      pending = { other, own: false, endpoints: new Set(["x"]), addresses: new Set(), names: changed };
       publisher.changed();
     },
     advance: (ms: number) => {
@@ -122,6 +135,56 @@ test("proxies that see the same are generated for once, and a change is encoded 
   mesh.advance(1000);
   mesh.change({ a: { clusterName: "a", n: 2 } });
   assert.equal(mesh.pushes.length, 4000);
+});
+
+test("endpoints are pushed to those who want them, to others when they ask", () => {
+  const mesh = setUp();
+  const entryOf = (at: number) => mesh.pushes[at]?.types.get(resourceType("endpoints").typeUrl)?.entries.get("a")?.json;
+  using wants = mesh.subscribe("one", ["a"]);
+  using other = mesh.subscribe("one", ["b"]);
+  for (let n = 0; n < 300; n++) mesh.subscribe(`more-${n}`, []);
+  const before = mesh.pushes.length;
+  mesh.change({ a: { clusterName: "a", n: 1 } });
+  // A few of the others are brought up to date with each push.
+  assert.ok(mesh.pushes.length > before && mesh.pushes.length < before + 50, `${mesh.pushes.length - before} pushes`);
+  assert.deepEqual(entryOf(before), { clusterName: "a", n: 1 });
+  mesh.advance(1000);
+  const asked = mesh.subscribe("late", []);
+  mesh.change({ a: { clusterName: "a", n: 2 } });
+  const then = mesh.pushes.length;
+  asked.catchUp();
+  assert.deepEqual([mesh.pushes.length, entryOf(then)], [then + 1, { clusterName: "a", n: 2 }]);
+  asked.catchUp();
+  assert.equal(mesh.pushes.length, then + 1);
+  wants.unwants("a");
+  other.wants("a");
+  other.unwants("a");
+  other.catchUp();
+  assert.deepEqual(entryOf(mesh.pushes.length - 1), { clusterName: "a", n: 2 });
+});
+
+test("who shares an audience with one that was pushed to is caught up as well", () => {
+  const mesh = setUp();
+  using _ = mesh.subscribe("one", ["a"]);
+  using quiet = mesh.subscribe("one", []);
+  for (let n = 0; n < 300; n++) mesh.subscribe(`more-${n}`, []);
+  for (let n = 1; n < 40; n++) {
+    mesh.change({ a: { clusterName: "a", n } });
+    mesh.advance(1000);
+  }
+  const before = mesh.pushes.length;
+  quiet.catchUp();
+  assert.ok(mesh.pushes.length - before <= 1);
+  const last = mesh.pushes.at(-1)?.types.get(resourceType("endpoints").typeUrl)?.entries.get("a")?.json;
+  mesh.change({ a: { clusterName: "a", n: 99 } });
+  const at = mesh.pushes.length;
+  quiet.catchUp();
+  assert.ok(mesh.pushes.length === at + 1 || mesh.pushes.length === at);
+  assert.notDeepEqual(last, { clusterName: "a", n: 99 });
+  assert.deepEqual(mesh.pushes.at(-1)?.types.get(resourceType("endpoints").typeUrl)?.entries.get("a")?.json, {
+    clusterName: "a",
+    n: 99,
+  });
 });
 
 test("audiences share what is equal in them", () => {
@@ -182,7 +245,8 @@ test("a subscriber that throws does not keep the others from their push", () => 
       if (++calls > 1) throw new Error("stream is broken");
     },
   };
-  using _ = mesh.publisher.connect(throwing);
+  using first = mesh.publisher.connect(throwing);
+  first.wantsAll();
   using __ = mesh.subscribe();
   mesh.change({ a: { clusterName: "a", n: 1 } });
   assert.equal(mesh.pushes.length, 2);

@@ -7,6 +7,7 @@ import type { GrpcCallHead } from "@weft/net/grpc/calls";
 import { clientConfig, clientConfigUrl, encodeClientConfig } from "@weft/xds/client-status";
 import type { EncodedResource } from "@weft/xds/discovery";
 import { ConfigStatus } from "@weft/xds/gen/envoy/service/status/v3/csds";
+import { givenPart } from "@weft/xds/on-demand";
 import type { ConnectedProxy } from "../push/connected-proxy.ts";
 import { encodedConfigDump } from "./config-dump.ts";
 import { findProxy, newestOf } from "./find-proxy.ts";
@@ -41,7 +42,7 @@ export const createDebugAnswers =
         const [name, ...more] = names;
         const found = name === undefined || more.length > 0 ? undefined : findProxy(seen, name);
         const snapshot = found?.snapshot();
-        return snapshot ? encodedConfigDump(snapshot) : [];
+        return found && snapshot ? encodedConfigDump(givenPart(snapshot, found.isSubscribed)) : [];
       }
       default:
         return [];

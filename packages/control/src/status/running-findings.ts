@@ -2,26 +2,32 @@
 import { objectsOfKind } from "@weft/config/config-object";
 import type { Finding } from "@weft/config/finding";
 import { refusedPatches, unmatchedPatches } from "../generate/envoy-filter/envoy-filters.ts";
+import type { MeshModel } from "../model/mesh-model.ts";
 import type { Publisher } from "../push/publisher.ts";
 import type { OutsideRegistries } from "../registries/outside/outside-registries.ts";
 import type { WriteBacks } from "../registries/outside/write-backs.ts";
 import type { ConfigStore } from "../store/config-store.ts";
 
-/** What generation could not give as written, what outside registries do, and patches of EnvoyFilters that change nothing anywhere. */
+/**
+ * What generation could not give as written, what outside registries do, what sources of a service differ in, and patches of
+ * EnvoyFilters that change nothing anywhere.
+ */
 export const runningFindings = ({
   publisher,
   store,
   outside,
   writeBacks,
+  model,
 }: {
   readonly publisher: Pick<Publisher, "notes" | "matchedPatches">;
   readonly store: Pick<ConfigStore, "list">;
   readonly outside: Pick<OutsideRegistries, "findings">;
   readonly writeBacks: Pick<WriteBacks, "findings">;
+  readonly model: Pick<MeshModel, "findings">;
 }): readonly Finding[] => {
   const notes = publisher.notes();
   const envoyFilters = objectsOfKind(store.list(), "EnvoyFilter");
-  const found = [...notes, ...outside.findings(), ...writeBacks.findings()];
+  const found = [...notes, ...outside.findings(), ...writeBacks.findings(), ...model.findings()];
   if (envoyFilters.length === 0) return found;
   const seen = { ...publisher.matchedPatches(), refused: refusedPatches(notes) };
   return [...found, ...unmatchedPatches(envoyFilters, seen)];

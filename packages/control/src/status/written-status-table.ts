@@ -8,6 +8,7 @@ import { sameValue } from "@weft/core/equal";
 import { type ObjectRead, type Remark, readKubernetesObject } from "../admission/read-object.ts";
 import { isOlder, isRecord, type KubernetesObject } from "../registries/kubernetes/kubernetes-object.ts";
 import { changesVerdict, type StatusFacts, statusPatch, statusSignature } from "./written-status.ts";
+import type { ProxyCount } from "./written-status-proxies.ts";
 
 /** Everything `facts` are made of beside the object itself. */
 export interface StatusContext {
@@ -15,7 +16,8 @@ export interface StatusContext {
   readonly inForce: (key: string) => ConfigObject | undefined;
   /** What was found about it beside others. */
   readonly findings: (key: string) => readonly Remark[];
-  readonly proxies: (inForceSinceMs: number) => { readonly current: number; readonly total: number };
+  /** Of the proxies that the object is for. */
+  readonly proxies: (object: ConfigObject, inForceSinceMs: number) => ProxyCount;
 }
 
 export interface StatusWrite {
@@ -115,7 +117,7 @@ export const createStatusTable = (): StatusTable => {
   };
 
   const factsOf = (entry: Entry, context: StatusContext): StatusFacts => {
-    const { read, key, inForceMs, object } = entry;
+    const { read, key, inForceMs, inForce, object } = entry;
     const accepted = !read.remarks.some(({ level }) => level === "error");
     const beside = accepted ? context.findings(key) : nothing;
     if (entry.remarks?.beside !== beside || entry.remarks.read !== read)
@@ -124,7 +126,7 @@ export const createStatusTable = (): StatusTable => {
       generation: generationOf(object),
       accepted,
       remarks: entry.remarks.all,
-      proxies: inForceMs === undefined ? undefined : context.proxies(inForceMs),
+      proxies: inForceMs === undefined || !inForce ? undefined : context.proxies(inForce, inForceMs),
     };
   };
 

@@ -5,6 +5,7 @@ import type { AnalyzeContext } from "@weft/config/analyze/facts";
 import { readingCodes } from "@weft/config/analyze/reading-codes";
 import type { ConfigObject } from "@weft/config/config-object";
 import type { Finding } from "@weft/config/finding";
+import { defaultRootNamespace } from "@weft/core/identity";
 import type { Clock, Logger, Random, SetTimer } from "@weft/core/world";
 import type { KubernetesApi } from "@weft/net/kubernetes/kubernetes-api";
 import type { KubernetesError } from "@weft/net/kubernetes/kubernetes-error";
@@ -15,6 +16,7 @@ import type { ConnectedProxy } from "../push/connected-proxy.ts";
 import { followCollection } from "../registries/kubernetes/follow-collection.ts";
 import { followServedKinds } from "../registries/kubernetes/served-kinds.ts";
 import type { WatchedKind } from "../registries/kubernetes/watched-kinds.ts";
+import { objectConcerns } from "./object-concerns.ts";
 import { createProxyProgress } from "./written-status-proxies.ts";
 import { createStatusTable, type StatusContext, type StatusTable, type StatusWrite } from "./written-status-table.ts";
 
@@ -63,6 +65,7 @@ export const openStatusWriter = (options: StatusWriterOptions): Disposable => {
   const round = async (): Promise<void> => {
     progress.look(proxies(), !pushPending(), clock.nowMs());
     const changed = findings.refresh();
+    if (changed) progress.concernedBy(objectConcerns(findings.objects(), rootNamespaceOf(options)));
     if (!dirty && !changed && progress.revision() === revision) return;
     revision = progress.revision();
     dirty = false;
@@ -94,6 +97,8 @@ export const openStatusWriter = (options: StatusWriterOptions): Disposable => {
     },
   };
 };
+
+const rootNamespaceOf = ({ facts }: StatusWriterOptions): string => facts().rootNamespace ?? defaultRootNamespace;
 
 const perform = async (write: StatusWrite, table: StatusTable, options: StatusWriterOptions): Promise<void> => {
   const { lease, clock, log, written } = options;
@@ -164,6 +169,7 @@ const createFindings = ({ objects, facts, runningFindings, clock }: StatusWriter
   let found: ReadonlyMap<string, readonly Remark[]> = new Map();
   let foundMs = Number.NEGATIVE_INFINITY;
   return {
+    objects: () => list,
     inForce: (key: string) => byKey.get(key),
     of: (key: string) => found.get(key) ?? none,
     /** Whether there is anything new. */

@@ -3,7 +3,6 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import { readKubernetesObject } from "../admission/read-object.ts";
 import { changesVerdict, type StatusFacts, signatureIn, statusPatch, statusSignature } from "./written-status.ts";
-import { createProxyProgress } from "./written-status-proxies.ts";
 import {
   againEveryMs,
   countEveryMs,
@@ -159,30 +158,5 @@ describe("the table of what is to be written", () => {
     }
     const { writes, waiting } = table.due(context(), at(0), 20);
     assert.deepEqual([writes.length, waiting], [20, true]);
-  });
-});
-
-describe("the progress of proxies", () => {
-  const proxy = (id: string, status: string) => ({ proxy: { id }, types: () => [{ status }] }) as never;
-  test("counts one that agreed after the object came into force, until it goes", () => {
-    const progress = createProxyProgress();
-    progress.look([proxy("a", "SYNCED"), proxy("b", "STALE")], true, 100);
-    assert.deepEqual(progress.have(50), { current: 1, total: 2 });
-    assert.deepEqual(progress.have(100), { current: 0, total: 2 });
-    progress.look([proxy("a", "STALE"), proxy("b", "SYNCED")], true, 200);
-    assert.deepEqual(progress.have(50), { current: 2, total: 2 });
-    progress.look([proxy("b", "SYNCED")], false, 300);
-    assert.deepEqual(
-      [progress.have(150), progress.have(250)],
-      [
-        { current: 1, total: 1 },
-        { current: 0, total: 1 },
-      ],
-    );
-  });
-  test("counts nobody who refused", () => {
-    const progress = createProxyProgress();
-    progress.look([proxy("a", "NACK"), proxy("b", "ERROR")], true, 100);
-    assert.deepEqual(progress.have(0), { current: 0, total: 2 });
   });
 });

@@ -29,6 +29,8 @@ export interface Received {
   readonly version: string;
   readonly names: readonly string[];
   readonly removed: readonly string[];
+  /** The message's bytes as characters: texts in it can be found. */
+  readonly text: string;
 }
 
 export interface AdsClient extends Disposable {
@@ -59,7 +61,7 @@ export const openAdsClient = (
   const queue: Received[] = [];
   const waiting: { resolve: (received: Received) => void; reject: (error: unknown) => void }[] = [];
   call.on("data", (bytes: Buffer) => {
-    const received = mode === "delta" ? readDelta(bytes) : readSotw(bytes);
+    const received = { ...(mode === "delta" ? readDelta(bytes) : readSotw(bytes)), text: bytes.toString("latin1") };
     const first = waiting.shift();
     if (first) first.resolve(received);
     else queue.push(received);
@@ -98,12 +100,12 @@ export const openAdsClient = (
   };
 };
 
-const readDelta = (bytes: Buffer): Received => {
+const readDelta = (bytes: Buffer): Omit<Received, "text"> => {
   const { typeUrl, nonce, systemVersion, resources, removed } = decodeDeltaResponse(bytes);
   return { typeUrl, nonce, version: systemVersion, names: resources.map(({ name }) => name), removed };
 };
 
-const readSotw = (bytes: Buffer): Received => {
+const readSotw = (bytes: Buffer): Omit<Received, "text"> => {
   const { typeUrl, nonce, versionInfo, resources } = decodeDiscoveryResponse(bytes);
   return {
     typeUrl,

@@ -10,6 +10,7 @@ const groupTest = "packages/cli/src/workload/workload-group.test.ts";
 const probeTest = "packages/cli/src/workload/probe.test.ts";
 const secretTest = "packages/control/src/generate/gateway.test.ts";
 const startTest = "packages/control/src/model/proxy-start.test.ts";
+const namespaceTest = "packages/control/src/registries/kubernetes/cluster-objects.test.ts";
 
 /** By kind: fields that act where programs and sidecars are started, with the test that shows it. */
 export const actsElsewhere: ReadonlyMap<string, ReadonlyMap<string, string>> = new Map([
@@ -48,5 +49,11 @@ export const actsElsewhere: ReadonlyMap<string, ReadonlyMap<string, string>> = n
       ["stringData", secretTest],
     ]),
   ],
-  ["MeshConfig", new Map([["defaultConfig.concurrency", startTest]])],
+  [
+    "MeshConfig",
+    new Map([
+      ["defaultConfig.concurrency", startTest],
+      ["discoverySelectors", namespaceTest],
+    ]),
+  ],
 ]);

@@ -24,6 +24,8 @@ export interface FolderWatchOptions {
   readonly changed: (files: readonly WatchedFile[]) => void;
   /** A file or folder that could not be read; the last content stays. */
   readonly failed: (path: string, error: unknown) => void;
+  /** The folder could be read, whether anything differs or not. */
+  readonly read?: () => void;
   readonly pollMs?: number;
 }
 
@@ -36,12 +38,15 @@ const fileBytesMax = 16 * 1024 * 1024;
 /** Reads the folder at once, then follows it until disposed. */
 export const watchFolder = (options: FolderWatchOptions): FolderWatch => {
   let last: string | undefined;
+  let lastFiles: ReadonlyMap<string, WatchedFile> = new Map();
   let settling: NodeJS.Timeout | undefined;
   let watcher: FSWatcher | undefined;
 
   const refresh = (): void => {
-    const files = readFolder(options);
+    const files = readFolder(options, lastFiles);
     if (!files) return;
+    lastFiles = new Map(files.map((file) => [file.path, file]));
+    options.read?.();
     const hash = createHash("sha256");
     for (const { path, text } of files) hash.update(`${path}\0${text.length}\0${text}`);
     const digest = hash.digest("hex");
@@ -85,14 +90,17 @@ export const watchFolder = (options: FolderWatchOptions): FolderWatch => {
   };
 };
 
-const readFolder = ({ folder, endings, failed }: FolderWatchOptions): readonly WatchedFile[] | undefined => {
+const readFolder = (
+  { folder, endings, failed }: FolderWatchOptions,
+  before: ReadonlyMap<string, WatchedFile>,
+): readonly WatchedFile[] | undefined => {
   try {
     if (!statSync(folder).isDirectory()) return [{ path: folder, text: readFileSync(folder, "utf8") }];
     const names = globSync(`**/*.{${endings.join(",")},}`, { cwd: folder })
       .filter((name) => endings.some((ending) => name.endsWith(`.${ending}`)) && !isHidden(name))
       .sort();
     if (names.length > filesMax) throw new Error(`more than ${filesMax} files`);
-    return names.flatMap((name) => readOne(join(folder, name), failed) ?? []);
+    return names.flatMap((name) => readOne(join(folder, name), failed, before) ?? []);
   } catch (error) {
     failed(folder, error);
     return undefined;
@@ -102,12 +110,17 @@ const readFolder = ({ folder, endings, failed }: FolderWatchOptions): readonly W
 /** Kubernetes mounts each file twice: as itself and under `..data`, which is hidden. */
 const isHidden = (name: string): boolean => name.split(/[\\/]/).some((part) => part.startsWith("."));
 
-const readOne = (path: string, failed: FolderWatchOptions["failed"]): WatchedFile | undefined => {
+const readOne = (
+  path: string,
+  failed: FolderWatchOptions["failed"],
+  before: ReadonlyMap<string, WatchedFile>,
+): WatchedFile | undefined => {
   try {
     if (statSync(path).size > fileBytesMax) throw new Error(`larger than ${fileBytesMax} bytes`);
     return { path, text: readFileSync(path, "utf8") };
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") failed(path, error);
-    return undefined;
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    failed(path, error);
+    return before.get(path);
   }
 };

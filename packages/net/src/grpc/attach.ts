@@ -2,10 +2,13 @@
  * gRPC on the port of an HTTP/1 server: connections that begin with HTTP/2's preface (RFC 9113 section 3.4) are served
  * as gRPC, all others as before.
  */
-import http2 from "node:http2";
 import type { Server, Socket } from "node:net";
 import type { Logger } from "@weft/core/world";
-import { acceptStream, type BidiCall, type GrpcHandler } from "./calls.ts";
+import { Http2Workspace } from "@weft/protocols/http2/workspace";
+import { readByData } from "../tcp/accept.ts";
+import { SocketLoop } from "../tcp/socket-loop.ts";
+import type { BidiCall, GrpcHandler } from "./calls.ts";
+import { GrpcConnection } from "./server-connection.ts";
 
 export interface AttachOptions {
   /** By path. */
@@ -20,36 +23,46 @@ export interface AttachOptions {
 const prefaceStart = Buffer.from("PRI");
 const messageBytesDefault = 1024 * 1024;
 const firstBytesTimeoutDefaultMs = 10_000;
-const settings: http2.Settings = { enablePush: false, maxConcurrentStreams: 16, maxHeaderListSize: 32_768 };
-const sessionMemoryMaxMb = 64;
+const keepalive = { intervalMs: 30_000, timeoutMs: 10_000 };
+const sweepMs = 1_000;
 
 /** To be called before the server listens. Disposing ends the gRPC connections. */
 export const attachGrpc = (server: Server, options: AttachOptions): Disposable => {
   const { handlers, log, messageBytesMax = messageBytesDefault } = options;
-  const sessions = new Set<http2.ServerHttp2Session>();
+  const served = new Set<GrpcConnection>();
   const calls = new Set<BidiCall>();
-  const grpc = http2.createServer({ settings, maxSessionMemory: sessionMemoryMaxMb });
-  grpc.on("session", (session) => {
-    sessions.add(session);
-    session.on("error", () => {});
-    session.once("close", () => sessions.delete(session));
-  });
-  grpc.on("sessionError", (error) => log.debug("gRPC connection failed", { error: error.message }));
-  grpc.on("stream", (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) =>
-    acceptStream(stream, headers, { handlers, log, messageBytesMax, calls }),
-  );
+  const loop = new SocketLoop({ useReadBuffer: false });
+  const workspace = new Http2Workspace();
+  const nowMs = (): number => performance.now();
+  const sweeping = setInterval(() => {
+    for (const one of served) one.tick(nowMs());
+  }, sweepMs);
+  sweeping.unref();
+  const serveGrpc = (socket: Socket): void => {
+    const connection = readByData(loop, socket);
+    const address = connection.remoteHost;
+    const one = new GrpcConnection(connection, {
+      ...{ handlers, log, messageBytesMax, calls, workspace, nowMs, wallMs: () => Date.now(), keepalive },
+      shown: { peer: { address, secure: false, spiffe: undefined }, validToMs: Number.POSITIVE_INFINITY },
+      onFirstCall: () => {},
+      onGone: () => void served.delete(one),
+    });
+    served.add(one);
+    connection.resume();
+  };
   const others = server.listeners("connection") as ((socket: Socket) => void)[];
   server.removeAllListeners("connection");
   server.on("connection", (socket: Socket) => {
     const serve = (isHttp2: boolean): void => {
-      if (isHttp2) grpc.emit("connection", socket);
+      if (isHttp2) serveGrpc(socket);
       else for (const listener of others) listener.call(server, socket);
     };
     sniff(socket, options.firstBytesTimeoutMs ?? firstBytesTimeoutDefaultMs, serve);
   });
   return {
     [Symbol.dispose]: () => {
-      for (const session of sessions) session.destroy();
+      clearInterval(sweeping);
+      for (const one of served) one.destroy();
     },
   };
 };

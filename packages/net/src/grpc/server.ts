@@ -1,13 +1,23 @@
 /**
- * A gRPC server over node:http2. Streams get a narrow `send(framed)` that takes a message already framed, so that one
+ * A gRPC server over our own HTTP/2. Streams get a narrow `send(framed)` that takes a message already framed, so that one
  * buffer can go to many streams; whoever sends watches the answer and stops while the peer does not read.
  */
-import http2 from "node:http2";
+import { createServer, type Server, type Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { formatAddress, type SocketAddress } from "@weft/core/address";
 import { WeftError } from "@weft/core/error";
 import { grpcStatus } from "@weft/core/grpc-status";
+import { parseIdentity } from "@weft/core/identity";
 import type { Logger, Random } from "@weft/core/world";
-import { acceptStream, type BidiCall, type GrpcHandler } from "./calls.ts";
+import { Http2Workspace } from "@weft/protocols/http2/workspace";
+import { adoptSocket } from "../tcp/accept.ts";
+import type { Connection } from "../tcp/connection.ts";
+import { SocketLoop } from "../tcp/socket-loop.ts";
+import type { TlsPeer } from "../tls/peer.ts";
+import { upgradeServer } from "../tls/server-tls.ts";
+import { createTlsContext, type TlsContext } from "../tls/tls-material.ts";
+import type { BidiCall, GrpcHandler } from "./calls.ts";
+import { type ConnectionPeer, GrpcConnection } from "./server-connection.ts";
 
 export interface GrpcTls {
   readonly key: string;
@@ -48,77 +58,208 @@ const messageBytesDefault = 4 * 1024 * 1024;
 const keepaliveDefault = { intervalMs: 30_000, timeoutMs: 10_000 };
 const silenceDefaultMs = 15_000;
 const silentConnectionsDefault = 2_048;
-const streamsPerConnectionMax = 128;
-/** Bytes waiting on one connection before HTTP/2 refuses more work on it, in MB. */
-const sessionMemoryMaxMb = 256;
-const handshakeTimeoutMs = 10_000;
 const closeTimeoutDefaultMs = 2_000;
-const graceAfterGoawayMs = 10_000;
-const settings: http2.Settings = {
-  enablePush: false,
-  maxConcurrentStreams: streamsPerConnectionMax,
-  maxHeaderListSize: 65_536,
-};
+const backlog = 1024;
+/** How often connections are looked over for what is due, where no bound is so short that it must be oftener. */
+const sweepMaxMs = 1_000;
+const sweepMinMs = 5;
+
+/** One accepted connection, from its first byte on. */
+interface Accepted {
+  readonly connection: Connection;
+  readonly retireAtMs: number;
+  /** It must have made a call by then. */
+  silentUntilMs: number;
+  /** Once it is known to speak HTTP/2. */
+  served: GrpcConnection | undefined;
+  retired: boolean;
+}
 
 /** Listens. Refuses with WF2010 when the address cannot be had. */
 export const openGrpcServer = async (options: GrpcServerOptions): Promise<GrpcServer> => {
-  const sessions = new Set<http2.ServerHttp2Session>();
-  const admitSilent = createSilenceBound(options);
-  const calls = new Set<BidiCall>();
-  const common = { settings, maxSessionMemory: sessionMemoryMaxMb };
-  const secure = options.tls && http2.createSecureServer({ ...tlsOptions(options.tls), ...common });
-  const server: http2.Http2Server | http2.Http2SecureServer = secure ?? http2.createServer(common);
-  server.on("session", (session) => {
-    watchSession(session, sessions, options);
-    admitSilent(session);
-  });
-  server.on("sessionError", (error) => options.log.debug("gRPC connection failed", { error: error.message }));
-  server.on("tlsClientError", (error: Error) => options.log.debug("TLS handshake failed", { error: error.message }));
-  const messageBytesMax = options.messageBytesMax ?? messageBytesDefault;
-  server.on("stream", (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) =>
-    acceptStream(stream, headers, { handlers: options.handlers, log: options.log, messageBytesMax, calls }),
-  );
+  const accepting = createAccepting(options);
+  const server = createServer({ noDelay: true, allowHalfOpen: true, pauseOnConnect: true }, accepting.take);
   const address = await listen(server, options.address, options.unixPath);
   return {
     address,
     get connections() {
-      return sessions.size;
+      return accepting.all.size;
     },
-    setTls: (tls) => secure?.setSecureContext(tlsOptions(tls)),
-    close: (timeoutMs = closeTimeoutDefaultMs) =>
-      new Promise((resolve) => {
-        for (const call of [...calls]) call.end(grpcStatus.unavailable, "the server stops");
-        const force = setTimeout(() => {
-          for (const session of sessions) session.destroy();
-        }, timeoutMs);
-        server.close(() => {
-          clearTimeout(force);
-          resolve();
-        });
-        for (const session of sessions) session.close();
-      }),
+    setTls: accepting.setTls,
+    close: (timeoutMs = closeTimeoutDefaultMs) => {
+      server.close();
+      return accepting.close(timeoutMs);
+    },
   };
 };
 
-const tlsOptions = ({ key, cert, ca }: GrpcTls): http2.SecureServerOptions => ({
-  key,
-  cert,
-  ca,
-  requestCert: true,
-  rejectUnauthorized: false,
-  minVersion: "TLSv1.2",
-  handshakeTimeout: handshakeTimeoutMs,
-  ALPNProtocols: ["h2"],
-});
+const nowMs = (): number => performance.now();
+const wallMs = (): number => Date.now();
 
-const listen = (
-  server: http2.Http2Server | http2.Http2SecureServer,
-  address: SocketAddress,
-  unixPath: string | undefined,
-): Promise<SocketAddress> =>
+const createAccepting = (options: GrpcServerOptions) => {
+  const {
+    handlers,
+    log,
+    random,
+    messageBytesMax = messageBytesDefault,
+    keepalive = keepaliveDefault,
+    silenceMaxMs = silenceDefaultMs,
+    silentConnectionsMax = silentConnectionsDefault,
+    connectionAgeMaxMs = Number.POSITIVE_INFINITY,
+  } = options;
+  const loop = new SocketLoop();
+  const workspace = new Http2Workspace();
+  const calls = new Set<BidiCall>();
+  const all = new Set<Accepted>();
+  /** In the order they came. */
+  const silent = new Set<Accepted>();
+  let tls = options.tls && contextOf(options.tls);
+  let whenEmpty: (() => void) | undefined;
+
+  const forget = (accepted: Accepted): void => {
+    all.delete(accepted);
+    silent.delete(accepted);
+    if (all.size === 0) whenEmpty?.();
+  };
+  const dropSilent = (accepted: Accepted, why: string): void => {
+    silent.delete(accepted);
+    log.debug("a silent gRPC connection is closed", { why });
+    accepted.connection.destroy();
+  };
+  const sweep = (): void => {
+    const now = nowMs();
+    for (const accepted of silent) {
+      if (now < accepted.silentUntilMs) break;
+      dropSilent(accepted, "it made no call in time");
+    }
+    for (const accepted of all) {
+      if (!accepted.retired && now >= accepted.retireAtMs) {
+        accepted.retired = true;
+        accepted.served?.retire();
+      }
+      accepted.served?.tick(now);
+    }
+  };
+  // After what waits to be read: a process that was busy for long must not take its own silence for its peers'.
+  const sweeping = setInterval(
+    () => setImmediate(sweep),
+    sweepMsOf([keepalive.intervalMs, keepalive.timeoutMs, silenceMaxMs, connectionAgeMaxMs]),
+  );
+  // An open server is kept by its socket.
+  sweeping.unref();
+
+  const serve = (accepted: Accepted, shown: ConnectionPeer | undefined): GrpcConnection => {
+    const served = new GrpcConnection(accepted.connection, {
+      ...{ handlers, log, messageBytesMax, calls, workspace, nowMs, wallMs, keepalive, shown },
+      onFirstCall: () => void silent.delete(accepted),
+      onGone: () => forget(accepted),
+    });
+    accepted.served = served;
+    return served;
+  };
+
+  const secure = (accepted: Accepted, context: TlsContext): void => {
+    const { connection } = accepted;
+    const gone = (): void => forget(accepted);
+    const begin = (firstBytes: Buffer): void => {
+      connection.handler = { onRead() {}, onPeerEnd: () => connection.destroy(), onDrain() {}, onClose: gone };
+      const parts = { context, alpn: "h2", requestCertificate: true, sni: "", firstBytes };
+      upgradeServer(connection, parts, (peer) => {
+        if (peer.alpn === "h2") serve(accepted, shownBy(connection, peer));
+        else connection.destroy();
+      });
+    };
+    connection.handler = {
+      onRead: (bytes) => begin(Buffer.from(bytes)),
+      onPeerEnd: () => connection.destroy(),
+      onDrain() {},
+      onClose: (error) => {
+        if (error) log.debug("gRPC connection failed", { error: error.message });
+        gone();
+      },
+    };
+  };
+
+  return {
+    all,
+    take: (socket: Socket): void => {
+      const connection = adoptSocket(loop, socket);
+      if (!connection) return;
+      const now = nowMs();
+      const retireAtMs = now + connectionAgeMaxMs * (0.8 + 0.4 * random());
+      const accepted = { connection, retireAtMs, silentUntilMs: now + silenceMaxMs, served: undefined, retired: false };
+      all.add(accepted);
+      silent.add(accepted);
+      const [oldest] = silent;
+      if (silent.size > silentConnectionsMax && oldest) dropSilent(oldest, "there are too many");
+      const address = connection.remoteHost;
+      if (tls) secure(accepted, tls);
+      else
+        serve(accepted, { peer: { address, secure: false, spiffe: undefined }, validToMs: Number.POSITIVE_INFINITY });
+      connection.resume();
+    },
+    setTls: (renewed: GrpcTls): void => {
+      tls = contextOf(renewed);
+    },
+    close: (timeoutMs: number): Promise<void> => {
+      for (const call of [...calls]) call.end(grpcStatus.unavailable, "the server stops");
+      for (const { served, connection } of all) {
+        if (served) served.retire();
+        else connection.destroy();
+      }
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const force = setTimeout(() => {
+        for (const { connection } of all) connection.destroy();
+      }, timeoutMs);
+      whenEmpty = () => {
+        clearInterval(sweeping);
+        clearTimeout(force);
+        resolve();
+      };
+      if (all.size === 0) whenEmpty();
+      return promise;
+    },
+  };
+};
+
+const sweepMsOf = (boundsMs: readonly number[]): number =>
+  Math.max(sweepMinMs, Math.min(sweepMaxMs, ...boundsMs.map((bound) => bound / 4)));
+
+const contextOf = ({ key, cert, ca }: GrpcTls): TlsContext =>
+  createTlsContext({
+    keyPem: key,
+    certificatePem: cert,
+    rootsPem: ca,
+    minVersion: "TLSv1.2",
+    maxVersion: "TLSv1.3",
+    ciphers: [],
+  });
+
+/** `undefined` when the peer shows a certificate that does not verify. */
+const shownBy = (connection: Connection, peer: TlsPeer): ConnectionPeer | undefined => {
+  const address = connection.remoteHost;
+  const anonymous = { address, secure: true, spiffe: undefined };
+  if (!peer.hasCertificate) return { peer: anonymous, validToMs: Number.POSITIVE_INFINITY };
+  if (!peer.verified) return undefined;
+  const certificate = (connection.socket as TLSSocket).getPeerX509Certificate();
+  if (!certificate) return undefined;
+  return {
+    peer: { address, secure: true, spiffe: spiffeOf(peer.names.uris) },
+    validToMs: Date.parse(certificate.validTo),
+  };
+};
+
+/** The one SPIFFE URI among a certificate's; more than one URI is none. */
+export const spiffeOf = (uris: readonly string[]): string | undefined => {
+  const [uri] = uris;
+  return uris.length === 1 && uri !== undefined && parseIdentity(uri) ? uri : undefined;
+};
+
+const listen = (server: Server, address: SocketAddress, unixPath: string | undefined): Promise<SocketAddress> =>
   new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => reject(listenError(address, error)));
-    server.listen(unixPath === undefined ? { host: address.host, port: address.port } : { path: unixPath }, () => {
+    const where = unixPath === undefined ? { host: address.host, port: address.port } : { path: unixPath };
+    server.listen({ ...where, backlog }, () => {
       const bound = server.address();
       server.on("error", () => {});
       resolve(typeof bound === "object" && bound ? { host: address.host, port: bound.port } : address);
@@ -136,63 +277,4 @@ export const listenError = (address: SocketAddress, error: NodeJS.ErrnoException
           ? "this user may not"
           : error.message;
   return new WeftError("WF2010", `cannot listen on ${formatAddress(address)}: ${reason}`, { cause: error });
-};
-
-const watchSession = (
-  session: http2.ServerHttp2Session,
-  sessions: Set<http2.ServerHttp2Session>,
-  { keepalive = keepaliveDefault, connectionAgeMaxMs, random }: GrpcServerOptions,
-): void => {
-  sessions.add(session);
-  session.on("error", () => {});
-  const ping = setInterval(() => {
-    if (session.destroyed) return;
-    const lost = setTimeout(() => session.destroy(), keepalive.timeoutMs);
-    const sent = session.ping((error) => {
-      clearTimeout(lost);
-      if (error) session.destroy();
-    });
-    if (!sent) clearTimeout(lost);
-  }, keepalive.intervalMs);
-  const old =
-    connectionAgeMaxMs === undefined
-      ? undefined
-      : setTimeout(() => retire(session), connectionAgeMaxMs * (0.8 + 0.4 * random()));
-  session.once("close", () => {
-    clearInterval(ping);
-    clearTimeout(old);
-    sessions.delete(session);
-  });
-};
-
-/** Bounds connections that are open and say nothing: in time, and in number, where the newest are kept. */
-const createSilenceBound = ({
-  silenceMaxMs = silenceDefaultMs,
-  silentConnectionsMax = silentConnectionsDefault,
-  log,
-}: GrpcServerOptions): ((session: http2.ServerHttp2Session) => void) => {
-  const silent = new Set<http2.ServerHttp2Session>();
-  const drop = (session: http2.ServerHttp2Session, why: string): void => {
-    log.debug("a silent gRPC connection is closed", { why });
-    session.destroy();
-  };
-  return (session) => {
-    silent.add(session);
-    const timer = setTimeout(() => drop(session, "it made no call in time"), silenceMaxMs);
-    const speaks = (): void => {
-      clearTimeout(timer);
-      silent.delete(session);
-    };
-    session.once("stream", speaks);
-    session.once("close", speaks);
-    const [oldest] = silent;
-    if (silent.size > silentConnectionsMax && oldest) drop(oldest, "there are too many");
-  };
-};
-
-/** GOAWAY first; streams that stay are ended after the grace. */
-const retire = (session: http2.ServerHttp2Session): void => {
-  session.close();
-  const force = setTimeout(() => session.destroy(), graceAfterGoawayMs);
-  session.once("close", () => clearTimeout(force));
 };

@@ -181,13 +181,16 @@ interface AnswerOptions extends HttpServerOptions {
   readonly streams: Set<ServerResponse>;
 }
 
+/** Made once: the error that an abort makes by itself costs as much as a small answer. */
+const closed = new Error("the connection of the request is closed");
+
 const answer = async (
   request: IncomingMessage,
   response: ServerResponse,
   { routes, guard, log, streams, bodyBytesMax = bodyBytesDefault }: AnswerOptions,
 ): Promise<void> => {
   const gone = new AbortController();
-  response.once("close", () => gone.abort());
+  response.once("close", () => gone.abort(closed));
   response.on("error", () => {});
   try {
     const method = request.method ?? "GET";

@@ -7,6 +7,8 @@ import { DatabaseSync } from "node:sqlite";
 import { WeftError } from "@weft/core/error";
 
 export interface KeyValueStore extends Disposable {
+  /** Throws WF2030 where the file is damaged. */
+  /** One by one, so that all of it need not be in memory twice. Nothing may be written before the last was taken. */
   load(): Iterable<{ readonly key: string; readonly value: string }>;
   /** One transaction: all entries or none. `undefined` deletes. */
   write(entries: readonly { readonly key: string; readonly value: string | undefined }[]): void;
@@ -31,32 +33,37 @@ export const openKeyValueStore = (path: string): KeyValueStore => {
     database.exec(
       "CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT",
     );
-    return storeOn(database);
+    return storeOn(database, path);
   } catch (cause) {
     database?.close();
     if (/database is locked/.test(String(cause))) {
       const next = "stop the other one, or give this one a folder of its own with --data";
       throw new WeftError("WF2031", `another control plane has ${path}`, { cause, next });
     }
-    throw new WeftError(
-      "WF2030",
-      `cannot open ${path} as a database: ${cause instanceof Error ? cause.message : cause}`,
-      {
-        cause,
-        next: "check the directory's permissions, or move the file away to begin empty",
-      },
-    );
+    throw unusable(path, cause);
   }
 };
 
-const storeOn = (database: DatabaseSync): KeyValueStore => {
+const unusable = (path: string, cause: unknown): WeftError =>
+  new WeftError("WF2030", `cannot open ${path} as a database: ${cause instanceof Error ? cause.message : cause}`, {
+    cause,
+    next: "check the directory's permissions, or move the file away to begin empty",
+  });
+
+const storeOn = (database: DatabaseSync, path: string): KeyValueStore => {
   const all = database.prepare("SELECT key, value FROM entries");
   const put = database.prepare(
     "INSERT INTO entries (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
   );
   const drop = database.prepare("DELETE FROM entries WHERE key = ?");
   return {
-    load: () => all.all().map(({ key, value }) => ({ key: String(key), value: String(value) })),
+    *load() {
+      try {
+        for (const { key, value } of all.iterate()) yield { key: String(key), value: String(value) };
+      } catch (cause) {
+        throw unusable(path, cause);
+      }
+    },
     write(entries) {
       if (entries.length === 0) return;
       database.exec("BEGIN IMMEDIATE");
@@ -67,7 +74,8 @@ const storeOn = (database: DatabaseSync): KeyValueStore => {
         }
         database.exec("COMMIT");
       } catch (error) {
-        database.exec("ROLLBACK");
+        // A disk that is full ends the transaction by itself.
+        if (database.isTransaction) database.exec("ROLLBACK");
         throw error;
       }
     },

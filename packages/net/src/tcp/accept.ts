@@ -60,7 +60,7 @@ export const listenTcp = (options: ListenOptions, onConnection: (connection: Con
     connection.resume();
   };
   const server = createServer({ noDelay: true, allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
-    take(adopt(loop, socket));
+    take(adoptSocket(loop, socket));
     for (let more = bursts.accepted(); more > 0; more--) {
       // Whoever takes a connection may close the listener.
       const listening = descriptorOf(server);
@@ -106,10 +106,11 @@ interface AcceptedHandle {
 type HandleOwner = { _handle: AcceptedHandle | null };
 
 /**
+ * The connection of a socket that a server with `pauseOnConnect` accepted; `undefined` when it is closed already.
  * `net.createServer` has no `onread` for accepted sockets; a new socket around the accepted handle has. The handle is
  * not documented: where it is missing, 'data' events serve.
  */
-const adopt = (loop: SocketLoop, accepted: Socket): Connection | undefined => {
+export const adoptSocket = (loop: SocketLoop, accepted: Socket): Connection | undefined => {
   const owner = accepted as unknown as HandleOwner;
   const handle = owner._handle;
   if (!loop.useReadBuffer || handle === null || handle === undefined) {
@@ -144,7 +145,8 @@ const wrap = (loop: SocketLoop, around: { readonly handle: AcceptedHandle } | { 
   return connection;
 };
 
-const readByData = (loop: SocketLoop, socket: Socket): Connection => {
+/** The connection of a paused socket that reads by its 'data' events: no bytes are lost that it was given back. */
+export const readByData = (loop: SocketLoop, socket: Socket): Connection => {
   const connection = new Connection(loop, socket);
   socket.on("data", (bytes: Buffer) => {
     if (connection.socket === socket) connection.received(bytes);

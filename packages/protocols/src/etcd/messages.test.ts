@@ -3,6 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import {
   decodeAuthenticateAnswer,
+  decodeLeaseTimeToLive,
   decodeRangeAnswer,
   decodeWatchAnswer,
   type EtcdKeyValue,
@@ -13,7 +14,7 @@ import {
   keyAfter,
   prefixEnd,
 } from "./messages.ts";
-import { encodeRangeAnswer, encodeWatchAnswer, readMessage } from "./testing/server-messages.ts";
+import { encodeLeaseTimeToLive, encodeRangeAnswer, encodeWatchAnswer, readMessage } from "./testing/server-messages.ts";
 
 const bytes = fc.uint8Array({ maxLength: 40 });
 const revision = fc.nat({ max: Number.MAX_SAFE_INTEGER });
@@ -21,7 +22,7 @@ const record: fc.Arbitrary<EtcdKeyValue> = fc.record({
   key: bytes,
   value: bytes,
   modRevision: revision,
-  leased: fc.boolean(),
+  lease: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
 });
 const clusterId = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map(String);
 const rangeAnswer = fc.record({ clusterId, revision, records: fc.array(record), more: fc.boolean() });
@@ -37,7 +38,12 @@ const watchAnswer = fc.record({
   ),
 });
 const plain = (value: unknown): unknown =>
-  JSON.parse(JSON.stringify(value, (_, part) => (part instanceof Uint8Array ? [...part] : part)));
+  JSON.parse(
+    JSON.stringify(value, (_, part) => {
+      if (typeof part === "bigint") return String(part);
+      return part instanceof Uint8Array ? [...part] : part;
+    }),
+  );
 
 test("answers are read as they were written", () => {
   fc.assert(
@@ -50,6 +56,10 @@ test("answers are read as they were written", () => {
       assert.deepEqual(plain(decodeWatchAnswer(encodeWatchAnswer(answer))), plain(answer)),
     ),
   );
+});
+
+test("the time of a lease is read, also of one that is gone", () => {
+  for (const seconds of [30, 1, -1]) assert.equal(decodeLeaseTimeToLive(encodeLeaseTimeToLive(seconds)), seconds);
 });
 
 test("an answer that was cut anywhere, and any other bytes, are read or refused, never worse", () => {

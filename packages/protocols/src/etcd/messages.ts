@@ -5,6 +5,7 @@ export const etcdMethods = {
   range: "/etcdserverpb.KV/Range",
   watch: "/etcdserverpb.Watch/Watch",
   authenticate: "/etcdserverpb.Auth/Authenticate",
+  leaseTimeToLive: "/etcdserverpb.Lease/LeaseTimeToLive",
 } as const;
 
 export interface EtcdRange {
@@ -20,8 +21,8 @@ export interface EtcdKeyValue {
   readonly key: Uint8Array;
   readonly value: Uint8Array;
   readonly modRevision: number;
-  /** Goes when a lease ends. */
-  readonly leased: boolean;
+  /** Goes when this lease ends; 0: with none. */
+  readonly lease: bigint;
 }
 
 export interface EtcdRangeAnswer {
@@ -129,6 +130,17 @@ export const decodeWatchAnswer = (bytes: Uint8Array): EtcdWatchAnswer => {
   return answer;
 };
 
+/** Whole seconds that a lease has at least; below 0: there is no such lease any more. */
+export const decodeLeaseTimeToLive = (bytes: Uint8Array): number => {
+  let seconds = 0;
+  eachField(bytes, (field, reader) => {
+    if (field !== 3) return false;
+    seconds = Number(reader.int64());
+    return true;
+  });
+  return seconds;
+};
+
 /** The token that later calls carry as `token`. */
 export const decodeAuthenticateAnswer = (bytes: Uint8Array): string => {
   let token = "";
@@ -158,13 +170,13 @@ export const decodeHeader = (bytes: Uint8Array): typeof noHeader => {
 const decodeKeyValue = (bytes: Uint8Array): EtcdKeyValue => {
   const none = new Uint8Array(0);
   const record: { -readonly [K in keyof EtcdKeyValue]: EtcdKeyValue[K] } = {
-    ...{ key: none, value: none, modRevision: 0, leased: false },
+    ...{ key: none, value: none, modRevision: 0, lease: 0n },
   };
   eachField(bytes, (field, reader) => {
     if (field === 1) record.key = reader.bytes();
     else if (field === 3) record.modRevision = Number(reader.int64());
     else if (field === 5) record.value = reader.bytes();
-    else if (field === 6) record.leased = String(reader.int64()) !== "0";
+    else if (field === 6) record.lease = BigInt(reader.int64());
     else return false;
     return true;
   });

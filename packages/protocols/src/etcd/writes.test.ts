@@ -28,7 +28,7 @@ test("a transaction has the fields of etcd's protocol, zero told as zero", () =>
 });
 
 test("a transaction that is refused tells what was found in place of what was compared", () => {
-  const record = { key, value, modRevision: 9, leased: false };
+  const record = { key, value, modRevision: 9, lease: 0n };
   const range = encodeRangeAnswer({ clusterId: "1", revision: 12, records: [record], more: false });
   const operation = new BinaryWriter().uint32(0o12).bytes(range).finish();
   const header = new BinaryWriter().uint32(0o10).uint64(5).uint32(0o30).int64(12).finish();

@@ -5,6 +5,8 @@ import { any } from "@weft/xds/resource";
 import type { Cluster } from "../clusters/cluster.ts";
 import { localHostCounts } from "../clusters/counts.ts";
 import type { Host } from "../clusters/host.ts";
+import type { CacheView } from "../discovery/cache/discovery-cache.ts";
+import { testCounters } from "../discovery/cache/testing/counters.ts";
 import { createResourceStore, type ResourceStore } from "../discovery/resource-store.ts";
 import {
   type AdminContext,
@@ -55,6 +57,27 @@ const cluster = {
   hosts: () => [host],
 } as unknown as Cluster;
 
+const cacheView: CacheView = {
+  memory: [{ kind: "cluster", source: "ads", name: "c", bytes: 10, ageMs: 1_500, leftMs: 298_500 }],
+  memoryBytes: 10,
+  disk: { entries: 1, bytes: 200, bytesMax: 1_000 },
+  diskEntries: () => [
+    {
+      kind: "cluster",
+      name: "c",
+      source: "ads",
+      version: "v",
+      atMs: -3_000,
+      demanded: true,
+      aliases: [],
+      needs: [],
+      length: 9,
+      sum: "",
+    },
+  ],
+  counters: testCounters(),
+};
+
 const setup = () => {
   const refusing = new Set<string>();
   const store: ResourceStore = createResourceStore({
@@ -90,6 +113,7 @@ const setup = () => {
     options: { concurrency: 1, drainTimeMs: 5_000 },
     state: () => state,
     waitingFor: () => ["listener l to be bound"],
+    cache: () => cacheView,
     memory: () => ({ allocated: 1, heapSize: 2, physical: 3 }),
     log: {
       levels: () => levels,
@@ -256,4 +280,19 @@ test("only addresses and localhost are hosts, and pages of other origins are ref
   for (const origin of ["http://203.0.113.9", "http://127.0.0.1:3000", "http://localhost:15000", "http://[::1]:15000"])
     assert.match(refuseForeign({ host: "127.0.0.1:15000", origin }) ?? "", /origin/, origin);
   assert.equal(refuseForeign({ host: "127.0.0.1:15000", origin: "http://127.0.0.1:15000" }), undefined);
+});
+
+test("the discovery cache is shown level by level, and what it keeps on disk where that is asked for", () => {
+  const { ask } = setup();
+  const shown = JSON.parse(ask("/discovery_cache").body) as Record<string, Record<string, unknown>>;
+  assert.deepEqual(shown.l1?.on_demand, [
+    { kind: "cluster", name: "c", source: "ads", bytes: 10, age_seconds: 1.5, left_seconds: 298.5 },
+  ]);
+  const { entries, bytes, bytes_max, oldest_seconds, hits, kept } = shown.l2 ?? {};
+  assert.deepEqual([entries, bytes, bytes_max, oldest_seconds, hits, kept], [1, 200, 1_000, 3, 0, undefined]);
+  assert.equal(shown.l3?.misses, 0);
+  const all = JSON.parse(ask("/discovery_cache?entries").body) as { l2: { kept: readonly object[] } };
+  assert.deepEqual(all.l2.kept, [
+    { kind: "cluster", name: "c", source: "ads", version: "v", bytes: 9, on_demand: true, age_seconds: 3 },
+  ]);
 });

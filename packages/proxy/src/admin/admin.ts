@@ -7,6 +7,8 @@ import type { Clock } from "@weft/core/world";
 import { toProtoNames } from "@weft/xds/codec";
 import type { BootstrapJson } from "@weft/xds/gen/envoy/config/bootstrap/v3/bootstrap";
 import { NodeSchema } from "@weft/xds/gen/envoy/config/core/v3/base";
+import type { CacheView } from "../discovery/cache/discovery-cache.ts";
+import { cacheJson } from "../discovery/cache/show-cache.ts";
 import type { ResourceStore } from "../discovery/resource-store.ts";
 import { partialMatch } from "../matching/regex.ts";
 import { oneLine } from "../observe/one-line.ts";
@@ -54,6 +56,7 @@ export interface AdminContext {
   readonly options: { readonly concurrency: number; readonly drainTimeMs: number };
   readonly state: () => ServerState;
   readonly memory: () => { readonly allocated: number; readonly heapSize: number; readonly physical: number };
+  readonly cache: () => CacheView;
   readonly waitingFor: () => readonly string[];
   readonly log: LogLevels;
   readonly actions: {
@@ -219,6 +222,13 @@ export const adminPaths: readonly AdminPath[] = [
     method: "GET",
     help: "mutex contention: there are no mutexes",
     handle: () => text("Mutex contention tracing is not enabled.\n"),
+  },
+  {
+    path: "/discovery_cache",
+    method: "GET",
+    help: "levels of the discovery cache, and what was fetched on demand; ?entries lists the disk's",
+    handle: ({ query }, { cache, clock }) =>
+      json(cacheJson(cache(), { wallMs: clock.wallMs(), entries: query.has("entries") })),
   },
   {
     path: "/drain_listeners",

@@ -1,6 +1,7 @@
 /** From a management server as configured to a gRPC channel, with keys and roots read anew for every connection. */
 
 import type { PeerCertificate } from "node:tls";
+import { shuffled } from "@weft/core/shuffled";
 import type { Logger } from "@weft/core/world";
 import { readIfThere } from "@weft/net/files/files";
 import { createGrpcChannel, type GrpcChannel, type GrpcTls } from "@weft/net/grpc/client";
@@ -57,16 +58,24 @@ const readTls = (tls: ServerTls, findSecret: FindSecret): GrpcTls => ({
   ...(tls.sans.length > 0 ? { checkPeer: checkNames(tls.sans) } : {}),
 });
 
-/** A connection is given up so soon where another address may be tried. */
-const connectTimeoutMs = 3_000;
+/** Where another address may be tried, a connection is given up so soon. */
+const withOthers = {
+  connectTimeoutMs: 3_000,
+  keepaliveMs: 20_000,
+  keepaliveTimeoutMs: 5_000,
+} as const;
 
-/** Several addresses take turns, one per connection, from any of them on: thousands of sidecars do not all take the first. */
+/**
+ * Several addresses take turns, one per connection, in an order of this sidecar's own: thousands do not all begin with
+ * the first, nor do all that were with one go to the same next.
+ */
 export const connectServer = (server: XdsServer, findSecret: FindSecret, log: Logger): GrpcChannel => {
-  let turn = Math.floor(Math.random() * server.targets.length);
+  let turn = 0;
   const { tls } = server;
+  const targets = shuffled(server.targets, Math.random);
   return createGrpcChannel({
     target: () => {
-      const target = server.targets[turn++ % server.targets.length];
+      const target = targets[turn++ % targets.length];
       if (!target) throw new Error(`${server.name} has no address`);
       log.debug("connecting", {
         server: server.name,
@@ -74,7 +83,7 @@ export const connectServer = (server: XdsServer, findSecret: FindSecret, log: Lo
       });
       return target;
     },
-    ...(server.targets.length > 1 ? { connectTimeoutMs } : {}),
+    ...(targets.length > 1 ? withOthers : {}),
     ...(tls ? { tls: () => readTls(tls, findSecret) } : {}),
   });
 };

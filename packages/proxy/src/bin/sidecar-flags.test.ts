@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { formatError } from "@weft/core/error";
+import { demandedNamesMax } from "../on-demand/limits.ts";
 import { inboundOf, labelsOf, metadataOf, parseSidecarFlags } from "./sidecar-flags.ts";
 
 const mesh = ["--cp", "127.0.0.1:15012", "--root-cert", "/r.pem", "--name", "web"];
@@ -89,6 +90,20 @@ const refused: readonly (readonly [title: string, argv: readonly string[], expec
 for (const [title, argv, expected] of refused) {
   test(`${title} on the command line is refused`, () => assert.match(refusal(...argv), expected));
 }
+
+test("the discovery cache has bounds that may be given", () => {
+  const cacheOf = (...argv: string[]) => {
+    const flags = parseSidecarFlags([...mesh, ...argv]);
+    return "exitCode" in flags ? assert.fail() : [flags.cacheTtlMs, flags.cacheEntries, flags.cacheDiskBytes];
+  };
+  assert.deepEqual(cacheOf(), [300_000, demandedNamesMax, 256 * 1024 * 1024]);
+  const given = ["--discovery-cache-ttl", "2.5", "--discovery-cache-entries", "7", "--discovery-cache-disk", "1MiB"];
+  assert.deepEqual(cacheOf(...given), [2_500, 7, 1024 * 1024]);
+  assert.match(refusal(...mesh, "--discovery-cache-disk", "1k"), /WF9020.*--discovery-cache-disk is less than 65536/);
+  assert.match(refusal(...mesh, "--discovery-cache-disk", "much"), /WF9020.*is not a size/);
+  assert.match(refusal(...mesh, "--discovery-cache-ttl", "0"), /WF9020.*--discovery-cache-ttl/);
+  assert.match(refusal(...mesh, "--discovery-cache-entries", "none"), /WF9020.*--discovery-cache-entries/);
+});
 
 test("sockets are handed over in the data folder unless another place is given", () => {
   const socketOf = (...argv: string[]) => {

@@ -6,6 +6,8 @@ import { defaultNamespace } from "@weft/core/identity";
 import type { LogLevel } from "@weft/core/world";
 import { CommanderError, Command as Program } from "commander";
 import type { InboundPort } from "../bootstrap/from-flags.ts";
+import { cacheDiskBytesDefault, cacheDiskBytesMin, cacheTtlMsDefault } from "../discovery/cache/limits.ts";
+import { demandedNamesMax } from "../on-demand/limits.ts";
 
 export interface ProcessFlags {
   readonly concurrency: number;
@@ -21,6 +23,14 @@ export interface ProcessFlags {
   readonly takeover: boolean;
   /** Where this process offers its sockets, and takes those of the one before. */
   readonly takeoverSocket: string | undefined;
+}
+
+/** Bounds of the discovery cache. */
+export interface CacheFlags {
+  readonly cacheTtlMs: number;
+  /** On-demand clusters, and virtual hosts, in memory. */
+  readonly cacheEntries: number;
+  readonly cacheDiskBytes: number;
 }
 
 export interface WorkloadFlags {
@@ -46,6 +56,7 @@ export interface GroupFlags {
 }
 
 export type SidecarFlags = ProcessFlags &
+  CacheFlags &
   (
     | { readonly mode: "bootstrap"; readonly file: string }
     | ({
@@ -247,6 +258,12 @@ export const sidecarProgram = (): Program => {
     .option("--drain-time <seconds>", "how long running requests may take after SIGTERM or a takeover", "5")
     .option("--takeover", "take the listening sockets of the sidecar that runs; it then drains and ends")
     .option("--takeover-socket <path>", "where sockets are handed over (default: takeover.sock in the --data folder)")
+    .option("--discovery-cache-ttl <seconds>", "what was fetched on demand leaves memory unused after so long", "300")
+    .option(
+      "--discovery-cache-entries <n>",
+      `clusters, and virtual hosts, fetched on demand in memory (default: ${demandedNamesMax})`,
+    )
+    .option("--discovery-cache-disk <size>", "bytes of the discovery cache in the --data folder", "256MiB")
     .option("--gateway", "this is a gateway, not a workload's sidecar")
     .option("--ip <address>", "the workload's own address", "127.0.0.1")
     .option("--outbound <address>", "where the program dials the mesh (default: 127.0.0.1:15001)")
@@ -275,8 +292,23 @@ const takeoverSocketOf = (options: Options): string | undefined => {
   return path;
 };
 
+const readCache = (options: Options): CacheFlags => {
+  const bytes = sizeOf("--discovery-cache-disk", text(options, "discoveryCacheDisk")) ?? cacheDiskBytesDefault;
+  if (bytes < cacheDiskBytesMin) throw usage(`--discovery-cache-disk is less than ${cacheDiskBytesMin} bytes`);
+  const numbered = (name: string, flag: string, fallback: number): number => {
+    const value = text(options, name);
+    return value === undefined ? fallback : numberOf(flag, value, 1);
+  };
+  return {
+    cacheTtlMs: numbered("discoveryCacheTtl", "--discovery-cache-ttl", cacheTtlMsDefault / 1000) * 1000,
+    cacheEntries: numbered("discoveryCacheEntries", "--discovery-cache-entries", demandedNamesMax),
+    cacheDiskBytes: bytes,
+  };
+};
+
 const readSidecar = (options: Options): SidecarFlags => {
-  const common: ProcessFlags = {
+  const common: ProcessFlags & CacheFlags = {
+    ...readCache(options),
     ...readProcessOptions(options),
     concurrency: numberOf("--concurrency", text(options, "concurrency") ?? "1", 0),
     memoryLimitBytes: sizeOf("--memory-limit", text(options, "memoryLimit")),

@@ -1,8 +1,10 @@
 /** `weft sidecar`: an Envoy-compatible proxy in the foreground, from a bootstrap file or from flags. */
+import { randomUUID } from "node:crypto";
 import { formatAddress, type SocketAddress } from "@weft/core/address";
 import { formatError, formatPosition, WeftError } from "@weft/core/error";
 import { realClock, setRealTimer } from "@weft/net/clock";
-import { makeFolder, readIfThere, writeAtomic } from "@weft/net/files/files";
+import { makeFolder, readIfThere, removeFile } from "@weft/net/files/files";
+import { openGrowingFiles } from "@weft/net/files/growing-files";
 import { watchFile } from "@weft/net/files/watch-file";
 import { createLogger, type LineLogger } from "@weft/net/logger";
 import { findFreePort } from "@weft/net/process/free-port";
@@ -15,9 +17,11 @@ import { createLogLevels } from "../admin/logging.ts";
 import { createStatsPrinter } from "../admin/print-stats.ts";
 import { type Bootstrap, parseBootstrap, readBootstrap } from "../bootstrap/bootstrap.ts";
 import { bootstrapFromFlags } from "../bootstrap/from-flags.ts";
+import { cacheCounters } from "../discovery/cache/cache-stats.ts";
+import type { CacheSettings } from "../discovery/cache/discovery-cache.ts";
+import { collectCache } from "../discovery/cache/show-cache.ts";
 import { createDiscovery, type Discovery } from "../discovery/discovery.ts";
 import { collectDiscovery, collectServer, xdsClientMetrics } from "../discovery/discovery-stats.ts";
-import type { TextFile } from "../discovery/persistence.ts";
 import { createResourceStore, type ResourceOffer, type ResourceStore } from "../discovery/resource-store.ts";
 import { withDns } from "../dns/dns-plane.ts";
 import type { ProxyNode } from "../filters/http/filter.ts";
@@ -93,7 +97,7 @@ const serve = async (flags: SidecarFlags, join: JoinMesh | undefined): Promise<n
   const { overload } = bootstrap;
   const onGivenUp = (): void => quit.resolve("workers died");
   const { inherited } = takeover ?? {};
-  const onDemand = createOnDemand(bootstrap, setRealTimer, stats);
+  const onDemand = createOnDemand(bootstrap, setRealTimer, stats, flags.cacheEntries);
   const asked = { concurrency, logFormat, memoryLimitBytes, overload, onGivenUp, inherited, onDemand };
   const opened = openDataPlane({ ...asked, node: proxyNode(bootstrap, flags), stats, log });
   const { workers, setLevel } = opened;
@@ -113,6 +117,7 @@ const serve = async (flags: SidecarFlags, join: JoinMesh | undefined): Promise<n
   });
   const discovery = cleanup.use(assemble({ flags, bootstrap, store, stats, dataPlane, log, onDemand }));
   collectDiscovery(stats, store, dataPlane);
+  collectCache(stats, () => discovery.cache());
   collectTraffic(stats, dataPlane);
   collectServer(stats, {
     live: () => serverState() === "LIVE",
@@ -132,6 +137,7 @@ const serve = async (flags: SidecarFlags, join: JoinMesh | undefined): Promise<n
     options: { concurrency: workers, drainTimeMs: flags.drainTimeMs },
     state: serverState,
     memory,
+    cache: () => discovery.cache(),
     waitingFor: () => [...discovery.waitingFor(), ...unboundListeners(store, dataPlane)],
     log: createLogLevels({ levels: log.levels, setLevel }, setRealTimer),
     actions: {
@@ -232,7 +238,8 @@ const assemble = ({ flags, bootstrap, store, stats, dataPlane, log, onDemand }: 
     connect: (server) => connectServer(server, (name) => secretIn(store, name), log.scope("xds")),
     watchFile,
     ownSecrets: flags.mode === "mesh" ? new Set(["default", "ROOTCA"]) : new Set(),
-    lastGood: flags.dataFolder === undefined ? undefined : lastGoodIn(flags.dataFolder),
+    cache: cacheOf(flags),
+    cacheCounters: cacheCounters(stats),
     clock: realClock,
     random: Math.random,
     setTimer: setRealTimer,
@@ -247,10 +254,15 @@ const assemble = ({ flags, bootstrap, store, stats, dataPlane, log, onDemand }: 
 const secretIn = (store: ResourceStore, name: string): SecretJson | undefined =>
   store.entries("secret").get(name)?.active?.json as SecretJson | undefined;
 
-const lastGoodIn = (folder: string): TextFile => {
-  makeFolder(folder);
-  const path = `${folder}/last-good-resources`;
-  return { read: () => readIfThere(path), write: (text) => writeAtomic(path, text) };
+/** What an older sidecar kept in the same folder is read once. */
+const cacheOf = ({ dataFolder, cacheTtlMs, cacheDiskBytes }: SidecarFlags): CacheSettings => {
+  if (dataFolder === undefined) return { ttlMs: cacheTtlMs };
+  makeFolder(dataFolder);
+  const path = `${dataFolder}/last-good-resources`;
+  const former = { read: () => readIfThere(path), remove: () => removeFile(path) };
+  const files = openGrowingFiles(`${dataFolder}/discovery-cache`);
+  const disk = { files, bytesMax: cacheDiskBytes, writerId: randomUUID(), former };
+  return { ttlMs: cacheTtlMs, disk };
 };
 
 const refuseStatic = (rejections: readonly Rejection[]): void => {

@@ -2,6 +2,7 @@
 import type { SocketAddress } from "@weft/core/address";
 import { grpcStatus } from "@weft/core/grpc-status";
 import type { Identity } from "@weft/core/identity";
+import { shuffled } from "@weft/core/shuffled";
 import type { Logger } from "@weft/core/world";
 import { realClock, setRealTimer } from "@weft/net/clock";
 import { makeFolder, readIfThere, writeAtomic } from "@weft/net/files/files";
@@ -76,19 +77,16 @@ const requestCertificate = async (
     ...(own ? { certificate: own.certificatePem, key: own.keyPem } : {}),
   };
   const metadata: Readonly<Record<string, string>> = own || !token ? {} : { authorization: `Bearer ${token}` };
-  const answer = await askAny(shuffled([flags.controlPlane, ...flags.otherControlPlanes]), async (address) => {
-    using channel = createGrpcChannel({ target: { kind: "tcp", ...address }, tls: () => tls, connectTimeoutMs });
-    const call = { path: createCertificatePath, deadlineMs: callTimeoutMs, metadata };
-    return await channel.unary(call, encodeMessage(IstioCertificateRequestSchema, { csr }));
-  });
+  const answer = await askAny(
+    shuffled([flags.controlPlane, ...flags.otherControlPlanes], Math.random),
+    async (address) => {
+      using channel = createGrpcChannel({ target: { kind: "tcp", ...address }, tls: () => tls, connectTimeoutMs });
+      const call = { path: createCertificatePath, deadlineMs: callTimeoutMs, metadata };
+      return await channel.unary(call, encodeMessage(IstioCertificateRequestSchema, { csr }));
+    },
+  );
   const { certChain = [] } = decodeMessage(IstioCertificateResponseSchema, answer) as { certChain?: string[] };
   return certChain;
-};
-
-/** From any of them on, so that many workloads do not all ask the first. */
-const shuffled = (addresses: readonly SocketAddress[]): readonly SocketAddress[] => {
-  const from = Math.floor(Math.random() * addresses.length);
-  return [...addresses.slice(from), ...addresses.slice(0, from)];
 };
 
 /** The next one is asked where one is away or cannot answer now; what one refuses, the others would too. */

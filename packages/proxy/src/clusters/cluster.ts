@@ -10,6 +10,8 @@ import type { Host } from "./host.ts";
 /** A compiled cluster: immutable settings, live hosts and counters. One object per name, swapped whole on change. */
 export interface Cluster {
   readonly name: string;
+  /** It has found out by itself what it has to, such as the addresses of its names. */
+  readonly warm?: boolean;
   /** `alt_stat_name` where given, else the name. */
   readonly statName: string;
   readonly connectTimeoutMs: number;

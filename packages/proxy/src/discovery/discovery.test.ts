@@ -1,14 +1,23 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { silentLogger } from "@weft/core/world";
 import type { GrpcChannel, GrpcStreamHandlers } from "@weft/net/grpc/client";
 import { GrpcError } from "@weft/net/grpc/status";
 import { encodeResource } from "@weft/xds/codec";
-import { type DeltaRequest, type DeltaResponse, decodeDeltaRequest, encodeDeltaResponse } from "@weft/xds/discovery";
+import {
+  type DeltaRequest,
+  type DeltaResponse,
+  decodeDeltaRequest,
+  encodeDeltaResponse,
+  encodeDiscoveryResponse,
+} from "@weft/xds/discovery";
 import { type ResourceKind, resourceType } from "@weft/xds/resource";
 import { readBootstrap } from "../bootstrap/bootstrap.ts";
+import type { CacheDisk } from "./cache/discovery-cache.ts";
+import { testCounters } from "./cache/testing/counters.ts";
+import { memoryFiles } from "./cache/testing/memory-files.ts";
 import { createDiscovery } from "./discovery.ts";
-import type { TextFile } from "./persistence.ts";
 import { createResourceStore } from "./resource-store.ts";
 
 const adsBootstrap = {
@@ -25,7 +34,7 @@ const adsBootstrap = {
 };
 
 /** A virtual clock, a control plane played by the test, and files in memory. */
-const setup = (bootstrap: object = adsBootstrap, disk?: TextFile, inForce?: () => Promise<void> | undefined) => {
+const setup = (bootstrap: object = adsBootstrap, disk?: CacheDisk, inForce?: () => Promise<void> | undefined) => {
   let nowMs = 0;
   const timers = new Set<{ readonly at: number; readonly run: () => void }>();
   const streams: { readonly path: string; readonly handlers: GrpcStreamHandlers; readonly sent: DeltaRequest[] }[] = [];
@@ -84,7 +93,8 @@ const setup = (bootstrap: object = adsBootstrap, disk?: TextFile, inForce?: () =
       return { [Symbol.dispose]: () => files.delete(path) };
     },
     ownSecrets: new Set(["default"]),
-    lastGood: disk,
+    cache: { disk },
+    cacheCounters: testCounters(),
     clock,
     random: () => 0,
     setTimer,
@@ -94,8 +104,8 @@ const setup = (bootstrap: object = adsBootstrap, disk?: TextFile, inForce?: () =
   });
   discovery.start();
   pass(1);
-  const connect = () => {
-    const stream = streams.at(-1);
+  const connect = (index = -1) => {
+    const stream = streams.at(index);
     assert.ok(stream);
     stream.handlers.onOpen?.();
     const asked = (of: ResourceKind): DeltaRequest | undefined =>
@@ -114,7 +124,10 @@ const setup = (bootstrap: object = adsBootstrap, disk?: TextFile, inForce?: () =
           return { name: name ?? clusterName ?? "", version: "v1", typeUrl: resourceType(of).typeUrl, value };
         }),
       };
-      stream.handlers.onMessage(encodeDeltaResponse(response));
+      const { typeUrl, nonce, resources } = response;
+      const isWhole = /\/Stream(Endpoints|Secrets)$/.test(stream.path);
+      const whole = { versionInfo: "v1", typeUrl, nonce, resources };
+      stream.handlers.onMessage(isWhole ? encodeDiscoveryResponse(whole) : encodeDeltaResponse(response));
     };
     return { ...stream, asked, give };
   };
@@ -204,8 +217,7 @@ test("what the identity provides is not asked of a server", () => {
 });
 
 test("with the control plane away the last good resources serve, and are claimed when it is back", () => {
-  let text: string | undefined;
-  const disk: TextFile = { read: () => text, write: (content) => (text = content) };
+  const disk = { files: memoryFiles(), bytesMax: 1e6, writerId: "one" };
   const first = setup(adsBootstrap, disk);
   const stream = first.connect();
   stream.give("cluster", [eds("a")]);
@@ -213,8 +225,6 @@ test("with the control plane away the last good resources serve, and are claimed
   stream.give("listener", [{ name: "l" }]);
   first.pass(1_000);
   first.discovery[Symbol.dispose]();
-  assert.ok(text);
-
   const second = setup(adsBootstrap, disk);
   assert.deepEqual(second.applied, []);
   second.fail();
@@ -228,9 +238,80 @@ test("with the control plane away the last good resources serve, and are claimed
   assert.deepEqual(second.applied.slice(-2), ["-cluster a", "-endpoints a"]);
 });
 
+test("a resource that is lost on disk costs that one only, and is claimed by a version that no server gives", () => {
+  const disk = { files: memoryFiles(), bytesMax: 1e6, writerId: "one" };
+  const first = setup(adsBootstrap, disk);
+  const stream = first.connect();
+  stream.give("cluster", [eds("a"), eds("b")]);
+  stream.give("endpoints", [{ clusterName: "a" }, { clusterName: "b" }]);
+  stream.give("listener", [{ name: "l" }]);
+  first.pass(1_000);
+  first.discovery[Symbol.dispose]();
+  for (const [name, bytes] of disk.files.content) {
+    const at = bytes.indexOf('{"clusterName":"a"');
+    if (at >= 0) disk.files.content.set(name, Buffer.from(bytes).fill("x", at + 16, at + 17));
+  }
+  const second = setup(adsBootstrap, disk);
+  second.fail();
+  const inForce = ["+cluster a", "+cluster b", "+endpoints a", "+endpoints b", "+listener l"];
+  assert.deepEqual([...second.applied].sort(), inForce);
+  assert.equal(second.discovery.ready(), true);
+  second.pass(1_000);
+  const again = second.connect();
+  const claimed = new Map(again.asked("endpoints")?.initialVersions);
+  assert.deepEqual([claimed.get("a"), claimed.get("b")], ["weft-lost", "v1"]);
+  again.give("endpoints", [{ clusterName: "a" }]);
+  assert.equal(second.applied.at(-1), "+endpoints a");
+});
+
+test("what an older sidecar kept is read once, and goes when it is in the cache", () => {
+  const content = JSON.stringify([["listener", [{ name: "l", version: "v1", json: { name: "l" } }]]]);
+  const sha256 = createHash("sha256").update(content).digest("hex");
+  let text: string | undefined =
+    `${JSON.stringify({ format: "weft-last-good-1", node: "node-1", sha256 })}\n${content}`;
+  const former = { read: () => text, remove: () => (text = undefined) };
+  const disk = { files: memoryFiles(), bytesMax: 1e6, writerId: "one", former };
+  const first = setup(adsBootstrap, disk);
+  first.fail();
+  assert.deepEqual(first.applied, ["+listener l"]);
+  first.pass(1_000);
+  first.discovery[Symbol.dispose]();
+  assert.equal(text, undefined);
+  const second = setup(adsBootstrap, disk);
+  second.fail();
+  assert.deepEqual(second.applied, ["+listener l"]);
+});
+
+test("what a server of its own gave is kept too, and keys that an agent gave are not", () => {
+  const source = { apiConfigSource: { apiType: "DELTA_GRPC", grpcServices: [{ envoyGrpc: { clusterName: "x" } }] } };
+  const endpoint = { address: { socketAddress: { address: "127.0.0.1", portValue: 1 } } };
+  const loadAssignment = { clusterName: "x", endpoints: [{ lbEndpoints: [{ endpoint }] }] };
+  const server = { name: "x", type: "STATIC", loadAssignment };
+  const cluster = { name: "a", type: "EDS", edsClusterConfig: { edsConfig: source } };
+  const typedConfig = {
+    "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+    commonTlsContext: { tlsCertificateSdsSecretConfigs: [{ name: "key", sdsConfig: source }] },
+  };
+  const secured = { ...cluster, name: "b", transportSocket: { name: "tls", typedConfig } };
+  const files = memoryFiles();
+  const disk = { files, bytesMax: 1e6, writerId: "one" };
+  const first = setup({ node: { id: "node-1" }, staticResources: { clusters: [server, cluster, secured] } }, disk);
+  for (const [index, { path }] of first.streams.entries()) {
+    const stream = first.connect(index);
+    if (path.includes("Endpoint")) stream.give("endpoints", [{ clusterName: "a" }, { clusterName: "b" }]);
+    else stream.give("secret", [{ name: "key" }]);
+  }
+  first.pass(1_000);
+  first.discovery[Symbol.dispose]();
+  assert.equal([...files.content.values()].join().includes("secret"), false);
+  const second = setup({ node: { id: "node-1" }, staticResources: { clusters: [server, cluster] } }, disk);
+  assert.equal(second.applied.includes("+endpoints a"), false);
+  second.fail();
+  assert.ok(second.applied.includes("+endpoints a"));
+});
+
 test("a control plane that connects and says nothing is given up for the resources on disk", () => {
-  let text: string | undefined;
-  const disk: TextFile = { read: () => text, write: (content) => (text = content) };
+  const disk = { files: memoryFiles(), bytesMax: 1e6, writerId: "one" };
   const first = setup(adsBootstrap, disk);
   const stream = first.connect();
   stream.give("cluster", []);

@@ -4,22 +4,25 @@
  */
 import type { Clock, Logger, Random, SetTimer } from "@weft/core/world";
 import type { GrpcChannel } from "@weft/net/grpc/client";
+import { onDemandFeature, withFeatures } from "@weft/xds/client-features";
 import { adsDeltaPath, adsSotwPath } from "@weft/xds/discovery";
 import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
 import { sourceKey } from "@weft/xds/references";
-import { type ResourceKind, resourceName } from "@weft/xds/resource";
+import { type ResourceKind, resourceName, type SubscribedKind } from "@weft/xds/resource";
 import type { Bootstrap, DiscoverySource } from "../bootstrap/bootstrap.ts";
 import { isAds, serverOfCluster, type XdsServer } from "../bootstrap/xds-server.ts";
 import type { Cluster } from "../clusters/cluster.ts";
 import type { OnDemandDesk } from "../on-demand/on-demand.ts";
 import { createSubscriptions } from "../on-demand/subscriptions.ts";
 import type { Rejection } from "../runtime/data-plane.ts";
+import type { CacheCounters } from "./cache/cache-stats.ts";
+import { type CacheSettings, type CacheView, createDiscoveryCache } from "./cache/discovery-cache.ts";
 import { followFile, type WatchFile } from "./file-source.ts";
 import { createLoadReporting } from "./load-reporting.ts";
-import { formatLastGood, parseLastGood, type TextFile } from "./persistence.ts";
 import type { ResourceOffer, ResourceStore, Want } from "./resource-store.ts";
 import {
   createXdsClient,
+  type ResourceTaker,
   type ResponseSlices,
   type XdsClient,
   type XdsClientMetrics,
@@ -33,12 +36,14 @@ export interface DiscoveryOptions {
   readonly watchFile: WatchFile;
   /** Secrets that the sidecar's own identity provides: nobody else is asked for them. */
   readonly ownSecrets: ReadonlySet<string>;
-  readonly lastGood: TextFile | undefined;
+  /** What is kept of what came, and where; nothing on disk where it does not say so. */
+  readonly cache?: CacheSettings | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly setTimer: SetTimer;
   readonly log: Logger;
   readonly metrics: XdsClientMetrics;
+  readonly cacheCounters: CacheCounters;
   /** The clusters as they are in force, for load reports; none are made where it is absent. */
   readonly clusters?: () => readonly Cluster[];
   /** Resolves when what the store has taken so far serves; `undefined` when it does already. */
@@ -61,12 +66,13 @@ export interface Discovery extends Disposable {
   ads(): XdsClientState | undefined;
   /** Writes the last good resources now. */
   save(): void;
+  cache(): CacheView;
 }
 
-const saveDelayMs = 500;
 /** A control plane that accepts connections and says nothing is given up for the resources on disk after so long. */
 const silenceMs = 5_000;
 const referencedKinds: readonly ResourceKind[] = ["endpoints", "route", "secret"];
+const storedKinds: readonly ResourceKind[] = ["cluster", "listener", ...referencedKinds];
 
 const methods: { readonly [K in ResourceKind]: readonly [service: string, sotw: string, delta: string] } = {
   cluster: ["envoy.service.cluster.v3.ClusterDiscoveryService", "StreamClusters", "DeltaClusters"],
@@ -86,24 +92,31 @@ export const createDiscovery = (options: DiscoveryOptions): Discovery => {
   const { bootstrap, store, log } = options;
   const resources = new DisposableStack();
   const clients = new Map<string, XdsClient>();
+  const bySource = new Map<string, readonly XdsClient[]>();
+  /** Those that are asked for all there is of a kind. */
+  const whole = new Map<string, XdsClient>();
   const files = new Map<string, { wanted: ReadonlySet<string>; readonly refresh: () => void }>();
   const clusters = new Map(bootstrap.clusters.map((cluster): [string, ClusterJson] => [cluster.name ?? "", cluster]));
   const nodeId = bootstrap.node.id ?? "";
-  let restored = false;
+  /** Sources whose last good resources were looked for. */
+  const restored = new Set<string>();
   let adsHearsLoad = false;
   let ads: XdsClient | undefined;
-  let saveTimer: Disposable | undefined;
   let tickTimer: Disposable | undefined;
   let fullFiles = 0;
   let filesRead = 0;
 
-  const client = (source: string, server: XdsServer, path: string): XdsClient =>
-    resources.use(
+  /** Who is given all clusters that it needs can do with virtual hosts one by one. */
+  const asksHosts = (source: string, { form }: XdsServer): boolean =>
+    source === "ads" && form === "delta" && bootstrap.cds?.kind === "ads" && options.onDemand !== undefined;
+
+  const client = (source: string, server: XdsServer, path: string): XdsClient => {
+    const made: XdsClient = resources.use(
       createXdsClient({
         source,
         form: server.form,
         path,
-        node: bootstrap.node,
+        node: asksHosts(source, server) ? withFeatures(bootstrap.node, [onDemandFeature]) : bootstrap.node,
         channel: resources.use(options.connect(server)),
         metadata: () => server.metadata,
         store: taker,
@@ -115,11 +128,14 @@ export const createDiscovery = (options: DiscoveryOptions): Discovery => {
         inForce: options.inForce,
         slices: options.slices,
         onProgress: () => {
-          if (source === "ads") considerLastGood();
+          considerLastGood(source);
           sync();
         },
       }),
     );
+    bySource.set(source, [...(bySource.get(source) ?? []), made]);
+    return made;
+  };
 
   const { onDemand } = options;
   const demanded =
@@ -129,9 +145,41 @@ export const createDiscovery = (options: DiscoveryOptions): Discovery => {
       store,
       ads: () => ads,
       adsGivesAll: bootstrap.cds?.kind === "ads",
+      unwarmed: () => (options.clusters?.() ?? []).flatMap(({ name, warm }) => (warm === false ? [name] : [])),
       open: (source, server, of) => client(source, server, of === "cluster" ? methodPath(of, "delta") : deltaHostsPath),
     });
-  const taker = demanded?.taker ?? store;
+  const offerFrom = (demanded?.taker ?? store).offer as ResourceTaker["offer"];
+  const cache = resources.use(
+    createDiscoveryCache({
+      ...options.cache,
+      ...{ store, nodeId, onDemand, log, ownSecrets: options.ownSecrets, counters: options.cacheCounters },
+      ...{ clock: options.clock, setTimer: options.setTimer, clusters: options.clusters ?? (() => []) },
+      demanded: () => demanded,
+      offer: offerFrom,
+      client: (of, source) => clientOf(of, source),
+      settled: () => adsSaidAll() && waitingFor().length === 0,
+      sync: () => sync(),
+    }),
+  );
+  const taker: ResourceTaker = {
+    offer: (source, of, changes) => {
+      const heard = cache.hear(source, of, changes);
+      const refused = offerFrom(source, of, changes);
+      heard(refused);
+      return refused;
+    },
+    missing: (of, name) => (demanded?.taker ?? (store as ResourceTaker)).missing(of, name),
+  };
+  const clientOf = (of: SubscribedKind, source: string): XdsClient | undefined => {
+    if (source === "ads") return ads;
+    const demandedOne = of === "cluster" || of === "virtualHost" ? demanded?.client(of, source) : undefined;
+    return demandedOne ?? clients.get(`${of} ${source}`) ?? whole.get(`${of} ${source}`);
+  };
+  const adsSaidAll = (): boolean =>
+    ads !== undefined &&
+    (["cluster", "listener"] as const).every(
+      (of) => (of === "cluster" ? bootstrap.cds : bootstrap.lds)?.kind !== "ads" || ads?.state.received.has(of),
+    );
 
   /** Brings every source up to what is wanted of it now. */
   const sync = (): void => {
@@ -195,11 +243,7 @@ export const createDiscovery = (options: DiscoveryOptions): Discovery => {
   };
 
   const schedule = (): void => {
-    if (options.lastGood && ads?.state.received.size)
-      saveTimer ??= options.setTimer(() => {
-        saveTimer = undefined;
-        save();
-      }, saveDelayMs);
+    cache.changed();
     tickTimer?.[Symbol.dispose]();
     const deadline = store.deadlineMs();
     tickTimer =
@@ -212,16 +256,6 @@ export const createDiscovery = (options: DiscoveryOptions): Discovery => {
             },
             Math.max(1, deadline - options.clock.nowMs()),
           );
-  };
-
-  const save = (): void => {
-    // Before the first answer there is nothing better than what is on disk.
-    if (!options.lastGood || !ads?.state.received.has("cluster")) return;
-    try {
-      options.lastGood.write(formatLastGood(store, "ads", nodeId));
-    } catch (error) {
-      log.error("last good resources cannot be written", { code: "WF3304", error: String(error) });
-    }
   };
 
   const reportLoad = (server: XdsServer, reports: (cluster: string) => boolean): void => {
@@ -247,22 +281,20 @@ export const createDiscovery = (options: DiscoveryOptions): Discovery => {
     reportLoad(bootstrap.ads, toldToAds);
   };
 
-  const considerLastGood = (): void => {
-    if (ads && !restored && ads.state.received.size === 0 && ads.state.failures > 0) restore();
+  /** Where nobody answers, what was given before serves, and what is waited for is looked for there. */
+  const considerLastGood = (source: string): void => {
+    const from = bySource.get(source) ?? [];
+    if (from.some(({ state }) => state.connected || state.failures === 0)) return;
+    if (from.every(({ state }) => state.received.size === 0)) restore(source);
+    cache.fallBack(source);
   };
-  const restore = (): void => {
-    restored = true;
-    const text = readQuietly(options.lastGood);
-    if (text === undefined || !ads) return;
-    const tell = (why: string): void => log.warn("last good resources are not used", { code: "WF3305", why });
-    const saved = parseLastGood(text, nodeId, tell);
-    if (!saved) return;
-    for (const { of, offers } of saved.resources) store.offer("ads", of, offers);
+  const restore = (source: string): void => {
+    if (restored.has(source)) return;
+    restored.add(source);
+    if (!cache.restore(source)) return;
     demanded?.adopt();
     sync();
-    for (const { of } of saved.resources) ads.resume(of, versionsIn(store, of));
-    const count = saved.resources.reduce((sum, { offers }) => sum + offers.length, 0);
-    log.warn("no control plane answers: serving the last good resources", { code: "WF3306", resources: count });
+    for (const of of storedKinds) clientOf(of, source)?.resume(of, versionsIn(store, of, source));
   };
 
   const follow = (of: "cluster" | "listener", source: DiscoverySource | undefined): void => {
@@ -278,6 +310,7 @@ export const createDiscovery = (options: DiscoveryOptions): Discovery => {
     }
     if (source?.kind === "api") {
       const own = client(`api:${source.server.name}`, source.server, methodPath(of, source.server.form));
+      whole.set(`${of} api:${source.server.name}`, own);
       own.want(of, "*");
       own.start();
     }
@@ -300,7 +333,7 @@ export const createDiscovery = (options: DiscoveryOptions): Discovery => {
   const waitingFor = (): readonly string[] => {
     const missing: string[] = [];
     const usesAds = [bootstrap.cds, bootstrap.lds].some((source) => source?.kind === "ads");
-    const fromDisk = store.entries("listener").size > 0 && restored;
+    const fromDisk = store.entries("listener").size > 0 && restored.has("ads");
     if (usesAds && ads && !fromDisk)
       for (const [of, source] of [
         ["cluster", bootstrap.cds],
@@ -328,7 +361,7 @@ export const createDiscovery = (options: DiscoveryOptions): Discovery => {
       ads?.start();
       resources.use(
         options.setTimer(() => {
-          if (!ads || restored) return;
+          if (!ads || restored.has("ads")) return;
           const { received, connected, taking } = ads.state;
           if (received.size === 0 && connected && !taking) ads.restart();
         }, silenceMs),
@@ -343,31 +376,22 @@ export const createDiscovery = (options: DiscoveryOptions): Discovery => {
     ready: () => waitingFor().length === 0,
     waitingFor,
     ads: () => ads?.state,
-    save,
+    save: () => cache.flush(),
+    cache: () => cache.view(),
     [Symbol.dispose]: () => {
-      save();
-      saveTimer?.[Symbol.dispose]();
       tickTimer?.[Symbol.dispose]();
       resources.dispose();
     },
   };
 };
 
-const readQuietly = (file: TextFile | undefined): string | undefined => {
-  try {
-    return file?.read();
-  } catch {
-    return undefined;
-  }
-};
-
-const versionsIn = (store: ResourceStore, of: ResourceKind): ReadonlyMap<string, string> => {
+const versionsIn = (store: ResourceStore, of: ResourceKind, source: string): ReadonlyMap<string, string> => {
   const versions = new Map<string, string>();
   for (const { active, warming } of store.entries(of).values()) {
     const held = warming ?? active;
     // Virtual hosts that such a table has learned are asked for anew, so the table is to come without them.
     if (held && "vhds" in held.json) continue;
-    if (held?.source === "ads") versions.set(held.name, held.version);
+    if (held?.source === source) versions.set(held.name, held.version);
   }
   return versions;
 };

@@ -9,6 +9,7 @@ import { decodeLoadReport, encodeLoadWish, type LoadReport, streamLoadStatsPath 
 import { resourceType } from "@weft/xds/resource";
 import { readBootstrap } from "../bootstrap/bootstrap.ts";
 import type { Cluster } from "../clusters/cluster.ts";
+import { testCounters } from "./cache/testing/counters.ts";
 import { createDiscovery } from "./discovery.ts";
 import { createResourceStore } from "./resource-store.ts";
 
@@ -56,7 +57,8 @@ const setUp = (bootstrap: object) => {
   const series = { add: () => undefined, set: () => undefined, value: 0, record: () => undefined };
   const discovery = createDiscovery({
     bootstrap: readBootstrap(bootstrap, () => undefined),
-    ...{ store, clock, log: silentLogger, random: () => 0, lastGood: undefined, ownSecrets: new Set<string>() },
+    cacheCounters: testCounters(),
+    ...{ store, clock, log: silentLogger, random: () => 0, ownSecrets: new Set<string>() },
     connect: () => channel,
     watchFile: () => ({ [Symbol.dispose]: () => undefined }),
     setTimer: (run, delayMs) => {

@@ -1,4 +1,5 @@
 /** Route tables that get virtual hosts as requests ask for them: the table as it was given, with those that came. */
+import { sameValue } from "@weft/core/equal";
 import type { RouteConfigurationJson } from "@weft/xds/gen/envoy/config/route/v3/route";
 import type { VirtualHostJson } from "@weft/xds/gen/envoy/config/route/v3/route_components";
 import type { ResourceOffer, ResourceStore } from "../discovery/resource-store.ts";
@@ -24,6 +25,13 @@ interface Learned {
   readonly names: readonly string[];
 }
 
+export interface LearnedHost {
+  readonly source: string;
+  readonly name: string;
+  readonly aliases: readonly string[];
+  readonly json: VirtualHostJson;
+}
+
 interface Table {
   readonly source: string;
   readonly given: ResourceOffer;
@@ -40,14 +48,37 @@ const compose = ({ given }: Table, learned: Table["learned"]): ResourceOffer => 
   return { ...given, json: { ...json, virtualHosts } };
 };
 
+const everyText = (json: unknown, holds: (text: string) => boolean): boolean => {
+  if (typeof json === "string") return holds(json);
+  if (typeof json !== "object" || json === null) return true;
+  return Object.values(json).every((value) => everyText(value, holds));
+};
+
 export class LearnedHosts {
   private readonly store: Pick<ResourceStore, "offer" | "offerHost" | "entries">;
   private readonly demands: Demands;
   private readonly tables = new Map<string, Table>();
+  /** In force, with clusters that cannot be used yet: whoever waits goes on waiting. By their first name. */
+  private readonly early = new Map<string, Learned>();
+  private readonly unwarmed: () => Iterable<string>;
 
-  constructor(store: Pick<ResourceStore, "offer" | "offerHost" | "entries">, demands: Demands) {
+  constructor(
+    store: Pick<ResourceStore, "offer" | "offerHost" | "entries">,
+    demands: Demands,
+    unwarmed: () => Iterable<string> = () => [],
+  ) {
     this.store = store;
     this.demands = demands;
+    this.unwarmed = unwarmed;
+  }
+
+  /** Tells those that wait for hosts whose clusters can be used by now. */
+  settle(): void {
+    for (const [name, { json, names }] of this.early) {
+      if (!this.isReady(json)) continue;
+      this.early.delete(name);
+      for (const one of names) this.demands.found(one);
+    }
   }
 
   /** Takes route tables as the store does; those that ask for virtual hosts keep what they have learned. */
@@ -75,12 +106,48 @@ export class LearnedHosts {
 
   /** Takes virtual hosts; each is put in force with its table, or refused by itself. */
   offerHosts(source: string, changes: readonly HostOffer[]): readonly Refusal[] {
-    return changes.flatMap((change) => this.takeHost(source, change) ?? []);
+    for (const change of changes) if (change.json === undefined) this.takeHost(source, change);
+    const isRefused = (change: HostOffer): boolean => this.takeHost(source, change) !== undefined;
+    const refused = changes.filter((change) => change.json !== undefined && isRefused(change));
+    // What it asks for may have been another's, who has given it up in the same response.
+    return refused.flatMap((change) => this.takeHost(source, change) ?? []);
   }
 
   /** Gives up what was learned for tables that are no more. */
   prune(): void {
     for (const name of this.tables.keys()) if (!this.store.entries("route").has(name)) this.forget(name);
+    for (const name of this.early.keys()) if (!this.isLearned(name)) this.early.delete(name);
+    this.settle();
+  }
+
+  /** The table as it was given, where it is one that gets virtual hosts one by one. */
+  given(name: string): ResourceOffer | undefined {
+    return this.tables.get(name)?.given;
+  }
+
+  /** The virtual host that came by that name, or one of its aliases. */
+  host(name: string): VirtualHostJson | undefined {
+    const learned = this.tables.get(tableOf(name))?.learned;
+    return (learned?.get(name) ?? learned?.values().find(({ names }) => names.includes(name)))?.json;
+  }
+
+  isLearned(name: string): boolean {
+    return this.tables.get(tableOf(name))?.learned.has(name) === true;
+  }
+
+  /** All that came. */
+  *hosts(): Generator<LearnedHost> {
+    for (const { source, learned } of this.tables.values())
+      for (const [name, { json, names }] of learned) yield { source, name, aliases: names.slice(1), json };
+  }
+
+  /** Nobody asks for that name any more: the host goes that came by it, unless it is asked for by another. */
+  release(source: string, name: string): void {
+    this.demands.release(source, name);
+    const table = this.tables.get(tableOf(name));
+    for (const [own, { names }] of table?.learned ?? [])
+      if (table && names.includes(name) && !names.some((one) => this.demands.has(source, one)))
+        this.put(table, own, undefined);
   }
 
   private takeHost(source: string, { name, aliases = [], json }: HostOffer): Refusal | undefined {
@@ -93,10 +160,23 @@ export class LearnedHosts {
       return undefined;
     }
     if (!table) return { name, reason: `there is no route table "${tableOf(name)}" that asks for virtual hosts` };
-    const reason = this.put(table, name, { json, names });
-    if (reason !== undefined) return { name, reason };
-    for (const one of names) this.demands.found(one);
+    const known = table.learned.get(name);
+    // Another name for a host that is here changes nothing of its routes.
+    if (known && known.names.length !== names.length && sameValue(known.json, json))
+      table.learned.set(name, { json: known.json, names });
+    else {
+      const reason = this.put(table, name, { json, names });
+      if (reason !== undefined) return { name, reason };
+    }
+    if (!this.isReady(json)) this.early.set(name, { json, names });
+    else for (const one of names) this.demands.found(one);
     return undefined;
+  }
+
+  private isReady(json: VirtualHostJson): boolean {
+    const unready = new Set(this.unwarmed());
+    for (const [name, { active }] of this.store.entries("cluster")) if (active === undefined) unready.add(name);
+    return unready.size === 0 || everyText(json.routes, (text) => !unready.has(text));
   }
 
   /** Puts the host in force, or takes it out, or says why not. */

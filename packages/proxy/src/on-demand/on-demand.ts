@@ -40,16 +40,24 @@ export interface DemandSettings {
 type Servers = Pick<Bootstrap, "ads" | "clusters">;
 
 /** There is one for the process, on its main thread; workers ask it. */
-export const createOnDemand = (bootstrap: Servers, setTimer: SetTimer, stats: Pick<Stats, "counter">): OnDemandDesk => {
-  const demands = (prefix: string): Demands =>
-    new Demands(setTimer, {
-      asked: stats.counter(`${prefix}.on_demand_asked`),
-      found: stats.counter(`${prefix}.on_demand_found`),
-      missing: stats.counter(`${prefix}.on_demand_missing`),
-      timeout: stats.counter(`${prefix}.on_demand_timeout`),
-      waitingOverflow: stats.counter(`${prefix}.on_demand_waiting_overflow`),
-      namesOverflow: stats.counter(`${prefix}.on_demand_names_overflow`),
-    });
+export const createOnDemand = (
+  bootstrap: Servers,
+  setTimer: SetTimer,
+  stats: Pick<Stats, "counter">,
+  namesMax?: number,
+): OnDemandDesk => {
+  const demands = (prefix: string): Demands => {
+    const counter = (name: string) => stats.counter(`${prefix}.on_demand_${name}`);
+    const counters = {
+      asked: counter("asked"),
+      found: counter("found"),
+      missing: counter("missing"),
+      timeout: counter("timeout"),
+      waitingOverflow: counter("waiting_overflow"),
+      namesOverflow: counter("names_overflow"),
+    };
+    return new Demands(setTimer, counters, namesMax);
+  };
   const known = new Map(bootstrap.clusters.map((cluster): [string, ClusterJson] => [cluster.name ?? "", cluster]));
   const servers = new Map<string, XdsServer>();
   return {

@@ -1,11 +1,12 @@
 /** Carries what is asked for on demand to its sources, and what they say back. */
 import type { ListenerJson } from "@weft/xds/gen/envoy/config/listener/v3/listener";
 import type { RouteConfigurationJson } from "@weft/xds/gen/envoy/config/route/v3/route";
+import type { VirtualHostJson } from "@weft/xds/gen/envoy/config/route/v3/route_components";
 import { sourceKey, sourceOf } from "@weft/xds/references";
 import type { XdsServer } from "../bootstrap/xds-server.ts";
 import type { ResourceOffer, ResourceStore } from "../discovery/resource-store.ts";
 import type { ResourceTaker, XdsClient } from "../discovery/xds-client.ts";
-import { type HostOffer, LearnedHosts } from "./learned-hosts.ts";
+import { type HostOffer, type LearnedHost, LearnedHosts } from "./learned-hosts.ts";
 import type { DemandedKind, OnDemandDesk } from "./on-demand.ts";
 
 export interface SubscriptionsOptions {
@@ -14,6 +15,8 @@ export interface SubscriptionsOptions {
   readonly ads: () => XdsClient | undefined;
   /** All clusters there are come by the aggregated stream, besides those asked for. */
   readonly adsGivesAll: boolean;
+  /** Clusters in force that have yet to find out something by themselves. */
+  readonly unwarmed?: () => Iterable<string>;
   /** Opens a stream of its own to a server. */
   readonly open: (source: string, server: XdsServer, of: DemandedKind) => XdsClient;
 }
@@ -27,12 +30,24 @@ export interface Subscriptions {
   prune(): void;
   /** Clusters of the last run that nobody would subscribe to otherwise. */
   adopt(): void;
+  /** Gives up what was asked for: the subscription, and what came by it. */
+  release(of: DemandedKind, source: string, name: string): void;
+  /** Who is asked for it there. */
+  client(of: DemandedKind, source: string): XdsClient | undefined;
+  /** A route table without the virtual hosts that came one by one, where it is such a one. */
+  givenTable(name: string): ResourceOffer | undefined;
+  /** Virtual hosts that came one by one. */
+  learnedHosts(): Iterable<LearnedHost>;
+  /** By its name or an alias. */
+  learnedHost(name: string): VirtualHostJson | undefined;
+  isLearned(name: string): boolean;
 }
 
 export const createSubscriptions = (options: SubscriptionsOptions): Subscriptions => {
   const { store, onDemand } = options;
   const { clusters, hosts } = onDemand;
-  const learned = new LearnedHosts(store, hosts);
+  const learned = new LearnedHosts(store, hosts, options.unwarmed);
+  clusters.onFound(() => learned.settle());
   const servers = new Map<string, XdsClient>();
 
   const clientOf = (of: DemandedKind, key: string): XdsClient | undefined => {
@@ -74,9 +89,26 @@ export const createSubscriptions = (options: SubscriptionsOptions): Subscription
       of === "route" ? learned.offerTables(source, changes) : store.offer(source, of, changes),
   };
 
+  const isGivenBy = (key: string, name: string): boolean => {
+    const entry = store.entries("cluster").get(name);
+    return (entry?.active ?? entry?.warming)?.source === key;
+  };
+
   return {
     taker,
     fileStore,
+    release: (of, key, name) => {
+      if (of === "virtualHost") return learned.release(key, name);
+      clusters.release(key, name);
+      // Where the server gives all it has it says itself what goes with the subscription.
+      if ((key === "ads" && options.adsGivesAll) || clusters.has(key, name) || !isGivenBy(key, name)) return;
+      store.offer(key, "cluster", [{ name, version: "", json: undefined }]);
+    },
+    client: (of, key) => (key === "ads" ? options.ads() : servers.get(`${of} ${key}`)),
+    givenTable: (name) => learned.given(name),
+    learnedHosts: () => learned.hosts(),
+    learnedHost: (name) => learned.host(name),
+    isLearned: (name) => learned.isLearned(name),
     prune: () => {
       learned.prune();
       for (const key of clusters.sources()) {
@@ -84,11 +116,9 @@ export const createSubscriptions = (options: SubscriptionsOptions): Subscription
         const gone = clusters.drop(key);
         // With everything that the server has they would come all the same.
         if (key === "ads" && options.adsGivesAll) continue;
-        const isGivenBy = (name: string): boolean => {
-          const entry = store.entries("cluster").get(name);
-          return (entry?.active ?? entry?.warming)?.source === key;
-        };
-        const removed = gone.filter(isGivenBy).map((name) => ({ name, version: "", json: undefined }));
+        const removed = gone
+          .filter((name) => isGivenBy(key, name))
+          .map((name) => ({ name, version: "", json: undefined }));
         if (removed.length > 0) store.offer(key, "cluster", removed);
       }
     },

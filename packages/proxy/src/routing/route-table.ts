@@ -215,6 +215,7 @@ export function* compileRouteTableInSteps(
     name: json.name ?? "",
     match: (request, downstream) => domains.find(request.authority)?.match(request, downstream),
     clusterNames,
+    names: (authority) => domains.names(authority),
     vhds: json.vhds && compileVhds(json.vhds, "vhds", tools.onDemand),
     learn: json.vhds && learnInto(table, domains, byName),
   };

@@ -25,6 +25,8 @@ export interface RouteTable {
   readonly clusterNames: ReadonlySet<string>;
   /** Where virtual hosts that are not here are fetched from; absent where they are all here. */
   readonly vhds?: DemandSettings | undefined;
+  /** A virtual host that is here names that very authority: no other could take it. */
+  readonly names: (authority: string) => boolean;
   /** Where it gets virtual hosts one by one. */
   readonly learn?: LearnHost | undefined;
 }

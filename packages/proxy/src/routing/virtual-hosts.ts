@@ -114,6 +114,12 @@ export class Domains<T> {
     }
   }
 
+  /** It stands here as it is, and not for a wildcard. */
+  names(authority: string): boolean {
+    const given = this.ignorePort ? withoutPort(authority) : authority;
+    return this.exact.has(given) || this.exact.has(given.toLowerCase());
+  }
+
   find(authority: string): T | undefined {
     if (authority === "") return undefined;
     const given = this.ignorePort ? withoutPort(authority) : authority;

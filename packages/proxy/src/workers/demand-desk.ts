@@ -61,6 +61,10 @@ export class DemandDesk {
       end("found");
       return;
     }
+    if (of === "virtualHost" && wanted.keeps && demands.knows(wanted)) {
+      end("missing");
+      return;
+    }
     const asked = demands.ask(wanted, (outcome) => {
       if (waits !== undefined) this.afterForce(key, waits, () => end(outcome));
     });

@@ -12,6 +12,10 @@ import type { FromWorker } from "./protocol.ts";
 /** The main thread, where it is not stuck, has told of a wait's end by then. */
 export const answerLateMs = 1_000;
 
+/** Names that need not be asked about again, and for how long not. */
+const recentMax = 512;
+const recentMs = 1_000;
+
 export interface WorkerDemandsTools {
   readonly post: (message: FromWorker) => void;
   readonly stats: Pick<Stats, "counter">;
@@ -27,6 +31,7 @@ export interface WorkerDemands {
 interface Wait {
   readonly name: string;
   readonly tell: (outcome: AskOutcome) => void;
+  readonly keeps: boolean;
   timer: Disposable | undefined;
   /** The main thread has found it; this thread has still to find out the addresses of its names. */
   found: boolean;
@@ -51,6 +56,8 @@ class AskingMain implements Asking {
   private readonly names = new Map<string, Set<number>>();
   /** Clusters that are waited for and that this thread can use. */
   private readonly here = new Set<string>();
+  /** What the main thread was asked lately. */
+  private readonly recent = new Set<string>();
 
   constructor(of: DemandedKind, all: Waits, tools: WorkerDemandsTools) {
     this.of = of;
@@ -67,7 +74,7 @@ class AskingMain implements Asking {
       this.overflow.add(1);
       return undefined;
     }
-    const wait: Wait = { name, tell, timer: undefined, found: false };
+    const wait: Wait = { name, tell, timer: undefined, found: false, keeps: wanted.keeps === true };
     const id = this.all.add(wait);
     const ids = this.names.get(name) ?? new Set<number>();
     this.names.set(name, ids.add(id));
@@ -93,6 +100,10 @@ class AskingMain implements Asking {
   holds(): boolean {
     return false;
   }
+  /** For a while, what it said. */
+  knows({ name }: Pick<DemandedName, "name">): boolean {
+    return this.recent.has(name);
+  }
 
   /** This thread can use it; whoever was told so by the main thread need not wait longer. */
   found(name: string): void {
@@ -106,8 +117,15 @@ class AskingMain implements Asking {
     const wait = this.all.byId.get(id);
     if (wait === undefined || this.names.get(wait.name)?.has(id) !== true) return false;
     wait.found = outcome === "found";
+    if (wait.keeps && (wait.found || outcome === "missing")) this.remember(wait.name);
     if (!wait.found || this.isHere(wait.name)) this.end(id, outcome);
     return true;
+  }
+
+  private remember(name: string): void {
+    if (this.recent.size >= recentMax) return;
+    if (this.recent.size === 0) this.tools.setTimer(() => this.recent.clear(), recentMs);
+    this.recent.add(name);
   }
 
   private isHere(name: string): boolean {

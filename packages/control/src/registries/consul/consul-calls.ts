@@ -47,6 +47,9 @@ export class ConsulError extends Error {
   }
 }
 
+/** The answer is larger than is taken. */
+export class ConsulTooLarge extends Error {}
+
 export const createConsulCalls = (
   client: HttpClient,
   { datacenter, namespace, partition }: ConsulScope,
@@ -57,7 +60,9 @@ export const createConsulCalls = (
   );
   const send = async (call: Pick<HttpCall, "method" | "path" | "timeoutMs" | "body" | "signal">) => {
     const headers = token ? { "x-consul-token": token() } : {};
-    const answer = await client.call({ ...call, headers, bodyBytesMax: answerBytesMax });
+    const answer = await client.call({ ...call, headers, bodyBytesMax: answerBytesMax }).catch((error: Error) => {
+      throw /^the answer has more than/.test(error.message) ? new ConsulTooLarge(error.message) : error;
+    });
     if (answer.status !== 200) throw refusalIn(answer);
     return answer;
   };
@@ -75,6 +80,7 @@ export const createConsulCalls = (
         timeoutMs: index === undefined ? callTimeoutMs : blockingTimeoutMs,
         ...(signal ? { signal } : {}),
       });
+      if (isLeaderless(headers)) throw new Error("Consul knows no leader, so that its answer may be old");
       return {
         index: indexIn(headers["x-consul-index"]),
         filtered: headers["x-consul-results-filtered-by-acls"] === "true",
@@ -88,6 +94,10 @@ export const createConsulCalls = (
     [Symbol.dispose]: () => client[Symbol.dispose](),
   };
 };
+
+/** Answers from a stream never say that there is a leader, whether or not. */
+const isLeaderless = (headers: HttpAnswer["headers"]): boolean =>
+  headers["x-consul-knownleader"] === "false" && headers["x-consul-query-backend"] !== "streaming";
 
 /** An index of 0 would be asked for in a loop: Consul's own rule is to take it as 1. */
 const indexIn = (header: string | string[] | undefined): number => {

@@ -10,7 +10,7 @@
  * one for all checks or all nodes would give everything again for each change.
  */
 import type { SourceEvent, SourceTools } from "../outside/source-events.ts";
-import type { ConsulAnswer, ConsulCalls } from "./consul-calls.ts";
+import { type ConsulAnswer, type ConsulCalls, ConsulTooLarge } from "./consul-calls.ts";
 import { createPolls, type Polls } from "./consul-polls.ts";
 import { type CheckChange, changedChecks } from "./consul-states.ts";
 import { createSweep } from "./consul-sweep.ts";
@@ -62,7 +62,12 @@ const follow = async (options: ConsulSessionOptions, polls: Polls, fail: (error:
   view.begin();
   const names = view.catalogue(first).added;
   await readAll(names, async (name) => {
-    view.service(name, await calls.get(servicePath(name), { signal }), false);
+    try {
+      view.service(name, await calls.get(servicePath(name), { signal }), false);
+    } catch (error) {
+      if (!(error instanceof ConsulTooLarge)) throw error;
+      view.refuse(name, error.message);
+    }
   });
   if (signal.aborted) return;
 
@@ -111,7 +116,16 @@ const follow = async (options: ConsulSessionOptions, polls: Polls, fail: (error:
     cold.delete(name);
     const either = AbortSignal.any([signal, own.signal]);
     const failed = (error: unknown): void => {
-      if (!either.aborted) fail(error);
+      if (either.aborted) return;
+      if (!(error instanceof ConsulTooLarge)) {
+        fail(error);
+        return;
+      }
+      // It is read again when the catalogue changes.
+      tell(view.refuse(name, error.message));
+      unwatch(name);
+      cold.add(name);
+      watchStates();
     };
     const takeNext = (answer: ConsulAnswer): void => {
       if (answer.index >= (view.indexOf(name) ?? 0)) take(name, answer, true);
@@ -137,9 +151,14 @@ const follow = async (options: ConsulSessionOptions, polls: Polls, fail: (error:
     polls,
     async (name) => {
       if (!cold.has(name)) return;
-      const answer = await calls.get(servicePath(name), { signal });
-      // Watched meanwhile, or gone.
-      if (!signal.aborted && cold.has(name)) take(name, answer, false);
+      try {
+        const answer = await calls.get(servicePath(name), { signal });
+        // Watched meanwhile, or gone.
+        if (!signal.aborted && cold.has(name)) take(name, answer, false);
+      } catch (error) {
+        if (!(error instanceof ConsulTooLarge)) throw error;
+        tell(view.refuse(name, error.message));
+      }
     },
     fail,
   );

@@ -162,6 +162,19 @@ test("services are missing and not deleted where a catalogue loses more than hal
   assert.ok(told.every((word) => !word.startsWith("deleted")));
 });
 
+test("most services of a catalogue that still shows Consul's own were deregistered, and are believed to be", async () => {
+  const { consul, fire, settle, words } = make((fresh) => {
+    for (const name of ["a", "b", "c", "d"]) fresh.register(name, name);
+    fresh.register("consul", "consul", { port: 8300 });
+  }, 1);
+  await fire();
+  words();
+  for (const name of ["b", "c", "d"]) consul.deregister(name, name);
+  await settle();
+  await fire(1_000);
+  assert.deepEqual(words().toSorted(), ["deleted b/n1/b", "deleted c/n1/c", "deleted d/n1/d"]);
+});
+
 test("of more services than are watched, those that fail are read at once, others after a change of the catalogue", async () => {
   const { consul, fire, settle, words } = make((fresh) => {
     for (const name of ["a", "b", "c", "d"]) fresh.register(name, `${name}1`);
@@ -239,6 +252,24 @@ for (const [what, lie, reason] of [
   });
 }
 
+test("an answer of a Consul without a leader is not used: what was known stays until it has one", async () => {
+  const { consul, fire, settle, words } = make((fresh) => fresh.register("web", "a"));
+  await fire();
+  words();
+  consul.hasLeader = false;
+  consul.deregister("web", "a");
+  consul.register("other", "x");
+  await settle();
+  await fire();
+  const told = words();
+  assert.ok(told.includes("lost: Consul knows no leader, so that its answer may be old"), told.join());
+  assert.ok(!told.some((word) => word.startsWith("connected")));
+  consul.hasLeader = true;
+  await fire();
+  await fire();
+  assert.deepEqual(words(), ["connected", "listed x"]);
+});
+
 test("an index of 0, and a server that holds no query, are not asked in a loop", async () => {
   const { consul, fire, settle, timers } = make((fresh) => {
     fresh.register("web", "a");
@@ -251,6 +282,50 @@ test("an index of 0, and a server that holds no query, are not asked in a loop",
   assert.equal(consul.calls.length, asked);
   assert.ok(asked <= 4);
   assert.ok([...timers].some(({ delayMs }) => delayMs >= 1_000));
+});
+
+test("a service too large to tell is reported and keeps what it had, also over a new connection; the others are followed", async () => {
+  const { consul, fire, settle, words } = make((fresh) => {
+    fresh.register("web", "a");
+    fresh.register("vast", "v");
+  });
+  await fire();
+  words();
+  consul.huge.add("vast");
+  consul.register("vast", "w");
+  await settle();
+  await fire();
+  consul.register("web", "b");
+  await settle();
+  assert.deepEqual(words(), ["put w healthy", "unreadable vast", "put b healthy"]);
+  consul.down("cut");
+  await fire();
+  consul.up();
+  words();
+  await fire();
+  assert.deepEqual(words(), ["connected", "unreadable vast", "listed a b v w"]);
+  consul.huge.clear();
+  consul.register("vast", "x");
+  await settle();
+  await fire(1_000);
+  await fire(1_000);
+  assert.deepEqual(words().toSorted(), ["deleted vast", "put x healthy"]);
+});
+
+test("an instance told twice is reported and used once; a service of 50,000 is listed whole", async () => {
+  const { consul, fire, words } = make((fresh) => {
+    fresh.register("web", "a");
+    const entry = { Node: { Node: "n1", Address: "10.0.0.1" }, Checks: [] };
+    const ids = [...Array.from({ length: 50_000 }, (_, at) => `i${at}`), "i7"];
+    const body = Buffer.from(JSON.stringify(ids.map((ID) => ({ ...entry, Service: { ID, Port: 80 } }))));
+    fresh.register("vast", "i0");
+    fresh.lie("/v1/health/service/vast", { headers: { "x-consul-index": "11" }, body });
+  });
+  await fire();
+  const [connected, unreadable, listed = ""] = words();
+  assert.deepEqual([connected, unreadable], ["connected", "unreadable vast/n1/i7#twice"]);
+  assert.equal(new Set(listed.split(" ").slice(1)).size, 50_001);
+  consul.down("closed");
 });
 
 test("a source that is closed asks nothing more", async () => {

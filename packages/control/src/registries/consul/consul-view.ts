@@ -1,7 +1,8 @@
 /**
  * What Consul answered, as events. Two answers of one query that follow each other show what was taken out in between:
  * that is a fact. The first answer after a connection was lost is only a list, as Consul may have come back without its
- * data. And it is a hint where the token hides what it showed before, or the catalogue lost more than half at once.
+ * data. And it is a hint where the token hides what it showed before. Also where the catalogue lost more than half of its
+ * services at once, unless it goes on showing Consul's own service: then it is neither empty nor cut short by a token.
  */
 import { sameValue } from "@weft/core/equal";
 import type { SourceEvent, SourceInstance } from "../outside/source-events.ts";
@@ -22,6 +23,8 @@ export interface ConsulView {
     answer: ConsulAnswer,
     continued: boolean,
   ): { readonly events: readonly SourceEvent[]; readonly changed: boolean };
+  /** The service's answer cannot be taken: what it had stays, and it is told once. */
+  refuse(name: string, problem: string): readonly SourceEvent[];
   /** All that was collected. From now on answers tell what changed. */
   list(): readonly SourceEvent[];
   /** What to ask the next answer after; `undefined` of a service that was not read. */
@@ -49,6 +52,8 @@ interface CatalogueState {
   readonly index: number;
   readonly filtered: boolean;
   readonly names: ReadonlySet<string>;
+  /** It shows Consul's own service, as every catalogue does that is neither empty nor hidden from the token. */
+  readonly showsConsul: boolean;
 }
 
 /** Fewer services than these can go at once and be believed, whatever share of all they are. */
@@ -56,25 +61,32 @@ const goneAtOnceMin = 3;
 
 export const createConsulView = (rules: ConsulRules): ConsulView => {
   let services = new Map<string, ServiceState>();
+  /** As they were on the connection before, until this one has a list. */
+  let earlier: ReadonlyMap<string, ServiceState> = new Map();
   let catalogue: CatalogueState | undefined;
   let listing = true;
+  /** Services whose answers cannot be taken, and why. */
+  const refused = new Map<string, string>();
 
   return {
     begin() {
+      earlier = services;
       services = new Map();
+      refused.clear();
       catalogue = undefined;
       listing = true;
     },
     catalogue({ index, filtered, body }) {
-      const names = namesIn(body, rules.tags);
+      const { names, showsConsul } = namesIn(body, rules.tags);
       const before = catalogue;
       checkIndex("the catalogue", before?.index, index);
-      catalogue = { index, filtered, names };
+      catalogue = { index, filtered, names, showsConsul };
       const added = [...names].filter((name) => !services.has(name) && !before?.names.has(name));
       const absent = listing ? [] : [...services].filter(([name]) => !names.has(name));
       const gone = absent.filter(([, state]) => state.index <= index);
       const hides = before !== undefined && filtered && !before.filtered;
-      const most = gone.length >= goneAtOnceMin && 2 * gone.length > (before?.names.size ?? 0);
+      const isWhole = showsConsul && before?.showsConsul === true && !filtered;
+      const most = !isWhole && gone.length >= goneAtOnceMin && 2 * gone.length > (before?.names.size ?? 0);
       for (const [name] of gone) services.delete(name);
       const keys = gone.flatMap(([, state]) => [...keysOf(state)]);
       return {
@@ -89,6 +101,7 @@ export const createConsulView = (rules: ConsulRules): ConsulView => {
       if (continued) checkIndex(name, before?.index, answer.index);
       const state = readService(name, answer, rules);
       services.set(name, state);
+      const isBack = refused.delete(name);
       if (listing) return { events: [], changed: true };
       const events: SourceEvent[] = [...state.unreadable]
         .filter(([key, problem]) => before?.unreadable.get(key) !== problem)
@@ -96,19 +109,33 @@ export const createConsulView = (rules: ConsulRules): ConsulView => {
       for (const [key, instance] of state.instances) {
         if (!sameValue(before?.instances.get(key), instance)) events.push({ kind: "put", instance });
       }
+      if (isBack) events.push({ kind: "removed", key: name, because: "deleted" });
       const present = keysOf(state);
       const gone = before ? [...keysOf(before)].filter((key) => !present.has(key)) : [];
       const hides = before !== undefined && state.filtered && !before.filtered;
       events.push(...goneEvents(gone, hides));
       return { events, changed: events.length > 0 };
     },
+    refuse(name, problem) {
+      if (refused.get(name) === problem) return [];
+      refused.set(name, problem);
+      const before = earlier.get(name);
+      if (listing && before) services.set(name, before);
+      return listing ? [] : [unreadableEvent(name, problem)];
+    },
     list() {
       listing = false;
+      earlier = new Map();
       const all = [...services.values()];
       const unreadable = all.flatMap((one) =>
         [...one.unreadable].map(([key, problem]) => unreadableEvent(key, problem)),
       );
-      return [...unreadable, { kind: "listed", instances: all.flatMap(({ instances }) => [...instances.values()]) }];
+      const whole = [...refused].map(([name, problem]) => unreadableEvent(name, problem));
+      return [
+        ...whole,
+        ...unreadable,
+        { kind: "listed", instances: all.flatMap(({ instances }) => [...instances.values()]) },
+      ];
     },
     indexOf: (name) => services.get(name)?.index,
     servicesOn: (node) => [...services].filter(([, { nodes }]) => nodes.has(node)).map(([name]) => name),
@@ -135,7 +162,9 @@ const readService = (name: string, { index, filtered, body }: ConsulAnswer, rule
   for (const entry of body as readonly unknown[]) {
     const record = readConsulEntry(name, entry, rules);
     if (record.kind === "unreadable") unreadable.set(record.key, record.problem);
-    else if (record.kind === "instance") {
+    else if (record.kind === "instance" && instances.has(record.key)) {
+      unreadable.set(`${record.key}#twice`, "is there twice; the first is used");
+    } else if (record.kind === "instance") {
       instances.set(record.key, record.instance);
       nodes.add(record.node);
     }
@@ -143,12 +172,15 @@ const readService = (name: string, { index, filtered, body }: ConsulAnswer, rule
   return { index, filtered, instances, unreadable, nodes };
 };
 
-const namesIn = (body: unknown, tags: readonly string[]): ReadonlySet<string> => {
+const namesIn = (
+  body: unknown,
+  tags: readonly string[],
+): { readonly names: ReadonlySet<string>; readonly showsConsul: boolean } => {
   if (typeof body !== "object" || body === null || Array.isArray(body))
     throw new Error("the answer for the catalogue is no object of services");
   const names = new Set<string>();
   for (const [name, own] of Object.entries(body)) {
     if (name !== ownService && tags.every((tag) => Array.isArray(own) && own.includes(tag))) names.add(name);
   }
-  return names;
+  return { names, showsConsul: Object.hasOwn(body, ownService) };
 };

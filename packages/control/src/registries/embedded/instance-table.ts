@@ -126,12 +126,17 @@ export const createInstanceTable = (limits: RegistryLimits): InstanceTable => {
       }
     },
     servicePorts(spec) {
-      const peers = [...(services.get(serviceOf(spec)) ?? [])]
-        .filter((key) => key !== instanceKey(spec))
-        .flatMap((key) => instances.get(key)?.ports ?? []);
+      const own = instanceKey(spec);
+      const ofPeers = (wanted: string): number | undefined => {
+        for (const key of services.get(serviceOf(spec)) ?? []) {
+          const found = key === own ? undefined : instances.get(key)?.ports.find(({ name }) => name === wanted);
+          if (found) return found.servicePort;
+        }
+        return undefined;
+      };
       return spec.ports.map((port) => ({
         ...port,
-        servicePort: port.servicePort ?? peers.find(({ name }) => name === port.name)?.servicePort ?? port.appPort,
+        servicePort: port.servicePort ?? ofPeers(port.name) ?? port.appPort,
       }));
     },
   };

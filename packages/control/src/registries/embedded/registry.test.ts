@@ -32,6 +32,28 @@ test("an instance registers, is found, and goes; versions grow with each change"
   assert.equal(registry.get(ref("a")), undefined);
 });
 
+test("a kept record that is damaged is left out and told, the others stand", () => {
+  const { registry, entries } = make();
+  for (const id of ["a", "b", "c", "d", "e"]) registry.put(ref(id), body);
+  const key = (id: string): string => `instance/default/catalog/${id}`;
+  entries.set(key("b"), (entries.get(key("b")) ?? "").slice(0, 40));
+  entries.set(key("c"), (entries.get(key("c")) ?? "").replace("10.0.0.1", "10.0.0.x"));
+  entries.set(key("d"), (entries.get(key("d")) ?? "").replace("catalog", "cbtalog"));
+  entries.set(key("e"), "null");
+  entries.set("meta/version", "5x");
+  const told: string[] = [];
+  const clock = { nowMs: () => 0, wallMs: () => 0 };
+  const again = createEmbeddedRegistry({ store: memoryStore(entries), clock, damaged: (one) => told.push(one) });
+  assert.deepEqual(
+    again.list().map(({ id }) => id),
+    ["a"],
+  );
+  assert.deepEqual(
+    told,
+    ["b", "c", "d", "e"].map((id) => `default/catalog/${id}`),
+  );
+});
+
 test("If-Match takes only the version that is there; 0 means that nothing may be there", () => {
   const { registry } = make();
   refuses(() => registry.put(ref("a"), body, { ifMatch: 3 }), "WF8004", /does not exist, not version 3/);

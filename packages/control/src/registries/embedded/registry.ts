@@ -4,9 +4,10 @@
  */
 
 import { sameValue } from "@weft/core/equal";
+import { WeftError } from "@weft/core/error";
 import type { Clock } from "@weft/core/world";
 import { createExpiry } from "./expiry.ts";
-import { type Instance, type InstanceRef, type InstanceSpec, parseInstance } from "./instance.ts";
+import { type Instance, type InstanceRef, type InstanceSpec, isIpAddress, parseInstance } from "./instance.ts";
 import { createInstanceTable, type InstanceTable, instanceKey } from "./instance-table.ts";
 import { defaultRegistryLimits, type RegistryLimits } from "./limits.ts";
 import type { RegistryStore } from "./store.ts";
@@ -41,6 +42,11 @@ export interface EmbeddedRegistry {
   tick(): readonly Instance[];
   /** When `tick` is next due, on the monotonic clock. */
   deadlineMs(): number | undefined;
+  /**
+   * Keeps all changes that `run` makes in one write, and publishes them after it. Where they cannot be kept none of them
+   * is made, and WF2260 says why.
+   */
+  together<T>(run: () => T): T;
 }
 
 /** HTTP status of each refusal. */
@@ -50,6 +56,7 @@ export const registryStatus: ReadonlyMap<string, number> = new Map([
   ["WF8003", 404],
   ["WF8004", 412],
   ["WF8005", 410],
+  ["WF2260", 503],
 ]);
 
 /** A change that may have to go to others first. */
@@ -65,17 +72,35 @@ export interface RegistryBook extends Pick<EmbeddedRegistry, "get" | "list" | "v
 const versionKey = "meta/version";
 const instancePrefix = "instance/";
 
+/** Changes that are made here and not kept yet. */
+interface Pending {
+  readonly entries: Map<string, string | undefined>;
+  readonly events: RegistryEvent[];
+  /** What takes each back, in their order. */
+  readonly undo: (() => void)[];
+}
+
+const notKept = (cause: unknown): WeftError =>
+  new WeftError("WF2260", `the registry cannot keep a change: ${cause instanceof Error ? cause.message : cause}`, {
+    ...{ cause, next: "make room where the data folder is, or see to its disk; what is registered stays in force" },
+  });
+
 export const createEmbeddedRegistry = (options: {
   readonly store: RegistryStore;
   readonly clock: Clock;
   readonly limits?: Partial<RegistryLimits>;
+  /** Told of each record that was kept and cannot be read; the others stand. */
+  readonly damaged?: (key: string) => void;
 }): EmbeddedRegistry => {
-  const { store, clock } = options;
+  const { store, clock, damaged = () => {} } = options;
   const limits: RegistryLimits = { ...defaultRegistryLimits, ...options.limits };
   const table = createInstanceTable(limits);
   const { instances } = table;
   const renewed = new Map<string, number>();
   const expiry = createExpiry();
+  let pending: Pending | undefined;
+  /** Instances that are gone, and could not be written as such. */
+  const owed = new Set<string>();
 
   const deadlineOf = (key: string): number | undefined => {
     const instance = instances.get(key);
@@ -93,24 +118,68 @@ export const createEmbeddedRegistry = (options: {
 
   // Nobody could renew while the registry was down, so each gets its whole time again.
   for (const { key, value } of store.load()) {
-    if (key === versionKey) table.startAt(Number(value));
-    else if (key.startsWith(instancePrefix)) hold(JSON.parse(value) as Instance);
+    if (key === versionKey && /^\d{1,15}$/.test(value)) table.startAt(Number(value));
+    if (!key.startsWith(instancePrefix)) continue;
+    const instance = keptInstance(key, value);
+    if (instance) hold(instance);
+    else damaged(key.slice(instancePrefix.length));
   }
 
-  const drop = (gone: readonly Instance[]): void => {
-    if (gone.length === 0) return;
-    const events = gone.map((instance, at): RegistryEvent => {
-      return { type: "DELETED", object: instance, resourceVersion: table.version() + at + 1 };
-    });
-    store.write([
-      ...gone.map((instance) => ({ key: instancePrefix + instanceKey(instance), value: undefined })),
-      { key: versionKey, value: String(table.version() + gone.length) },
-    ]);
-    for (const instance of gone) {
-      renewed.delete(instanceKey(instance));
-      table.release(instance);
+  const keep = ({ entries }: Pending): void => {
+    for (const key of owed) if (!entries.has(key)) entries.set(key, undefined);
+    try {
+      store.write([...entries].map(([key, value]) => ({ key, value })));
+    } catch (error) {
+      throw notKept(error);
     }
-    table.publish(events);
+    owed.clear();
+  };
+  const together = <T>(run: () => T): T => {
+    if (pending) return run();
+    const own: Pending = { entries: new Map(), events: [], undo: [] };
+    pending = own;
+    try {
+      const result = run();
+      if (own.events.length > 0) keep(own);
+      pending = undefined;
+      table.publish(own.events);
+      return result;
+    } catch (error) {
+      pending = undefined;
+      for (const back of own.undo.reverse()) back();
+      throw error;
+    }
+  };
+  const nextVersion = (): number => (pending?.events.at(-1)?.resourceVersion ?? table.version()) + 1;
+  /** Only within `together`. */
+  const change = (event: RegistryEvent, undo: () => void): void => {
+    const { type, object, resourceVersion } = event;
+    const key = instancePrefix + instanceKey(object);
+    pending?.entries.set(key, type === "DELETED" ? undefined : JSON.stringify(object));
+    pending?.entries.set(versionKey, String(resourceVersion));
+    pending?.events.push(event);
+    pending?.undo.push(undo);
+  };
+  const forget = (instance: Instance): void => {
+    renewed.delete(instanceKey(instance));
+    table.release(instance);
+  };
+  const drop = (instance: Instance): void => {
+    const renewedMs = renewed.get(instanceKey(instance));
+    forget(instance);
+    change({ type: "DELETED", object: instance, resourceVersion: nextVersion() }, () => {
+      hold(instance);
+      if (renewedMs !== undefined) renewed.set(instanceKey(instance), renewedMs);
+    });
+  };
+  /** Takes out what has ended although that cannot be kept: a restart may bring it back for one more of its times. */
+  const dropUnkept = (gone: readonly Instance[]): void => {
+    const from = table.version();
+    for (const instance of gone) {
+      forget(instance);
+      owed.add(instancePrefix + instanceKey(instance));
+    }
+    table.publish(gone.map((object, at) => ({ type: "DELETED", object, resourceVersion: from + at + 1 })));
   };
 
   return {
@@ -124,20 +193,23 @@ export const createEmbeddedRegistry = (options: {
         renewed.set(instanceKey(ref), clock.nowMs());
         return { instance: before, created: false };
       }
-      const version = table.version() + 1;
-      const instance = { ...next, resourceVersion: version };
-      store.write([
-        { key: instancePrefix + instanceKey(ref), value: JSON.stringify(instance) },
-        { key: versionKey, value: String(version) },
-      ]);
-      hold(instance);
-      table.publish([{ type: before ? "MODIFIED" : "ADDED", object: instance, resourceVersion: version }]);
-      return { instance, created: !before };
+      return together(() => {
+        const resourceVersion = nextVersion();
+        const instance = { ...next, resourceVersion };
+        const renewedMs = renewed.get(instanceKey(ref));
+        hold(instance);
+        change({ type: before ? "MODIFIED" : "ADDED", object: instance, resourceVersion }, () => {
+          forget(instance);
+          if (before) hold(before);
+          if (before && renewedMs !== undefined) renewed.set(instanceKey(ref), renewedMs);
+        });
+        return { instance, created: !before };
+      });
     },
     remove(ref, { ifMatch } = {}) {
       const instance = table.found(ref);
       table.checkVersion(ref, ifMatch);
-      drop([instance]);
+      together(() => drop(instance));
       return instance;
     },
     heartbeat(ref) {
@@ -152,11 +224,32 @@ export const createEmbeddedRegistry = (options: {
     tick() {
       const due = expiry.due(clock.nowMs(), deadlineOf);
       const gone = due.flatMap((key) => instances.get(key) ?? []);
-      drop(gone);
+      try {
+        together(() => gone.forEach(drop));
+      } catch {
+        dropUnkept(gone);
+      }
       return gone;
     },
     deadlineMs: () => expiry.nextMs(),
+    together,
   };
+};
+
+/** `undefined` for a record that was damaged. */
+const keptInstance = (key: string, value: string): Instance | undefined => {
+  try {
+    const instance = JSON.parse(value) as Instance;
+    const { address, ports, labels, metadata, weight, ttlSeconds, resourceVersion } = instance;
+    const isWhole =
+      instancePrefix + instanceKey(instance) === key &&
+      isIpAddress(address) &&
+      [weight, ttlSeconds, resourceVersion, ...ports.map(({ port }) => port)].every(Number.isInteger) &&
+      [labels, metadata].every((texts) => Object.values(texts).every((text) => typeof text === "string"));
+    return isWhole ? instance : undefined;
+  } catch {
+    return undefined;
+  }
 };
 
 /** The instance that a registration makes; where nothing changes it equals the one before. */

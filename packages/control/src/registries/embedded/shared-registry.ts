@@ -1,16 +1,17 @@
 /**
  * The embedded registry over the shared store: each replica follows the same records in the same order, so that all have
- * the same instances under the same versions. An instance that must be renewed goes with a lease of the store's, which
- * ends once for all of them, whoever took its last heartbeat.
+ * the same instances under the same versions. An instance that must be renewed has a lease of the store's, which runs
+ * once for all of them, whoever took its last heartbeat.
  */
 import { sameValue } from "@weft/core/equal";
 import type { Clock } from "@weft/core/world";
-import type { SharedChange, SharedRecord } from "../../store/shared/shared-mirror.ts";
-import { asSeen, jsonOf, type SharedStore, storeUnavailable } from "../../store/shared/shared-store.ts";
+import type { SharedChange } from "../../store/shared/shared-mirror.ts";
+import { asSeen, type SharedStore, storeUnavailable } from "../../store/shared/shared-store.ts";
 import { type Instance, type InstanceRef, parseInstance } from "./instance.ts";
-import { createInstanceTable, type InstanceTable, instanceKey, notRegistered } from "./instance-table.ts";
+import { createInstanceTable, type InstanceTable, notRegistered } from "./instance-table.ts";
 import { defaultRegistryLimits, type RegistryLimits } from "./limits.ts";
 import { nextInstance, type RegistryBook, type RegistryEvent } from "./registry.ts";
+import { aliveRecordKey, instanceGroup, instanceIn, instanceRecordKey } from "./shared-records.ts";
 
 export interface SharedRegistryOptions {
   readonly store: SharedStore;
@@ -18,31 +19,23 @@ export interface SharedRegistryOptions {
   readonly limits?: Partial<RegistryLimits>;
 }
 
-interface Stored {
-  readonly instance: Instance;
-  readonly lease: string | undefined;
-}
-
-const group = "instances";
 /** So often a registration is tried anew because another came between. */
 const attemptsMax = 12;
-const recordKey = (ref: InstanceRef): string => `${group}/${instanceKey(ref)}`;
 
 /** Follows the store until disposed. */
 export const createSharedRegistry = (options: SharedRegistryOptions): RegistryBook & Disposable => {
   const { store, clock } = options;
   const limits: RegistryLimits = { ...defaultRegistryLimits, ...options.limits };
   const table = createInstanceTable(limits);
-  for (const record of store.group(group).values()) {
-    const stored = storedIn(record);
-    if (stored) table.hold(stored.instance);
+  for (const record of store.group(instanceGroup).values()) {
+    const instance = instanceIn(record);
+    if (instance) table.hold(instance);
   }
   table.startAt(store.revision());
-  const following = store.follow(group, (changes) => table.publish(changes.flatMap((change) => take(table, change))));
-  const leaseOf = (ref: InstanceRef): string | undefined => {
-    const record = store.get(recordKey(ref));
-    return record && storedIn(record)?.lease;
-  };
+  const following = store.follow(instanceGroup, (changes) =>
+    table.publish(changes.flatMap((change) => take(table, change))),
+  );
+  const leaseOf = (ref: InstanceRef): string | undefined => store.get(aliveRecordKey(ref))?.value;
 
   /** The lease before where it has the same time and is not over; else a new one. */
   const leaseFor = async (next: Instance, before: Instance | undefined): Promise<string | undefined> => {
@@ -53,13 +46,18 @@ export const createSharedRegistry = (options: SharedRegistryOptions): RegistryBo
   };
 
   const write = async (next: Instance, before: Instance | undefined): Promise<number | undefined> => {
-    const key = recordKey(next);
+    const key = instanceRecordKey(next);
+    const alive = aliveRecordKey(next);
     const seen = [asSeen(store, key)];
     const old = leaseOf(next);
     const lease = await leaseFor(next, before);
-    const { resourceVersion: _, ...kept } = next;
-    const value = JSON.stringify({ ...(lease === undefined ? {} : { lease }), instance: kept });
-    const outcome = await store.write({ seen, puts: [{ key, value, lease }] });
+    const { resourceVersion: _, ...instance } = next;
+    const puts = [{ key, value: JSON.stringify({ instance }) }];
+    const outcome = await store.write(
+      lease === undefined
+        ? { seen, puts, deletes: old === undefined ? [] : [alive] }
+        : { seen, puts: [...puts, { key: alive, value: lease, lease }] },
+    );
     const unused = outcome.kind === "written" ? old : lease;
     if (unused !== undefined && old !== lease) void store.revoke(unused);
     return outcome.kind === "written" ? outcome.revision : undefined;
@@ -75,7 +73,8 @@ export const createSharedRegistry = (options: SharedRegistryOptions): RegistryBo
         const next = nextInstance(spec, before, { table, clock });
         if (before && sameValue(before, next)) {
           const lease = leaseOf(ref);
-          if (lease === undefined || (await store.renew(lease))) return { instance: before, created: false };
+          const lives = next.ttlSeconds === 0 || (lease !== undefined && (await store.renew(lease)));
+          if (lives) return { instance: before, created: false };
         }
         const revision = await write(next, before);
         if (revision === undefined) continue;
@@ -88,8 +87,9 @@ export const createSharedRegistry = (options: SharedRegistryOptions): RegistryBo
         const instance = table.found(ref);
         table.checkVersion(ref, ifMatch);
         const lease = leaseOf(ref);
-        const key = recordKey(ref);
-        const outcome = await store.write({ seen: [asSeen(store, key)], deletes: [key] });
+        const key = instanceRecordKey(ref);
+        const deletes = lease === undefined ? [key] : [key, aliveRecordKey(ref)];
+        const outcome = await store.write({ seen: [asSeen(store, key)], deletes });
         if (outcome.kind === "conflict") continue;
         if (lease !== undefined) void store.revoke(lease);
         return instance;
@@ -99,7 +99,7 @@ export const createSharedRegistry = (options: SharedRegistryOptions): RegistryBo
     async heartbeat(ref) {
       const instance = table.found(ref);
       const lease = leaseOf(ref);
-      if (lease === undefined || (await store.renew(lease))) return instance;
+      if (instance.ttlSeconds === 0 || (lease !== undefined && (await store.renew(lease)))) return instance;
       // Its time is over, though it may still be seen here.
       throw notRegistered(ref);
     },
@@ -112,8 +112,8 @@ export const createSharedRegistry = (options: SharedRegistryOptions): RegistryBo
 };
 
 const take = (table: InstanceTable, { key, after, revision }: SharedChange): readonly RegistryEvent[] => {
-  const before = table.instances.get(key.slice(group.length + 1));
-  const instance = after && storedIn(after)?.instance;
+  const before = table.instances.get(key.slice(instanceGroup.length + 1));
+  const instance = after && instanceIn(after);
   if (instance) {
     table.hold(instance);
     return [{ type: before ? "MODIFIED" : "ADDED", object: instance, resourceVersion: revision }];
@@ -121,15 +121,4 @@ const take = (table: InstanceTable, { key, after, revision }: SharedChange): rea
   if (!before) return [];
   table.release(before);
   return [{ type: "DELETED", object: before, resourceVersion: revision }];
-};
-
-/** `undefined` for a record that nobody of this version wrote. */
-const storedIn = (record: SharedRecord): Stored | undefined => {
-  const { instance, lease } = (jsonOf(record) ?? {}) as { instance?: Partial<Instance>; lease?: unknown };
-  if (typeof instance !== "object" || instance === null || !Array.isArray(instance.ports)) return undefined;
-  if (`${group}/${instanceKey(instance as InstanceRef)}` !== record.key) return undefined;
-  return {
-    instance: { ...(instance as Instance), resourceVersion: record.revision },
-    lease: typeof lease === "string" ? lease : undefined,
-  };
 };

@@ -61,8 +61,15 @@ const grpcTls = ({ caFile, certFile, keyFile, serverName }: EtcdTls, host: strin
   serverName: serverName ?? host,
 });
 
+/** An etcd that takes 10 s to answer still serves. */
+const slowestMs = 15_000;
+
 /** A channel to the next of the servers, each time. */
-export const etcdDialer = ({ addresses, tls }: EtcdSettings, keepaliveMs = 10_000): (() => GrpcChannel) => {
+export const etcdDialer = (
+  { addresses, tls }: EtcdSettings,
+  keepaliveMs = 10_000,
+  keepaliveTimeoutMs = keepaliveMs,
+): (() => GrpcChannel) => {
   let turn = 0;
   let host = "";
   return () => {
@@ -71,7 +78,7 @@ export const etcdDialer = ({ addresses, tls }: EtcdSettings, keepaliveMs = 10_00
     return createGrpcChannel({
       target: { kind: "tcp", ...address },
       ...(tls ? { tls: () => grpcTls(tls, host) } : {}),
-      ...{ connectTimeoutMs: 5_000, keepaliveMs, keepaliveTimeoutMs: keepaliveMs },
+      ...{ connectTimeoutMs: 5_000, keepaliveMs, keepaliveTimeoutMs },
     });
   };
 };
@@ -86,7 +93,7 @@ export const etcdDriver: Driver = {
     return (tools) => {
       if (credentials && !tls && exposed)
         tools.log.warn("a password goes to etcd without TLS", { address: formatAddress(exposed) });
-      const dial = etcdDialer(settings);
+      const dial = etcdDialer(settings, undefined, slowestMs);
       return openEtcdSource({ prefix: settings.prefix, credentials, dial })(tools);
     };
   },

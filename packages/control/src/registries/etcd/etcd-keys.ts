@@ -6,7 +6,10 @@ export interface EtcdKeys {
   listed(list: EtcdList): number;
   /** Whether a change is news; what a replay says of before the list is only so where it deletes what the list has not. */
   isNews(key: string, kind: "put" | "delete", revision: number): boolean;
-  /** History was followed up to here. */
+  /**
+   * A change of this revision was told, and so were all before it. What etcd says of its progress is no such proof: it may
+   * run ahead of changes that are still on their way.
+   */
   followed(revision: number): void;
 }
 

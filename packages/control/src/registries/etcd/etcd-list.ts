@@ -22,12 +22,15 @@ export interface EtcdList {
   readonly revision: number;
   /** Of all records, also those that cannot be read. */
   readonly keys: ReadonlySet<string>;
+  /** Of the keys that go with one. */
+  readonly leases: ReadonlyMap<string, bigint>;
   readonly instances: readonly SourceInstance[];
 }
 
 /** Tells `connected` at the first answer, and `unreadable` for each record that is. */
 export const listEtcd = async ({ channel, prefix, metadata, tools }: EtcdSession): Promise<EtcdList> => {
   const keys = new Set<string>();
+  const leases = new Map<string, bigint>();
   const instances: SourceInstance[] = [];
   const rangeEnd = prefixEnd(Buffer.from(prefix));
   let key: Uint8Array = Buffer.from(prefix);
@@ -47,16 +50,18 @@ export const listEtcd = async ({ channel, prefix, metadata, tools }: EtcdSession
     }
     if (!first) tools.emit({ kind: "connected" });
     first ??= page;
-    for (const { key: bytes, value } of page.records) {
+    for (const { key: bytes, value, lease } of page.records) {
       const name = Buffer.from(bytes).toString("utf8");
+      if (Buffer.compare(bytes, key) < 0) throw new Error("etcd answers with keys before those that were asked for");
       keys.add(name);
+      if (lease !== 0n) leases.set(name, lease);
       const record = readEtcdRecord(prefix, name, value);
       if (record.kind === "instance") instances.push(record.instance);
       else tools.emit({ kind: "unreadable", key: name, problem: record.problem });
     }
     const last = page.records.at(-1);
     if (!page.more || !last || keys.size > sourceInstancesMax)
-      return { clusterId: first.clusterId, revision: first.revision, keys, instances };
+      return { clusterId: first.clusterId, revision: first.revision, keys, leases, instances };
     key = keyAfter(last.key);
   }
 };

@@ -14,6 +14,7 @@ export type EtcdRecord =
  * etcd's own naming package (`{"Op":0,"Addr":"H:P","Metadata":…}`), or `H:P` alone.
  */
 export const readEtcdRecord = (prefix: string, key: string, value: Uint8Array): EtcdRecord => {
+  if (!key.startsWith(prefix)) return unreadable("the key is not below the prefix");
   const parts = key.slice(prefix.length).split("/");
   const [namespace, service, id] = parts.length === 2 ? [defaultNamespace, ...parts] : parts;
   if (parts.length > 3 || !namespace || !service || !id)

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { silentLogger } from "@weft/core/world";
+import { encodeRangeAnswer } from "@weft/protocols/etcd/testing/server-messages";
+import fc from "fast-check";
 import type { SourceEvent } from "../outside/source-events.ts";
 import { pageRecords } from "./etcd-list.ts";
 import { openEtcdSource } from "./etcd-source.ts";
@@ -13,9 +15,10 @@ const make = (prepare: (etcd: ReturnType<typeof createFakeEtcd>) => void = () =>
   prepare(etcd);
   const events: SourceEvent[] = [];
   const timers = new Set<{ readonly callback: () => void; readonly delayMs: number }>();
+  let nowMs = 0;
   const source = openEtcdSource({ prefix: "/weft/", credentials: undefined, dial: etcd.dial })({
     emit: (event) => events.push(event),
-    clock: { nowMs: () => 0, wallMs: () => 0 },
+    clock: { nowMs: () => nowMs, wallMs: () => 0 },
     setTimer: (callback, delayMs) => {
       const timer = { callback, delayMs };
       timers.add(timer);
@@ -24,12 +27,18 @@ const make = (prepare: (etcd: ReturnType<typeof createFakeEtcd>) => void = () =>
     random: () => 0,
     log: silentLogger,
   });
+  const settle = async (turns = 40): Promise<void> => {
+    for (let at = 0; at < turns; at++) await turn();
+  };
+  const pass = (ms: number): void => {
+    nowMs += ms;
+  };
   /** Runs every timer that is armed, and lets what follows from it happen. */
-  const fire = async (): Promise<void> => {
+  const fire = async (turns = 40): Promise<void> => {
     for (const timer of [...timers]) {
       if (timers.delete(timer)) timer.callback();
     }
-    for (let at = 0; at < 40; at++) await turn();
+    await settle(turns);
   };
   const words = (): readonly string[] => {
     const told = events.map((event) => {
@@ -42,7 +51,7 @@ const make = (prepare: (etcd: ReturnType<typeof createFakeEtcd>) => void = () =>
     events.length = 0;
     return told;
   };
-  return { etcd, fire, words, timers, source };
+  return { etcd, fire, settle, pass, words, timers, source, events };
 };
 const at = "10.0.0.1:80";
 
@@ -50,7 +59,7 @@ test("what is there is listed, what comes is told, and who deleted without a lea
   const { etcd, fire, words } = make((fresh) => fresh.put("/weft/web/a", at));
   await fire();
   assert.deepEqual(words(), ["connected", "listed a"]);
-  etcd.put("/weft/web/b", at, true);
+  etcd.put("/weft/web/b", at, 7n);
   etcd.put("/weft/web/c", "nonsense");
   etcd.delete("/weft/web/a");
   etcd.delete("/weft/web/b");
@@ -105,6 +114,116 @@ test("history that was compacted is given up: the list stands, and the watch goe
   assert.deepEqual(words(), ["put d"]);
 });
 
+test("of history that was compacted in part, the rest is told all the same", async () => {
+  const { etcd, fire, words } = make((fresh) => {
+    for (const id of ["a", "b", "c"]) fresh.put(`/weft/web/${id}`, at);
+  });
+  await fire();
+  etcd.down("cut");
+  await fire();
+  etcd.delete("/weft/web/a");
+  etcd.compact();
+  etcd.delete("/weft/web/b");
+  etcd.up();
+  words();
+  await fire();
+  assert.deepEqual(words(), ["connected", "listed c", "deleted /weft/web/b"]);
+});
+
+test("keys that are taken away while their leases live are deleted, however many; those whose leases ended expired", async () => {
+  const { etcd, fire, settle, words } = make((fresh) => {
+    for (const id of [1, 2, 3]) fresh.put(`/weft/web/${id}`, at, BigInt(id));
+    for (const id of [1, 2, 3]) fresh.leases.set(BigInt(id), 30);
+    fresh.put("/weft/other/1", at, 9n);
+  });
+  await fire();
+  words();
+  assert.equal(etcd.calls.filter((call) => call.startsWith("lease")).length, 0, "nothing is asked while nothing goes");
+  for (const id of [1, 2]) etcd.delete(`/weft/web/${id}`);
+  assert.deepEqual(words(), ["expired /weft/web/1", "expired /weft/web/2"]);
+  await settle();
+  assert.deepEqual(words(), ["deleted /weft/web/1", "deleted /weft/web/2"]);
+  etcd.leases.clear();
+  etcd.delete("/weft/web/3");
+  assert.deepEqual(words(), ["deleted /weft/web/3"], "its lease had 30 s when the first went: it was revoked");
+  etcd.delete("/weft/other/1");
+  await settle();
+  assert.deepEqual(words(), ["expired /weft/other/1"]);
+  assert.deepEqual(
+    etcd.calls.filter((call) => call.startsWith("lease")),
+    ["lease 1", "lease 2", "lease 3", "lease 9"],
+  );
+});
+
+test("a lease that may have ended when its key went is no proof, and a key that came back is not taken out", async () => {
+  const { etcd, fire, settle, words, pass } = make((fresh) => {
+    for (const id of [1, 2]) fresh.put(`/weft/web/${id}`, at, BigInt(id));
+    fresh.leases.set(2n, 5);
+  });
+  await fire();
+  words();
+  etcd.delete("/weft/web/1");
+  await settle();
+  pass(5_000);
+  etcd.leases.clear();
+  etcd.delete("/weft/web/2");
+  await settle();
+  assert.deepEqual(words(), ["expired /weft/web/1", "expired /weft/web/2"]);
+  etcd.leases.set(3n, 30);
+  etcd.put("/weft/web/3", at, 3n);
+  etcd.delete("/weft/web/3");
+  etcd.put("/weft/web/3", at, 3n);
+  await settle();
+  assert.deepEqual(words(), ["put 3", "expired /weft/web/3", "put 3"]);
+});
+
+test("whatever etcd says of its progress, every change and every deletion is told in the end", async () => {
+  const step = fc.oneof(
+    fc.record({ kind: fc.constantFrom("put" as const, "delete" as const), id: fc.constantFrom("a", "b") }),
+    fc.record({ kind: fc.constantFrom("progress" as const, "lag" as const, "deliver" as const, "cut" as const) }),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 12, maxLength: 30 }), async (steps) => {
+      const { etcd, fire, events, source } = make();
+      await fire();
+      const there = new Map<string, string>();
+      let port = 1;
+      for (const one of steps) {
+        if (one.kind === "put") {
+          const value = `10.0.0.1:${++port}`;
+          etcd.put(`/weft/web/${one.id}`, value);
+          there.set(`/weft/web/${one.id}`, value);
+        } else if (one.kind === "delete") {
+          if (there.delete(`/weft/web/${one.id}`)) etcd.delete(`/weft/web/${one.id}`);
+        } else if (one.kind === "progress") etcd.send({});
+        else if (one.kind === "lag") etcd.lag();
+        else if (one.kind === "deliver") etcd.deliver();
+        else {
+          etcd.down("cut");
+          await fire(4);
+          etcd.up();
+          await fire(12);
+        }
+      }
+      etcd.deliver();
+      assert.deepEqual(toldBy(events), there);
+      source[Symbol.dispose]();
+    }),
+    { numRuns: 200 },
+  );
+});
+
+/** What is there by events alone, a list being no proof that anything is gone. */
+const toldBy = (events: readonly SourceEvent[]): ReadonlyMap<string, string> => {
+  const told = new Map<string, string>();
+  for (const event of events) {
+    const puts = event.kind === "listed" ? event.instances : event.kind === "put" ? [event.instance] : [];
+    for (const { key, address, port } of puts) told.set(key, `${address}:${port}`);
+    if (event.kind === "removed") told.delete(event.key);
+  }
+  return told;
+};
+
 test("a watch whose history goes while it runs begins with a list again", async () => {
   const { etcd, fire, words } = make((fresh) => fresh.put("/weft/web/a", at));
   await fire();
@@ -154,6 +273,39 @@ test("a watch that stops answering is given up; one that never did, as of an old
   await fire();
   await fire();
   assert.deepEqual(words(), ["connected", "listed"]);
+});
+
+test("a server that answers the same page for ever, or other keys, or nonsense, is lost or named, and never followed", async () => {
+  const { etcd, fire, words } = make((fresh) => {
+    for (const id of ["a", "b"]) fresh.put(`/weft/web/${id}`, at);
+  });
+  const record = (key: string) => ({ key: Buffer.from(key), value: Buffer.from(at), modRevision: 2, lease: 0n });
+  const answer = { clusterId: "1", revision: 5, more: true };
+  etcd.lie = () => encodeRangeAnswer({ ...answer, records: [record("/weft/web/a"), record("/weft/web/b")] });
+  await fire();
+  assert.match(words().at(-1) ?? "", /lost: etcd answers with keys before those/);
+  etcd.lie = () => encodeRangeAnswer({ ...answer, more: false, records: [record("/weft2/web/a")] });
+  await fire();
+  assert.deepEqual(words(), ["connected", "unreadable /weft2/web/a", "listed"]);
+  etcd.down("cut");
+  etcd.up();
+  etcd.lie = () => Buffer.from([0xff, 0xff, 0xff]);
+  await fire();
+  assert.match(words().at(-1) ?? "", /^lost: /);
+  etcd.lie = undefined;
+  await fire();
+  assert.deepEqual(words(), ["connected", "listed a b"]);
+  etcd.say(Buffer.from([0xff, 0x01]));
+  await fire();
+  assert.match(words()[0] ?? "", /^lost: an answer of the watch cannot be read/);
+});
+
+test("a service of 50,000 instances is listed whole", async () => {
+  const { fire, words } = make((fresh) => {
+    for (let id = 0; id < 50_000; id++) fresh.put(`/weft/web/${id}`, at);
+  });
+  await fire(400);
+  assert.equal(new Set((words()[1] ?? "").split(" ")).size, 50_001);
 });
 
 test("an answer that is none ends the connection, not the process", async () => {

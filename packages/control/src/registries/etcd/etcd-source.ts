@@ -8,6 +8,7 @@ import type { SourceCredentials } from "../outside/driver.ts";
 import type { OpenSource, SourceTools } from "../outside/source-events.ts";
 import { authenticate } from "./etcd-calls.ts";
 import { createEtcdKeys, type EtcdKeys } from "./etcd-keys.ts";
+import { createEtcdLeases, type EtcdLeases } from "./etcd-leases.ts";
 import { listEtcd } from "./etcd-list.ts";
 import { watchEtcd } from "./etcd-watch.ts";
 
@@ -27,6 +28,7 @@ export interface EtcdSession {
   readonly prefix: string;
   readonly metadata: Readonly<Record<string, string>>;
   readonly tools: SourceTools;
+  readonly leases: EtcdLeases;
 }
 
 export const openEtcdSource =
@@ -34,6 +36,9 @@ export const openEtcdSource =
   (tools) => {
     const backoff = exponentialBackoff(retryLimits, tools.random);
     const keys = createEtcdKeys();
+    const leases = createEtcdLeases(tools.clock, (key) => {
+      if (!disposed) tools.emit({ kind: "removed", key, because: "deleted" });
+    });
     let disposed = false;
     let channel: GrpcChannel | undefined;
     let timer: Disposable | undefined;
@@ -44,7 +49,7 @@ export const openEtcdSource =
       channel = own;
       const run = async (): Promise<string> => {
         const metadata = credentials ? await authenticate(own, credentials()) : {};
-        return await follow({ channel: own, prefix, metadata, tools }, keys, backoff.reset);
+        return await follow({ channel: own, prefix, metadata, tools, leases }, keys, backoff.reset);
       };
       run().then(ended, (error: unknown) => ended(error instanceof Error ? error.message : String(error)));
     };
@@ -70,11 +75,13 @@ const follow = async (session: EtcdSession, keys: EtcdKeys, worked: () => void):
   for (;;) {
     const list = await listEtcd(session);
     const replayFrom = keys.listed(list);
+    session.leases.listed(list.leases);
     session.tools.emit({ kind: "listed", instances: list.instances });
     worked();
     let end = await watchEtcd(session, keys, replayFrom);
+    // What is left of the history is still told.
     if (end.kind === "compacted" && replayFrom <= list.revision)
-      end = await watchEtcd(session, keys, list.revision + 1);
+      end = await watchEtcd(session, keys, Math.min(end.revision, list.revision) + 1);
     if (end.kind === "ended") return end.reason;
   }
 };

@@ -3,11 +3,13 @@ import type { GrpcStream } from "@weft/net/grpc/client";
 import {
   decodeWatchAnswer,
   type EtcdEvent,
+  type EtcdWatchAnswer,
   encodeProgressRequest,
   encodeWatch,
   etcdMethods,
   prefixEnd,
 } from "@weft/protocols/etcd/messages";
+import { askLease } from "./etcd-calls.ts";
 import type { EtcdKeys } from "./etcd-keys.ts";
 import { readEtcdRecord } from "./etcd-record.ts";
 import type { EtcdSession } from "./etcd-source.ts";
@@ -17,8 +19,8 @@ export const resyncMs = 30_000;
 
 export type EtcdWatchEnd =
   | { readonly kind: "ended"; readonly reason: string }
-  /** The history from the revision on is gone. */
-  | { readonly kind: "compacted" };
+  /** History is gone up to here. */
+  | { readonly kind: "compacted"; readonly revision: number };
 
 /** Never rejects. */
 export const watchEtcd = (session: EtcdSession, keys: EtcdKeys, startRevision: number): Promise<EtcdWatchEnd> =>
@@ -44,9 +46,15 @@ export const watchEtcd = (session: EtcdSession, keys: EtcdKeys, startRevision: n
       timer = tools.setTimer(ask, resyncMs);
     };
     const message = (bytes: Uint8Array): void => {
-      const answer = decodeWatchAnswer(bytes);
+      let answer: EtcdWatchAnswer;
+      try {
+        answer = decodeWatchAnswer(bytes);
+      } catch (error) {
+        end({ kind: "ended", reason: `an answer of the watch cannot be read: ${(error as Error).message}` });
+        return;
+      }
       if (answer.canceled) {
-        if (answer.compactRevision > 0) end({ kind: "compacted" });
+        if (answer.compactRevision > 0) end({ kind: "compacted", revision: answer.compactRevision });
         else end({ kind: "ended", reason: `etcd ended the watch: ${answer.cancelReason || "it does not say why"}` });
         return;
       }
@@ -54,7 +62,6 @@ export const watchEtcd = (session: EtcdSession, keys: EtcdKeys, startRevision: n
       asked = false;
       for (const event of answer.events) tell(session, keys, event);
       if (answer.fragment) return;
-      if (!answer.created && answer.events.length === 0) keys.followed(answer.revision);
       for (const { record } of answer.events) keys.followed(record.modRevision);
     };
     stream = channel.open(
@@ -70,14 +77,18 @@ export const watchEtcd = (session: EtcdSession, keys: EtcdKeys, startRevision: n
     timer = tools.setTimer(ask, resyncMs);
   });
 
-const tell = ({ prefix, tools }: EtcdSession, keys: EtcdKeys, { kind, record, before }: EtcdEvent): void => {
+const tell = (session: EtcdSession, keys: EtcdKeys, { kind, record, before }: EtcdEvent): void => {
+  const { prefix, tools, leases } = session;
   const key = Buffer.from(record.key).toString("utf8");
   if (!keys.isNews(key, kind, record.modRevision)) return;
   if (kind === "delete") {
-    // etcd does not say whether somebody deleted it or its lease ended: without a lease nothing can expire.
-    tools.emit({ kind: "removed", key, because: before?.leased ? "expired" : "deleted" });
+    const lease = before?.lease ?? 0n;
+    // Without a lease nothing can expire.
+    const because = lease === 0n ? "deleted" : leases.gone(key, lease, askLease(session));
+    tools.emit({ kind: "removed", key, because });
     return;
   }
+  leases.put(key, record.lease);
   const read = readEtcdRecord(prefix, key, record.value);
   if (read.kind === "instance") tools.emit({ kind: "put", instance: read.instance });
   else tools.emit({ kind: "unreadable", key, problem: read.problem });

@@ -25,6 +25,8 @@ export interface ClusterOrigin {
   readonly podOf: (fetch: Fetch, namespace: string, pod: string) => PodOfEndpoint | "waits" | undefined;
   /** The object is missing from the cluster, which may be wrong: its addresses are used where nothing else is. */
   readonly isHeld: (fetch: Fetch, item: ConfigItem) => boolean;
+  /** Whether what is in that namespace counts. */
+  readonly isRead: (fetch: Fetch, namespace: string) => boolean;
 }
 
 export interface PodOfEndpoint {
@@ -32,6 +34,8 @@ export interface PodOfEndpoint {
   readonly serviceAccount: string;
   /** `REGION/ZONE/SUBZONE`; "" where neither pod nor node says. */
   readonly locality: string;
+  /** "" where nobody says. */
+  readonly network: string;
 }
 
 interface Origin {
@@ -60,17 +64,18 @@ export const kubernetesRegistry = (
     const name = slice?.labels[serviceNameLabel];
     return slice && name ? [`${slice.namespace}/${name}`] : [];
   });
+  const isRead = (fetch: Fetch, { namespace }: KubernetesService): boolean => cluster?.isRead(fetch, namespace) ?? true;
   const held = (fetch: Fetch, item: ConfigItem, backends: readonly Backend[]): readonly Backend[] =>
     cluster?.isHeld(fetch, item) ? backends.map((backend) => ({ ...backend, held: true as const })) : backends;
   return {
     name: origin.source,
-    services: graph.derive(`${origin.source} services`, config, (item) => {
+    services: graph.derive(`${origin.source} services`, config, (item, fetch) => {
       const service = asKind(item, "Service");
-      return service ? serviceRecord(service, origin) : undefined;
+      return service && isRead(fetch, service) ? serviceRecord(service, origin) : undefined;
     }),
     endpoints: graph.derive(`${origin.source} endpoints`, config, (item, fetch) => {
       const service = asKind(item, "Service");
-      if (!service) return [];
+      if (!service || !isRead(fetch, service)) return [];
       const id = `${service.namespace}/${service.name}`;
       const found = fetch.where(slices, id);
       // Endpoints are the older form of the same; where slices exist they are the truth.
@@ -269,7 +274,7 @@ const recordsOf = (
         weight: 1,
         health: ready ? (backend.health === "notReady" ? "healthy" : backend.health) : "unhealthy",
         ...(backend.held ? { held: "absent" as const } : {}),
-        network: "",
+        network: pod?.network ?? "",
         cluster: "",
         // Every pod has a service account; only the label says that there is a proxy.
         meshTls: pod ? labels[tlsModeLabel] === "istio" : hasMeshTls(labels, serviceAccount),

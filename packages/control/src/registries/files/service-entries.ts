@@ -16,30 +16,40 @@ import { labelsMatch } from "../../model/workload-policies.ts";
 
 type Entry = ConfigOf<"ServiceEntry">;
 
-const source = "ServiceEntry";
+const fileSource = "ServiceEntry";
 /** Kubernetes services come first, so that an entry for one of them only adds. */
 export const serviceEntryRank = 20;
 
 /** Set to `false`, it keeps an entry from being given a virtual address. */
 const autoAddressLabel = "networking.istio.io/enable-autoallocate-ip";
 
+/** Where entries come from that are no configuration. */
+export interface EntryOrigin {
+  readonly source: string;
+  readonly rank: number;
+}
+
 /** `instances`: endpoints of workloads that registered themselves, which selectors pick as they pick WorkloadEntries. */
 export const serviceEntryRegistry = (
   graph: Graph,
   config: Collection<ConfigItem>,
   instances?: Collection<EndpointRecord>,
+  origin: EntryOrigin = { source: fileSource, rank: serviceEntryRank },
 ): RegistryView => {
+  const { source } = origin;
   const sources: Sources = {
+    source,
     workloads: byKind(config),
     instances: instances?.index("namespace", ({ namespace }) => [namespace]),
   };
+  const named = (what: string): string => (source === fileSource ? what : `${source} ${what}`);
   return {
     name: source,
-    services: graph.derive("service entries", config, (item) => {
+    services: graph.derive(named("service entries"), config, (item) => {
       const entry = asKind(item, "ServiceEntry");
-      return entry ? servicesOf(entry) : [];
+      return entry ? servicesOf(entry, origin) : [];
     }),
-    endpoints: graph.derive("service entry endpoints", config, (item, fetch) => {
+    endpoints: graph.derive(named("service entry endpoints"), config, (item, fetch) => {
       const entry = asKind(item, "ServiceEntry");
       return entry ? endpointsOf(entry, fetch, sources) : [];
     }),
@@ -62,12 +72,12 @@ const portsOf = ({ spec }: Entry): readonly ServicePort[] =>
     targetPort: targetPort ?? number,
   }));
 
-const servicesOf = (entry: Entry): readonly ServiceRecord[] => {
+const servicesOf = (entry: Entry, { source, rank }: EntryOrigin): readonly ServiceRecord[] => {
   const { spec, namespace } = entry;
   return spec.hosts.map((hostname) => ({
     key: `${source}/${namespace}/${hostname}/${entry.name}`,
     source,
-    rank: serviceEntryRank,
+    rank,
     namespace,
     hostname,
     name: hostname,
@@ -86,6 +96,7 @@ const servicesOf = (entry: Entry): readonly ServiceRecord[] => {
 };
 
 interface Sources {
+  readonly source: string;
   readonly workloads: Index<ConfigItem>;
   /** By namespace. */
   readonly instances: Index<EndpointRecord> | undefined;
@@ -121,6 +132,7 @@ const describedBy = (entry: Entry, fetch: Fetch, { workloads }: Sources): readon
 };
 
 const endpointsOf = (entry: Entry, fetch: Fetch, sources: Sources): readonly EndpointRecord[] => {
+  const { source } = sources;
   const ports = portsOf(entry);
   const described = describedBy(entry, fetch, sources).flatMap(({ name, namespace, workload, health }) => {
     if (!workload.address) return [];

@@ -16,6 +16,17 @@ export interface NodeFacts {
   readonly locality: string;
 }
 
+export interface NamespaceFacts {
+  /** The namespace's name. */
+  readonly key: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export const namespaceFacts = ({ metadata }: KubernetesObject): NamespaceFacts => ({
+  key: metadata.name,
+  labels: textsIn(metadata.labels),
+});
+
 /** Overrides the node's, with dots or slashes between its parts. */
 const localityLabel = "istio-locality";
 const nodeLabels = {
@@ -56,6 +67,14 @@ const textsIn = (value: unknown): Readonly<Record<string, string>> =>
     ? Object.fromEntries(Object.entries(value).filter((pair): pair is [string, string] => typeof pair[1] === "string"))
     : {};
 
+/** Entries of a Secret that are keys, certificates and authorities; nothing else of it is kept. */
+const usedEntries = ["tls.crt", "tls.key", "ca.crt", "ca.crl", "cert", "key", "cacert", "crl"];
+
+const usedOf = (data: unknown): Readonly<Record<string, unknown>> =>
+  isRecord(data)
+    ? Object.fromEntries(usedEntries.flatMap((name) => (Object.hasOwn(data, name) ? [[name, data[name]]] : [])))
+    : {};
+
 const appliedAnnotation = "kubectl.kubernetes.io/last-applied-configuration";
 const keptMetadata = ["name", "namespace", "uid", "resourceVersion", "labels", "creationTimestamp"] as const;
 
@@ -63,11 +82,12 @@ const keptMetadata = ["name", "namespace", "uid", "resourceVersion", "labels", "
 export const trimmed = (use: string, object: KubernetesObject): KubernetesObject => {
   const told: Readonly<Record<string, unknown>> = { ...object.metadata };
   const small = Object.fromEntries(keptMetadata.flatMap((name) => (told[name] == null ? [] : [[name, told[name]]])));
-  const facts = use === "pod" || use === "node";
+  const facts = use === "pod" || use === "node" || use === "namespace";
   const { [appliedAnnotation]: _applied, ...annotations } = (facts ? undefined : object.metadata.annotations) ?? {};
   const metadata = { ...small, ...(Object.keys(annotations).length === 0 ? {} : { annotations }) };
   const { metadata: _metadata, status: _status, ...rest } = object;
-  if (use === "node") return { metadata: metadata as KubernetesObject["metadata"] };
+  if (use === "node" || use === "namespace") return { metadata: metadata as KubernetesObject["metadata"] };
+  if (use === "secret") return { metadata: metadata as KubernetesObject["metadata"], data: usedOf(object.data) };
   if (use !== "pod") return { ...rest, metadata: metadata as KubernetesObject["metadata"] };
   const { serviceAccountName = "", nodeName = "" } = isRecord(object.spec) ? object.spec : {};
   return { metadata: metadata as KubernetesObject["metadata"], spec: { serviceAccountName, nodeName } };

@@ -3,11 +3,14 @@ import type { Finding } from "@weft/config/finding";
 import type { FollowedKind } from "./cluster.ts";
 import type { ClusterObjects } from "./cluster-objects.ts";
 import type { NamedCluster } from "./kubernetes-url.ts";
+import { type SecretPlaces, secretNamespacesMax } from "./secret-places.ts";
+import { idOf } from "./watched-kinds.ts";
 
 export interface ClusterFacts {
   readonly named: NamedCluster;
   readonly followed: ReadonlyMap<string, FollowedKind>;
   readonly objects: ClusterObjects;
+  readonly places: Pick<SecretPlaces, "left">;
   readonly state: { readonly state: string; readonly reason: string; readonly ageMs: number };
   readonly diskProblem: string;
 }
@@ -15,7 +18,8 @@ export interface ClusterFacts {
 /** Names shown of many. */
 const namesShownMax = 5;
 
-export const clusterFindings = ({ named, followed, objects, state, diskProblem }: ClusterFacts): readonly Finding[] => {
+export const clusterFindings = (facts: ClusterFacts): readonly Finding[] => {
+  const { named, followed, objects, places, state, diskProblem } = facts;
   const where = `kubernetes ${named.cluster}`;
   const found: Finding[] = [];
   const say = (code: string, message: string, at = where): void => {
@@ -27,12 +31,18 @@ export const clusterFindings = ({ named, followed, objects, state, diskProblem }
   const seconds = Math.round(state.ageMs / 1_000);
   if (state.state === "lost") say("WF2158", `out of reach (${state.reason}); its last view stays, ${seconds} s old`);
   for (const { kind, state: own, reason, table } of followed.values()) {
-    const at = `${where}/${kind.name}`;
+    const at = `${where}/${idOf(kind)}`;
     if (own === "forbidden") say("WF2153", `it may not be read: ${reason}`, at);
     if (own === "lost" && state.state !== "lost") say("WF2158", `out of reach (${reason}); what was read stays`, at);
     const held = table.heldCount();
     if (held > 0) say("WF2157", `${held} are missing from its list, and are kept for 5 minutes at most`, at);
   }
+  const left = places.left();
+  if (left > 0)
+    say(
+      "WF2160",
+      `gateways need keys in ${left} namespaces more than the ${secretNamespacesMax} whose Secrets are read`,
+    );
   const slices = objects.heldSlices();
   if (slices > 0)
     say(

@@ -2,19 +2,29 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createGraph } from "@weft/core/collection";
 import { createClusterObjects } from "./cluster-objects.ts";
-import { clusterView } from "./cluster-view.ts";
+import { clusterSources, clusterView } from "./cluster-view.ts";
 import type { KubernetesObject } from "./kubernetes-object.ts";
+import { meshConfigKind } from "./mesh-config-map.ts";
 import { holdMs } from "./object-table.ts";
 import { podWaitMs } from "./pod-waits.ts";
-import { watchedKinds } from "./watched-kinds.ts";
+import { readNamespaces } from "./read-namespaces.ts";
+import { secretKind, type WatchedKind, watchedKinds } from "./watched-kinds.ts";
 
 const start = () => {
   const graph = createGraph();
-  const view = clusterView(graph, { name: "kubernetes", rank: 11, domain: "cluster.local" });
+  const rootNamespace = "istio-system";
+  const sources = clusterSources(graph, "kubernetes");
+  const passedOver = readNamespaces(graph, { configurations: [sources.configuration], rootNamespace });
+  const view = clusterView(graph, sources, {
+    ...{ name: "kubernetes", rank: 11, domain: "cluster.local", rootNamespace },
+    passedOver: passedOver("kubernetes", sources.namespaces),
+  });
   let nowMs = 0;
-  const objects = createClusterObjects({ where: "kubernetes test", view, nowMs: () => nowMs });
-  const kindOf = (name: string) => {
-    const kind = watchedKinds.find((one) => one.name === name);
+  const objects = createClusterObjects({ where: "kubernetes test", view, rootNamespace, nowMs: () => nowMs });
+  const kindOf = (name: string): WatchedKind => {
+    const kind = [...watchedKinds, meshConfigKind({ namespace: rootNamespace, revision: "default" })].find(
+      (one) => one.name === name,
+    );
     assert.ok(kind);
     return kind;
   };
@@ -183,4 +193,136 @@ test("a wrong object is a finding by its name, and its last good form stays unti
   graph.commit();
   assert.equal(view.configuration.size, 0);
   assert.deepEqual(objects.findings(), []);
+});
+
+const namespace = (name: string, labels: Readonly<Record<string, string>> = {}): KubernetesObject => ({
+  metadata: { name, labels },
+});
+const meshMap = (mesh: string | undefined): KubernetesObject => ({
+  metadata: { name: "istio", namespace: "istio-system", creationTimestamp: "2026-01-01T00:00:00Z" },
+  data: mesh === undefined ? {} : { mesh },
+});
+const meshKey = "MeshConfig/istio-system/istio";
+
+test("discoverySelectors decide which namespaces are read, as labels and settings change", () => {
+  const { put, drop, shown, view, graph } = start();
+  put("Service", service());
+  put("EndpointSlice", slice("a", [{ ip: "10.0.0.1" }]));
+  put("PeerAuthentication", { metadata: { name: "all", namespace: "n" }, spec: {} });
+  const configured = (): number => [...view.configurationRead.values()].filter(({ key }) => key !== meshKey).length;
+  const becomes = (addresses: string, policies: number): void => {
+    assert.deepEqual([shown(), configured()], [addresses, policies]);
+    graph.commit();
+  };
+  put("Namespace", namespace("n", { team: "web" }));
+  becomes("10.0.0.1", 1);
+  put("ConfigMap", meshMap("discoverySelectors: [{matchLabels: {mesh: 'on'}}]"));
+  becomes("", 0);
+  put("Namespace", namespace("n", { mesh: "on" }));
+  becomes("10.0.0.1", 1);
+  put("ConfigMap", meshMap("discoverySelectors: [{matchExpressions: [{key: mesh, operator: DoesNotExist}]}]"));
+  becomes("", 0);
+  put(
+    "ConfigMap",
+    meshMap("discoverySelectors: [{matchLabels: {a: b}}, {matchExpressions: [{key: mesh, operator: Exists}]}]"),
+  );
+  becomes("10.0.0.1", 1);
+  put("ConfigMap", meshMap("discoverySelectors: [{matchLabels: {a: b}}]"));
+  becomes("", 0);
+  // What nobody knows the labels of is rather kept than lost.
+  drop("Namespace", "/n");
+  becomes("10.0.0.1", 1);
+  put("Namespace", namespace("n"));
+  drop("ConfigMap", "istio-system/istio");
+  becomes("10.0.0.1", 1);
+});
+
+test("the control plane's own namespace is read whatever the selectors say", () => {
+  const { put, view, graph } = start();
+  put("Namespace", namespace("istio-system"));
+  put("PeerAuthentication", { metadata: { name: "all", namespace: "istio-system" }, spec: {} });
+  put("ConfigMap", meshMap("discoverySelectors: [{matchLabels: {a: b}}]"));
+  graph.commit();
+  assert.equal(view.configurationRead.size, 2);
+});
+
+test("the mesh's settings in a ConfigMap are in force as written, and its last good form stays", () => {
+  const { put, drop, objects, view, graph } = start();
+  const settings = () => {
+    graph.commit();
+    return view.configuration.get(meshKey)?.object.spec;
+  };
+  put("ConfigMap", meshMap("accessLogFile: /dev/stdout\noutboundTrafficPolicy: {mode: REGISTRY_ONLY}\n"));
+  const good = { accessLogFile: "/dev/stdout", outboundTrafficPolicy: { mode: "REGISTRY_ONLY" } };
+  assert.deepEqual(settings(), good);
+  for (const [wrong, place] of [
+    ["a: [", "line 1"],
+    ["connectTimeout: soon", "line 1, column 17 of its key mesh"],
+    ["ok: 1\noutboundTrafficPolicy: {mode: SOME}", "line 2"],
+    ["just words", "line 1"],
+  ] as const) {
+    put("ConfigMap", meshMap(wrong));
+    assert.deepEqual([...objects.unreadable().keys()], ["ConfigMap/istio-system/istio"]);
+    const [first] = objects.findings().filter(({ level }) => level === "error");
+    assert.match(first?.message ?? "", new RegExp(place));
+    assert.equal(first?.file, "kubernetes test/ConfigMap/istio-system/istio");
+    assert.deepEqual(settings(), good);
+  }
+  put("ConfigMap", meshMap("accessLogFile: /tmp/x\nofALaterIstio: {a: 1}"));
+  assert.deepEqual([...objects.unreadable()], []);
+  assert.deepEqual(
+    objects.findings().map(({ level }) => level),
+    ["warning"],
+  );
+  assert.deepEqual(settings(), { accessLogFile: "/tmp/x" });
+  put("ConfigMap", meshMap(undefined));
+  assert.equal(settings(), undefined);
+  put("ConfigMap", meshMap(""));
+  assert.deepEqual(settings(), {});
+  drop("ConfigMap", "istio-system/istio");
+  assert.equal(settings(), undefined);
+  assert.deepEqual(objects.findings(), []);
+});
+
+test("an endpoint is of its pod's network, or else of the one the control plane's namespace names", () => {
+  const { put, endpoints } = start();
+  const label = "topology.istio.io/network";
+  put("Service", service());
+  put("Pod", pod("plain"));
+  put("Pod", pod("own", { [label]: "own" }));
+  const addresses = [
+    { ip: "10.0.0.1", pod: "plain" },
+    { ip: "10.0.0.2", pod: "own" },
+  ];
+  put("EndpointSlice", slice("a", addresses));
+  const networks = () => endpoints().map(({ network, labels }) => [network, labels[label]]);
+  assert.deepEqual(networks(), [
+    ["", undefined],
+    ["own", "own"],
+  ]);
+  put("Namespace", namespace("istio-system", { [label]: "east" }));
+  put("Namespace", namespace("n", { [label]: "ignored" }));
+  assert.deepEqual(networks(), [
+    ["east", "east"],
+    ["own", "own"],
+  ]);
+});
+
+test("a Secret is taken with keys only, and one that is found anew elsewhere does not go with its former place", () => {
+  const { objects, view, graph } = start();
+  const data = { "tls.crt": "YQ==", "tls.key": "Yg==" };
+  const apply = (namespace: string, object: KubernetesObject | undefined): void =>
+    objects.apply(secretKind(namespace), "n/edge", object && { object, held: false }, { listedOver: undefined });
+  const there = (): boolean => {
+    graph.commit();
+    return view.configuration.get("Secret/n/edge") !== undefined;
+  };
+  const metadata = { name: "edge", namespace: "n" };
+  apply("n", { metadata, data });
+  assert.equal(there(), true);
+  apply("other", { metadata, data });
+  apply("n", undefined);
+  assert.equal(there(), true);
+  apply("other", { metadata, data: {} });
+  assert.equal(there(), false);
 });

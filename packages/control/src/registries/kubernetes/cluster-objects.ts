@@ -4,12 +4,13 @@ import type { Finding } from "@weft/config/finding";
 import { parseObject } from "@weft/config/parse-config";
 import type { Keyed, Source } from "@weft/core/collection";
 import { type ConfigItem, configItem } from "../../model/config-item.ts";
-import { nodeFacts, podFacts } from "./cluster-facts.ts";
-import type { ClusterView } from "./cluster-view.ts";
-import { noPods } from "./cluster-view.ts";
+import { namespaceFacts, nodeFacts, podFacts } from "./cluster-facts.ts";
+import { type ClusterSources, noPods } from "./cluster-view.ts";
+import { isRecord } from "./kubernetes-object.ts";
+import { readMeshConfigMap } from "./mesh-config-map.ts";
 import { holdMs, type InForce, type TableChange } from "./object-table.ts";
 import { createPodWaits } from "./pod-waits.ts";
-import type { WatchedKind } from "./watched-kinds.ts";
+import { idOf, type WatchedKind } from "./watched-kinds.ts";
 
 /** Findings about objects that are kept; further ones are counted. */
 export const objectFindingsMax = 1_000;
@@ -34,11 +35,14 @@ export interface ClusterObjects {
 export interface ClusterObjectsOptions {
   /** For findings: `kubernetes CLUSTER`. */
   readonly where: string;
-  readonly view: ClusterView;
+  readonly view: ClusterSources;
+  /** The mesh's, for settings that a ConfigMap has. */
+  readonly rootNamespace: string;
   readonly nowMs: () => number;
 }
 
-export const createClusterObjects = ({ where, view, nowMs }: ClusterObjectsOptions): ClusterObjects => {
+export const createClusterObjects = (options: ClusterObjectsOptions): ClusterObjects => {
+  const { where, view, nowMs } = options;
   const waits = createPodWaits();
   const problems = new Map<string, readonly Finding[]>();
   const last = new Map<string, ConfigObject>();
@@ -50,10 +54,12 @@ export const createClusterObjects = ({ where, view, nowMs }: ClusterObjectsOptio
     const apiVersion = entry.object.apiVersion ?? (kind.group === "" ? "v1" : `${kind.group}/${kind.versions[0]}`);
     const { object, findings } = parseObject({ ...entry.object, apiVersion, kind: kind.name }, `${where}/${itemKey}`);
     // Kubernetes checks its own kinds itself, and has more fields than are used.
-    const told = kind.use === "configuration" ? findings : findings.filter(({ level }) => level === "error");
+    tell(itemKey, kind.use === "configuration" ? findings : findings.filter(({ level }) => level === "error"));
+    return object;
+  };
+  const tell = (itemKey: string, told: readonly Finding[]): void => {
     if (told.length > 0 && (problems.has(itemKey) || problems.size < objectFindingsMax)) problems.set(itemKey, told);
     else if (told.length === 0) problems.delete(itemKey);
-    return object;
   };
   const into = (source: Source<ConfigItem>, object: ConfigObject): void => {
     const item = configItem(object);
@@ -64,6 +70,34 @@ export const createClusterObjects = ({ where, view, nowMs }: ClusterObjectsOptio
     source.drop(itemKey);
     problems.delete(itemKey);
     last.delete(itemKey);
+  };
+  /** Its object has the name of another kind than what it is read from. */
+  const mesh = (key: string, entry: InForce | undefined): void => {
+    const itemKey = `ConfigMap/${key}`;
+    const read = entry && readMeshConfigMap(entry.object, { ...options, file: `${where}/${itemKey}` });
+    tell(itemKey, read?.findings ?? []);
+    if (read && !read.object) return;
+    const before = last.get(itemKey);
+    if (before && !read) view.configuration.drop(configItem(before).key);
+    last.delete(itemKey);
+    if (!read?.object) return;
+    view.configuration.put(configItem(read.object));
+    last.set(itemKey, read.object);
+  };
+  /** Where each Secret was found: it may come at one place before it goes at another. */
+  const secretOf = new Map<string, string>();
+  const secret = (kind: WatchedKind, key: string, entry: InForce | undefined): void => {
+    const itemKey = `${kind.name}/${key}`;
+    // One without keys is nobody's business.
+    const used = isRecord(entry?.object.data) && Object.keys(entry.object.data).length > 0 ? entry : undefined;
+    if (used) secretOf.set(key, idOf(kind));
+    else if (secretOf.get(key) !== idOf(kind)) return;
+    const object = used && read(kind, key, used);
+    if (object) into(view.configuration, object);
+    else if (!used) {
+      secretOf.delete(key);
+      out(view.configuration, itemKey);
+    }
   };
   const mark = (set: Source<Keyed>, key: string, on: boolean): void => {
     if (on) set.put({ key });
@@ -118,7 +152,12 @@ export const createClusterObjects = ({ where, view, nowMs }: ClusterObjectsOptio
       else if (kind.use === "node") {
         if (entry) view.nodes.put(nodeFacts(entry.object));
         else view.nodes.drop(key.slice(1));
+      } else if (kind.use === "namespace") {
+        if (entry) view.namespaces.put(namespaceFacts(entry.object));
+        else view.namespaces.drop(key.slice(1));
       } else if (kind.use === "platform") platform(kind, key, entry, change);
+      else if (kind.use === "mesh") mesh(key, entry);
+      else if (kind.use === "secret") secret(kind, key, entry);
       else if (entry) {
         const object = read(kind, key, entry);
         if (object) into(view.configuration, object);

@@ -3,51 +3,90 @@ import type { Collection, Fetch, Graph, Keyed, Source } from "@weft/core/collect
 import { type ConfigItem, sameConfigItem } from "../../model/config-item.ts";
 import type { RegistryView } from "../../model/merged-services.ts";
 import { kubernetesRegistry, type PodOfEndpoint } from "../files/kubernetes.ts";
-import { localityOfPod, type NodeFacts, type PodFacts } from "./cluster-facts.ts";
+import { localityOfPod, type NamespaceFacts, type NodeFacts, type PodFacts } from "./cluster-facts.ts";
 
-export interface ClusterView extends RegistryView {
+/** What is written by whoever follows the cluster; the next commit of the graph shows it. */
+export interface ClusterSources {
   /** Service, EndpointSlice, Endpoints. */
   readonly objects: Source<ConfigItem>;
   /** Keys of those objects that are missing from the cluster and kept for now. */
   readonly held: Source<Keyed>;
   readonly pods: Source<PodFacts>;
   readonly nodes: Source<NodeFacts>;
+  readonly namespaces: Source<NamespaceFacts>;
   /** Pods that endpoints do not wait for any more, by key; `noPods` for all of them. */
   readonly waived: Source<Keyed>;
   /** What configures the mesh, with its secrets. */
   readonly configuration: Source<ConfigItem>;
 }
 
+export interface ClusterView extends RegistryView, ClusterSources {
+  /** Of the configuration, what is in namespaces that are read. */
+  readonly configurationRead: Collection<ConfigItem>;
+}
+
 /** In `waived`: pods cannot be read at all. */
 export const noPods = "*";
 
-/** Written to by whoever follows the cluster; the next commit of the graph shows it. */
+export const clusterSources = (graph: Graph, name: string): ClusterSources => ({
+  configuration: graph.source<ConfigItem>(`${name} configuration`, { equal: sameConfigItem }),
+  objects: graph.source<ConfigItem>(`${name} objects`, { equal: sameConfigItem }),
+  held: graph.source<Keyed>(`${name} held`),
+  pods: graph.source<PodFacts>(`${name} pods`),
+  nodes: graph.source<NodeFacts>(`${name} nodes`),
+  namespaces: graph.source<NamespaceFacts>(`${name} namespaces`),
+  waived: graph.source<Keyed>(`${name} waived`),
+});
+
+export interface ClusterViewOptions {
+  readonly name: string;
+  readonly rank: number;
+  readonly domain: string;
+  /** The control plane's. */
+  readonly rootNamespace: string;
+  /** Names of namespaces that are not read. */
+  readonly passedOver: Collection<Keyed>;
+}
+
 export const clusterView = (
   graph: Graph,
-  { name, rank, domain }: { readonly name: string; readonly rank: number; readonly domain: string },
+  sources: ClusterSources,
+  { name, rank, domain, rootNamespace, passedOver }: ClusterViewOptions,
 ): ClusterView => {
-  const configuration = graph.source<ConfigItem>(`${name} configuration`, { equal: sameConfigItem });
-  const objects = graph.source<ConfigItem>(`${name} objects`, { equal: sameConfigItem });
-  const held = graph.source<Keyed>(`${name} held`);
-  const pods = graph.source<PodFacts>(`${name} pods`);
-  const nodes = graph.source<NodeFacts>(`${name} nodes`);
-  const waived = graph.source<Keyed>(`${name} waived`);
-  const view = kubernetesRegistry(graph, objects, domain, {
+  const isRead = (fetch: Fetch, namespace: string): boolean => fetch.get(passedOver, namespace) === undefined;
+  const view = kubernetesRegistry(graph, sources.objects, domain, {
     source: name,
     rank,
-    podOf: (fetch, namespace, pod) => podOf({ pods, nodes, waived }, fetch, `${namespace}/${pod}`),
-    isHeld: (fetch, { key }) => fetch.get(held, key) !== undefined,
+    podOf: (fetch, namespace, pod) => podOf({ ...sources, rootNamespace }, fetch, `${namespace}/${pod}`),
+    isHeld: (fetch, { key }) => fetch.get(sources.held, key) !== undefined,
+    isRead,
   });
-  return { ...view, objects, held, pods, nodes, waived, configuration };
+  const configurationRead = graph.derive(
+    `${name} configuration read`,
+    sources.configuration,
+    // The mesh's settings say what is read, so they are.
+    (item, fetch) => (item.object.kind === "MeshConfig" || isRead(fetch, item.object.namespace) ? item : undefined),
+    { equal: sameConfigItem },
+  );
+  return { ...view, ...sources, configurationRead };
 };
 
+/** The label of a pod, or else of the control plane's namespace, that says which network addresses are of. */
+const networkLabel = "topology.istio.io/network";
+
+interface PodSources extends Pick<ClusterSources, "pods" | "nodes" | "waived" | "namespaces"> {
+  readonly rootNamespace: string;
+}
+
 const podOf = (
-  { pods, nodes, waived }: { readonly [K in "pods" | "nodes" | "waived"]: ClusterView[K] },
+  { pods, nodes, waived, namespaces, rootNamespace }: PodSources,
   fetch: Fetch,
   key: string,
 ): PodOfEndpoint | "waits" | undefined => {
   const pod = fetch.get(pods, key);
   if (!pod) return fetch.get(waived, key) || fetch.get(waived, noPods) ? undefined : "waits";
   const locality = localityOfPod(pod) ?? fetch.get(nodes as Collection<NodeFacts>, pod.node)?.locality ?? "";
-  return { labels: pod.labels, serviceAccount: pod.serviceAccount, locality };
+  const network = pod.labels[networkLabel] ?? fetch.get(namespaces, rootNamespace)?.labels[networkLabel] ?? "";
+  const labels = network === "" ? pod.labels : { ...pod.labels, [networkLabel]: network };
+  return { labels, serviceAccount: pod.serviceAccount, locality, network };
 };

@@ -1,19 +1,25 @@
 /** One cluster at work: every kind is followed by itself, shown in the view, kept on disk, and frozen while it is not heard. */
 import type { Finding } from "@weft/config/finding";
+import type { Collection } from "@weft/core/collection";
 import type { Clock, Logger, Random, SetTimer } from "@weft/core/world";
 import type { KubernetesApi } from "@weft/net/kubernetes/kubernetes-api";
+import type { ConfigItem } from "../../model/config-item.ts";
 import type { NamedStatus } from "../outside/outside-registries.ts";
-import { trimmed } from "./cluster-facts.ts";
+import { createApplyTurns } from "./apply-turns.ts";
+import { type PodFacts, podFacts, trimmed } from "./cluster-facts.ts";
 import { clusterFindings } from "./cluster-findings.ts";
 import { type ClusterObjects, createClusterObjects } from "./cluster-objects.ts";
 import type { ClusterView } from "./cluster-view.ts";
 import { type CollectionFact, followCollection } from "./follow-collection.ts";
 import { openKeptFile } from "./kept-objects.ts";
+import type { KubernetesObject } from "./kubernetes-object.ts";
 import type { NamedCluster } from "./kubernetes-url.ts";
-import { createObjectTable, type ObjectTable, objectKey } from "./object-table.ts";
+import { type MeshConfigPlace, meshConfigKind } from "./mesh-config-map.ts";
+import { createObjectTable, type ObjectTable, objectKey, type TableChange } from "./object-table.ts";
 import type { ReflectorState } from "./reflector.ts";
+import { createSecretPlaces, credentialKinds } from "./secret-places.ts";
 import { followServedKinds } from "./served-kinds.ts";
-import { coreKinds, pathOf, type WatchedKind, watchedKinds } from "./watched-kinds.ts";
+import { coreKinds, idOf, pathOf, secretKind, type Use, type WatchedKind, watchedKinds } from "./watched-kinds.ts";
 
 export interface Cluster extends Disposable {
   status(): NamedStatus;
@@ -27,6 +33,10 @@ export interface Cluster extends Disposable {
 export interface ClusterOptions {
   readonly named: NamedCluster;
   readonly view: ClusterView;
+  /** What files and the API have, which may name credentials too. */
+  readonly stored: Collection<ConfigItem>;
+  readonly rootNamespace: string;
+  readonly meshConfig: MeshConfigPlace | undefined;
   readonly folder: string;
   /** The view was written to; a commit is due. */
   readonly changed: () => void;
@@ -50,27 +60,50 @@ export interface FollowedKind {
 export const openCluster = (options: ClusterOptions): Cluster => {
   const { named, view, clock, setTimer, log } = options;
   const api: KubernetesApi = named.open(setTimer);
-  const objects = createClusterObjects({ where: `kubernetes ${named.cluster}`, view, nowMs: clock.nowMs });
-  const followed = new Map<string, FollowedKind>(watchedKinds.map((kind) => [kind.name, followedKind(kind)]));
+  const objects = createClusterObjects({ ...options, where: `kubernetes ${named.cluster}`, nowMs: clock.nowMs });
+  const settings = options.meshConfig ? [meshConfigKind(options.meshConfig)] : [];
+  const followed = new Map<string, FollowedKind>(
+    [...watchedKinds, ...settings].map((kind) => [idOf(kind), followedKind(kind)]),
+  );
   const running = new Map<string, { readonly path: string; readonly follower: Disposable }>();
   const streams = { works: true };
+  const places = createSecretPlaces(() => podsIn(followed));
   const events = new Map<string, number>();
   const sight = createSight(options, followed);
   let timer: Disposable | undefined;
   let armedMs = Number.POSITIVE_INFINITY;
+  let unkept = false;
 
   const file = openKeptFile({
     ...options,
     ...{ name: named.name, cluster: named.content },
     current: () => ({ ageMs: sight.ageMs(), objects: keptOf(followed) }),
   });
-  const show = (one: FollowedKind): void => {
-    const changes = one.table.takeChanges();
-    for (const [key, change] of changes) objects.apply(one.kind, key, one.table.get(key), change);
-    if (changes.size === 0) return;
-    options.changed();
-    file.changed();
+  const apply = (id: string, key: string, change: TableChange): void => {
+    const one = followed.get(id);
+    if (!one) return;
+    const { kind, table } = one;
+    const entry = table.get(key);
+    objects.apply(kind, key, entry, change);
+    if (credentialKinds.has(kind.name)) places.rule(`${kind.name}/${key}`, kind.name, bodyOf(entry?.object));
+    if (kind.use === "pod" && entry) places.podCame(podFacts(entry.object));
   };
+  const turns = createApplyTurns<TableChange>({
+    ...{ apply, clock, setTimer },
+    applied: (ids) => {
+      followSecrets();
+      options.changed();
+      // Printing a large view takes its time too, so not while half of it is still to come.
+      unkept ||= [...ids].some((id) => followed.get(id)?.kind.use !== "secret");
+      if (unkept && !turns.busy()) {
+        unkept = false;
+        file.changed();
+      }
+      arm();
+      if (!turns.busy()) options.told();
+    },
+  });
+  const show = (one: FollowedKind): void => turns.add(idOf(one.kind), one.table.takeChanges());
   const arm = (): void => {
     const now = clock.nowMs();
     const ends = [...[...followed.values()].map(({ table }) => table.deadlineMs(now)), objects.deadlineMs()];
@@ -94,14 +127,10 @@ export const openCluster = (options: ClusterOptions): Cluster => {
     events.set(fact.kind, (events.get(fact.kind) ?? 0) + 1);
     const { table, kind } = one;
     if (fact.kind === "listed") {
-      table.listed(
-        fact.objects.map((object) => trimmed(kind.use, object)),
-        fact.older,
-        clock.nowMs(),
-      );
+      table.listed(fact.objects, fact.older, clock.nowMs());
       one.listed = true;
       if (fact.older) log.warn("a cluster went back in time", { registry: named.name, kind: kind.name });
-    } else if (fact.kind === "put") table.put(trimmed(kind.use, fact.object));
+    } else if (fact.kind === "put") table.put(fact.object);
     else if (fact.kind === "removed") table.removed(objectKey(fact.object));
     else {
       one.state = fact.state;
@@ -118,18 +147,39 @@ export const openCluster = (options: ClusterOptions): Cluster => {
     options.told();
   };
   const follow = (kind: WatchedKind, path: string): void => {
-    const one = followed.get(kind.name);
-    if (!one || running.get(kind.name)?.path === path) return;
-    running.get(kind.name)?.follower[Symbol.dispose]();
+    const one = followed.get(idOf(kind));
+    if (!one || running.get(idOf(kind))?.path === path) return;
+    running.get(idOf(kind))?.follower[Symbol.dispose]();
     const follower = followCollection({
       ...options,
       ...{ api, path, selector: kind.selector, streams, tell: (fact: CollectionFact) => tell(one, fact) },
+      trim: (object) => trimmed(kind.use, object),
     });
-    running.set(kind.name, { path, follower });
+    running.set(idOf(kind), { path, follower });
+  };
+  const end = (kind: WatchedKind): void => {
+    running.get(idOf(kind))?.follower[Symbol.dispose]();
+    running.delete(idOf(kind));
+  };
+  /** Keys are read where they are needed, and forgotten where they are not any more. */
+  const followSecrets = (): void => {
+    if (!places.takeChanged()) return;
+    const wanted = new Map([...places.namespaces()].map(secretKind).map((kind) => [idOf(kind), kind]));
+    for (const [id, { kind, table }] of followed) {
+      if (kind.use !== "secret" || wanted.has(id)) continue;
+      end(kind);
+      turns.forget(id);
+      followed.delete(id);
+      for (const [key] of table.entries()) objects.apply(kind, key, undefined, { listedOver: undefined });
+    }
+    for (const [id, kind] of wanted) {
+      if (!followed.has(id)) followed.set(id, followedKind(kind));
+      follow(kind, pathOf(kind, "v1"));
+    }
+    options.changed();
   };
   const unserved = (kind: WatchedKind): void => {
-    running.get(kind.name)?.follower[Symbol.dispose]();
-    running.delete(kind.name);
+    end(kind);
     const one = followed.get(kind.name);
     if (!one || one.state === "absent") return;
     // Objects of a kind that is gone are missing, not deleted: their deletion would have been told.
@@ -137,13 +187,24 @@ export const openCluster = (options: ClusterOptions): Cluster => {
     tell(one, { kind: "state", state: "absent", reason: "the cluster does not have it" });
   };
 
+  const storedRule = ({ key, object }: ConfigItem, gone = false): void =>
+    places.rule(`stored ${key}`, object.kind, gone ? undefined : object);
+  const storedChanges = options.stored.watch((changes) => {
+    for (const { before, after } of changes) {
+      if (before) storedRule(before, true);
+      if (after) storedRule(after);
+    }
+    followSecrets();
+  });
+  for (const item of options.stored.values()) storedRule(item);
   restore(file.restored?.objects, followed);
   for (const one of followed.values()) show(one);
   if (file.restored) {
     sight.restored(file.restored.ageMs);
     log.info("began with the last good view of a cluster", { registry: named.name, ageMs: file.restored.ageMs });
   }
-  for (const kind of coreKinds) follow(kind, pathOf(kind, kind.versions[0] ?? "v1"));
+  for (const kind of [...coreKinds, ...settings]) follow(kind, pathOf(kind, kind.versions[0] ?? "v1"));
+  followSecrets();
   const serving = followServedKinds({ ...options, api, streams, serves: follow, unserved });
   arm();
   return {
@@ -155,12 +216,18 @@ export const openCluster = (options: ClusterOptions): Cluster => {
       held: new Map([["absent", heldOf(followed, objects)]]),
       unreadable: objects.unreadable(),
     }),
-    findings: () => clusterFindings({ named, followed, objects, state: sight.status(), diskProblem: file.problem() }),
-    known: () => file.restored !== undefined || sight.complete(serving.known()),
+    findings: () =>
+      clusterFindings({ named, followed, objects, places, state: sight.status(), diskProblem: file.problem() }),
+    // Keys are not on disk, and gateways that come before them would be told that there are none.
+    known: () =>
+      !turns.busy() &&
+      sight.complete(file.restored !== undefined || serving.known(), file.restored ? "secret" : undefined),
     heard: () =>
       events.size > 0 && [...followed.values()].some(({ state }) => state !== "starting" && state !== "lost"),
     [Symbol.dispose]: () => {
+      storedChanges[Symbol.dispose]();
       serving[Symbol.dispose]();
+      turns[Symbol.dispose]();
       for (const { follower } of running.values()) follower[Symbol.dispose]();
       api[Symbol.dispose]();
       timer?.[Symbol.dispose]();
@@ -171,8 +238,17 @@ export const openCluster = (options: ClusterOptions): Cluster => {
 
 const followedKind = (kind: WatchedKind): FollowedKind => ({
   ...{ kind, state: "starting", reason: "", listed: false },
-  table: createObjectTable(kind.use === "configuration" || kind.use === "secret" ? "distrusted" : "all"),
+  table: createObjectTable(distrusted.has(kind.use) ? "distrusted" : "all"),
 });
+
+const distrusted: ReadonlySet<string> = new Set(["configuration", "mesh", "secret"]);
+
+const podsIn = function* (followed: ReadonlyMap<string, FollowedKind>): Iterable<PodFacts> {
+  for (const [, { object }] of followed.get("Pod")?.table.entries() ?? []) yield podFacts(object);
+};
+
+const bodyOf = (object: KubernetesObject | undefined) =>
+  object && { namespace: object.metadata.namespace ?? "", spec: object.spec };
 
 /** Keys of secrets are not written to disk. */
 const keptOf = (followed: ReadonlyMap<string, FollowedKind>) =>
@@ -231,10 +307,13 @@ const createSight = ({ clock, log, named }: ClusterOptions, followed: ReadonlyMa
       staleSinceMs = clock.nowMs() - ageMs;
     },
     ageMs: (): number => (staleSinceMs === undefined ? 0 : clock.nowMs() - staleSinceMs),
-    /** All that is served has been read once. */
-    complete: (discovered: boolean): boolean =>
+    /** All that is served, or all of that use, has been read once. */
+    complete: (discovered: boolean, use?: Use): boolean =>
       discovered &&
-      [...followed.values()].every(({ listed, state: own }) => listed || own === "absent" || own === "forbidden"),
+      [...followed.values()].every(
+        ({ kind, listed, state: own }) =>
+          (use !== undefined && kind.use !== use) || listed || own === "absent" || own === "forbidden",
+      ),
     status: () => ({
       ...{ state, reason, sinceWallMs, heardWallMs },
       ageMs: staleSinceMs === undefined ? 0 : clock.nowMs() - staleSinceMs,

@@ -6,8 +6,10 @@ import type { ConfigItem } from "../../model/config-item.ts";
 import type { ConfigStore } from "../../store/config-store.ts";
 import type { OutsideRegistries } from "../outside/outside-registries.ts";
 import { type Cluster, openCluster } from "./cluster.ts";
-import { clusterView } from "./cluster-view.ts";
+import { clusterSources, clusterView } from "./cluster-view.ts";
 import type { NamedCluster } from "./kubernetes-url.ts";
+import type { MeshConfigPlace } from "./mesh-config-map.ts";
+import { readNamespaces } from "./read-namespaces.ts";
 
 /**
  * The rank of the first cluster; each further one, in the order of their flags, has one more. So what files say of a
@@ -22,11 +24,18 @@ export const readingStartMs = 60_000;
 export interface Clusters extends OutsideRegistries {
   /** What configures the mesh, in the order of precedence. */
   readonly configurations: readonly Collection<ConfigItem>[];
+  /** Names of all namespaces; empty until they are read. */
+  namespaces(): readonly string[];
 }
 
 export interface ClustersOptions {
   readonly clusters: readonly NamedCluster[];
+  /** What the files and the API have. */
+  readonly stored: Collection<ConfigItem>;
   readonly domain: string;
+  readonly rootNamespace: string;
+  /** Where the first cluster has the mesh's settings; absent: they are not read there. */
+  readonly meshConfig?: MeshConfigPlace | undefined;
   /** Where last good views are kept. */
   readonly folder: string;
   readonly clock: Clock;
@@ -36,20 +45,28 @@ export interface ClustersOptions {
 }
 
 export const createClusters = (graph: Graph, options: ClustersOptions): Clusters => {
-  const { setTimer } = options;
-  const opening = options.clusters.map((named, at) => ({
+  const { setTimer, rootNamespace, stored, domain } = options;
+  const sources = options.clusters.map((named) => ({ named, sources: clusterSources(graph, named.name) }));
+  const configurations = [stored, ...sources.map((one) => one.sources.configuration)];
+  const passedOver = readNamespaces(graph, { configurations, rootNamespace });
+  const opening = sources.map(({ named, sources: own }, at) => ({
     named,
-    view: clusterView(graph, { name: named.name, rank: clusterRank + at, domain: options.domain }),
+    view: clusterView(graph, own, {
+      ...{ name: named.name, rank: clusterRank + at, domain, rootNamespace },
+      passedOver: passedOver(named.name, own.namespaces),
+    }),
   }));
   let clusters: readonly Cluster[] = [];
   let told: () => void = () => {};
   return {
     views: opening.map(({ view }) => view),
-    configurations: opening.map(({ view }) => view.configuration),
+    configurations: opening.map(({ view }) => view.configurationRead),
+    namespaces: () => [...new Set(opening.flatMap(({ view }) => [...view.namespaces.values()].map(({ key }) => key)))],
     open: (changed) => {
-      clusters = opening.map(({ named, view }) =>
-        openCluster({ ...options, named, view, changed, told: () => told() }),
-      );
+      clusters = opening.map(({ named, view }, at) => {
+        const meshConfig = at === 0 ? options.meshConfig : undefined;
+        return openCluster({ ...options, meshConfig, named, view, changed, told: () => told() });
+      });
     },
     firstAnswers: () =>
       new Promise((resolve) => {

@@ -1,23 +1,26 @@
 /** Follows one collection: carries out what its reflector decides, on the API and on the clock. */
-import type { Clock, Random, SetTimer } from "@weft/core/world";
+import type { Clock, SetTimer } from "@weft/core/world";
 import type { KubernetesApi } from "@weft/net/kubernetes/kubernetes-api";
 import { KubernetesError } from "@weft/net/kubernetes/kubernetes-error";
-import { createReflector, type Failure, type ReflectorInput, type ReflectorOutput } from "./reflector.ts";
+import {
+  createReflector,
+  type Failure,
+  type ReflectorInput,
+  type ReflectorOptions,
+  type ReflectorOutput,
+} from "./reflector.ts";
 
 /** A page of the largest objects over a slow line. */
 const listTimeoutMs = 120_000;
 
 export type CollectionFact = Extract<ReflectorOutput, { readonly kind: "listed" | "put" | "removed" | "state" }>;
 
-export interface FollowOptions {
+export interface FollowOptions extends ReflectorOptions {
   readonly api: KubernetesApi;
   /** Of the collection, without a query. */
   readonly path: string;
-  readonly selector: string;
-  readonly streams: { works: boolean };
   readonly clock: Clock;
   readonly setTimer: SetTimer;
-  readonly random: Random;
   readonly tell: (fact: CollectionFact) => void;
 }
 

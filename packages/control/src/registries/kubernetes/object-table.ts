@@ -24,8 +24,8 @@ export interface ObjectTable {
   entries(): IterableIterator<[string, InForce]>;
   readonly size: () => number;
   readonly heldCount: () => number;
-  /** Keys that changed, and of what a list replaced: the form before it. Since this was last asked. */
-  takeChanges(): ReadonlyMap<string, TableChange>;
+  /** Keys that changed, and of what a list replaced: the form before it. Since this was last asked; they are the caller's. */
+  takeChanges(): Map<string, TableChange>;
   /** Fills it with what was kept over a restart. */
   restore(objects: readonly KubernetesObject[]): void;
 }

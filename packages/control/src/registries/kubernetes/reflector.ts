@@ -63,6 +63,8 @@ export interface ReflectorOptions {
   readonly selector: string;
   /** One for all collections of a server: turned off when one finds that streams do not work there. */
   readonly streams: { works: boolean };
+  /** As much of each object as is kept; the rest goes at once, before the last page comes. Absent: all. */
+  readonly trim?: (object: KubernetesObject) => KubernetesObject;
   readonly random: Random;
 }
 
@@ -75,7 +77,8 @@ const sameForPages: ReadonlySet<number> = new Set([401, 403, 404, 410, 429]);
 
 type Mode = "idle" | "streaming" | "paging" | "probing" | "watching" | "waiting";
 
-export const createReflector = ({ selector, streams, random }: ReflectorOptions): Reflector => {
+export const createReflector = (options: ReflectorOptions): Reflector => {
+  const { selector, streams, random, trim = (object) => object } = options;
   const backoff = exponentialBackoff(retryLimits, random);
   let mode: Mode = "idle";
   let then: "list" | "probe" = "list";
@@ -138,7 +141,7 @@ export const createReflector = ({ selector, streams, random }: ReflectorOptions)
   };
   const gather = (object: KubernetesObject): void => {
     const key = gatheredKey(object);
-    if (gathered.size < collectionObjectsMax || gathered.has(key)) gathered.set(key, object);
+    if (gathered.size < collectionObjectsMax || gathered.has(key)) gathered.set(key, trim(object));
   };
 
   const failed = ({ status, reason: word, message, retryAfterMs }: Failure): readonly ReflectorOutput[] => {
@@ -198,7 +201,7 @@ export const createReflector = ({ selector, streams, random }: ReflectorOptions)
     backoff.reset();
     forgotten = 0;
     version = event.version;
-    return event.kind === "bookmark" ? [] : [{ kind: event.kind, object: event.object }];
+    return event.kind === "bookmark" ? [] : [{ kind: event.kind, object: trim(event.object) }];
   };
 
   const due = (): readonly ReflectorOutput[] => {

@@ -4,7 +4,7 @@ import type { KubernetesApi } from "@weft/net/kubernetes/kubernetes-api";
 import { isRecord } from "./kubernetes-object.ts";
 
 /** What the objects of a kind become. */
-export type Use = "platform" | "pod" | "node" | "configuration" | "secret";
+export type Use = "platform" | "pod" | "node" | "namespace" | "configuration" | "mesh" | "secret";
 
 export interface WatchedKind {
   readonly name: string;
@@ -14,6 +14,8 @@ export interface WatchedKind {
   readonly versions: readonly string[];
   /** Goes with every request. */
   readonly selector: string;
+  /** It is read in this one only; absent: in all. */
+  readonly namespace?: string;
   readonly use: Use;
 }
 
@@ -23,11 +25,27 @@ const own: readonly WatchedKind[] = [
   { name: "Endpoints", plural: "endpoints", group: "", versions: ["v1"], selector: "", use: "platform" },
   { name: "Pod", plural: "pods", group: "", versions: ["v1"], selector: "", use: "pod" },
   { name: "Node", plural: "nodes", group: "", versions: ["v1"], selector: "", use: "node" },
-  {
-    ...{ name: "Secret", plural: "secrets", group: "", versions: ["v1"], use: "secret" },
-    selector: "fieldSelector=type%3Dkubernetes.io%2Ftls",
-  },
+  { name: "Namespace", plural: "namespaces", group: "", versions: ["v1"], selector: "", use: "namespace" },
 ];
+
+/** Large ones, and those of the cluster itself, which never hold keys of a gateway. */
+const otherSecrets = [
+  "helm.sh/release.v1",
+  "kubernetes.io/service-account-token",
+  "kubernetes.io/dockerconfigjson",
+  "kubernetes.io/dockercfg",
+  "bootstrap.kubernetes.io/token",
+];
+
+/** Secrets are read in namespaces that need them. */
+export const secretKind = (namespace: string): WatchedKind => ({
+  ...{ name: "Secret", plural: "secrets", group: "", versions: ["v1"], namespace, use: "secret" },
+  selector: `fieldSelector=${encodeURIComponent(otherSecrets.map((type) => `type!=${type}`).join(","))}`,
+});
+
+/** What tells a followed kind from another: its name, and where it is read. */
+export const idOf = ({ name, namespace }: Pick<WatchedKind, "name" | "namespace">): string =>
+  namespace === undefined ? name : `${name} of ${namespace}`;
 
 const platform: ReadonlySet<string> = new Set(["Service", "Endpoints", "EndpointSlice", "Secret"]);
 
@@ -46,8 +64,11 @@ export const definitionsPath = "/apis/apiextensions.k8s.io/v1/customresourcedefi
 export const coreKinds: readonly WatchedKind[] = own;
 export const discoveredKinds: readonly WatchedKind[] = others;
 
-export const pathOf = ({ group, plural }: WatchedKind, version: string): string =>
-  group === "" ? `/api/${version}/${plural}` : `/apis/${group}/${version}/${plural}`;
+export const pathOf = ({ group, plural, namespace }: WatchedKind, version: string): string => {
+  const root = group === "" ? `/api/${version}` : `/apis/${group}/${version}`;
+  const within = namespace === undefined ? "" : `/namespaces/${encodeURIComponent(namespace)}`;
+  return `${root}${within}/${plural}`;
+};
 
 /** The served path of each kind, by the kind's name; what is not served is not in it. Rejects as the API does. */
 export const discoverKinds = async (

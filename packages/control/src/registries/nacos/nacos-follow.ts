@@ -14,6 +14,9 @@ export const verifiedServices = 50;
 export const pollMs = 5_000;
 export const pollPerServiceMs = 10;
 export const askedAtOnceMax = 32;
+/** So many services that lose their last instance within this time, and are more than half of all, are no matter of theirs. */
+export const emptiedAtOnceMin = 3;
+export const emptiedWindowMs = 30_000;
 const listTries = 3;
 /** So many services that are not answered for, one after the other, are no matter of these services. */
 const failedInRowMax = 3;
@@ -42,6 +45,7 @@ export const followNacos = async (options: FollowOptions): Promise<never> => {
   let listedMs = tools.clock.nowMs();
   for (;;) {
     await pause(pushes ? countMs : pollMs + pollPerServiceMs * services.count());
+    if (pushes) await follower.confirmEmptied();
     const due = !pushes || tools.clock.nowMs() - listedMs >= resyncMs;
     if (!due && !(await follower.countChanged())) continue;
     await follower.take(await follower.list());
@@ -59,12 +63,19 @@ interface Follower {
   /** Follows what is new, leaves what is gone; gives those that were refused, by key. */
   take(names: readonly NacosService[]): Promise<ReadonlySet<string>>;
   verify(count: number): Promise<void>;
+  /**
+   * Asks once more for services that were told to have nothing left. Only on a connection that pushes, as that does not
+   * outlive a server that starts anew and has forgotten.
+   */
+  confirmEmptied(): Promise<void>;
 }
 
-const createFollower = ({ calls, services, groups }: FollowOptions): Follower => {
+const createFollower = ({ calls, services, groups, tools: { clock } }: FollowOptions): Follower => {
   /** How many there were by the last list, of each group. */
   const counts = new Map<string, number>();
   let refused = new Set<string>();
+  /** When services lost their last instance. */
+  let emptiedMs: readonly number[] = [];
 
   const listGroup = async (group: string): Promise<readonly NacosService[]> => {
     const found = new Map<string, NacosService>();
@@ -110,6 +121,19 @@ const createFollower = ({ calls, services, groups }: FollowOptions): Follower =>
       // A push that came meanwhile is newer.
       if (services.heard(service) === heard) services.told(service, hosts);
     });
+  /** As they are now, whatever is known of them. */
+  const queryAll = async (wanted: readonly NacosService[], then: (service: NacosService) => void): Promise<void> => {
+    const before = refused;
+    await askAll(wanted, async (service) => {
+      const heard = services.heard(service);
+      const hosts = await calls.query(service);
+      // A push that came meanwhile is newer.
+      if (services.heard(service) !== heard) return;
+      services.told(service, hosts);
+      then(service);
+    });
+    refused = before;
+  };
   return {
     async list() {
       const found: NacosService[] = [];
@@ -132,13 +156,16 @@ const createFollower = ({ calls, services, groups }: FollowOptions): Follower =>
       return refused;
     },
     async verify(count) {
-      const before = refused;
-      await askAll(services.stalest(count), async (service) => {
-        const heard = services.heard(service);
-        const hosts = await calls.query(service);
-        if (services.heard(service) === heard) services.told(service, hosts);
-      });
-      refused = before;
+      await queryAll(services.stalest(count), () => {});
+    },
+    async confirmEmptied() {
+      const emptied = services.takeEmptied();
+      if (emptied.length === 0) return;
+      const nowMs = clock.nowMs();
+      emptiedMs = [...emptiedMs.filter((ms) => nowMs - ms < emptiedWindowMs), ...emptied.map(() => nowMs)];
+      const atOnce = emptiedMs.length;
+      if (atOnce >= emptiedAtOnceMin && atOnce > services.filled()) return;
+      await queryAll(emptied, services.confirmEmpty);
     },
   };
 };

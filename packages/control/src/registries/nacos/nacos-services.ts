@@ -1,6 +1,7 @@
 /**
  * What is known of Nacos' services, and what news of them mean: an instance that a later answer of the same connection
- * lacks is gone, one that the first answer of a connection or an answer without any instance lacks only seems so.
+ * lacks is gone, one that the first answer of a connection lacks only seems so. An answer without any instance is a hint
+ * too, for those with a time-to-live: whoever follows asks again, and says when it is to be believed.
  */
 import { sameValue } from "@weft/core/equal";
 import type { NacosHost, ReadHost } from "@weft/protocols/nacos/answers";
@@ -19,6 +20,12 @@ export interface NacosServices {
   complete(unanswered: ReadonlySet<string>): void;
   /** The names of a list that was read whole; gives those to ask for anew, and those that can be forgotten. */
   named(services: readonly NacosService[]): NacosChanges;
+  /** Services that were told to have nothing any more, since this was last asked. */
+  takeEmptied(): readonly NacosService[];
+  /** It still has nothing, and that is to be believed. */
+  confirmEmpty(service: NacosService): void;
+  /** Services with instances. */
+  filled(): number;
   /** Grows with each `told` of the service. */
   heard(service: NacosService): number;
   count(): number;
@@ -63,6 +70,8 @@ interface Known {
   fresh: boolean;
   heard: number;
   refused: boolean;
+  /** What seems to be gone since an answer without any instance. */
+  doubtful: readonly string[];
 }
 
 export const serviceKey = ({ group, service }: NacosService): string => `${group}@@${service}`;
@@ -71,6 +80,7 @@ export const createNacosServices = (options: NacosServicesOptions): NacosService
   const { emit, namespace, toNamespace, groups, limits = nacosLimits } = options;
   /** The one heard of last is the last. */
   const services = new Map<string, Known>();
+  const emptied = new Set<string>();
   let live = false;
   let refusedBefore = 0;
 
@@ -112,9 +122,17 @@ export const createNacosServices = (options: NacosServicesOptions): NacosService
   const tellGone = (known: Known, next: ReadonlyMap<string, Instance>): void => {
     const gone = [...known.instances].filter(([key]) => !next.has(key));
     if (gone.length === 0) return;
-    // Nacos sends nothing also while it starts, or is itself cut off; its own clients do not believe it either.
-    if (next.size === 0 || !known.fresh) {
+    if (!known.fresh) {
       if (live) emit({ kind: "missing", keys: gone.map(([key]) => key) });
+      return;
+    }
+    // Nacos sends nothing also while it starts, or is itself cut off; its own clients do not believe it either.
+    if (next.size === 0) {
+      const keys = gone.filter(([, { ephemeral }]) => ephemeral).map(([key]) => key);
+      if (keys.length > 0) emit({ kind: "missing", keys });
+      for (const [key, { ephemeral }] of gone) if (!ephemeral) emit({ kind: "removed", key, because: "deleted" });
+      known.doubtful = keys;
+      if (keys.length > 0) emptied.add(serviceKey(known.service));
       return;
     }
     // Whether an instance with a time-to-live deregistered or was lost, Nacos does not say.
@@ -124,7 +142,8 @@ export const createNacosServices = (options: NacosServicesOptions): NacosService
   return {
     begin() {
       live = false;
-      for (const known of services.values()) known.fresh = false;
+      emptied.clear();
+      for (const known of services.values()) Object.assign(known, { fresh: false, doubtful: [] });
     },
     told(service, hosts) {
       const name = serviceKey(service);
@@ -132,6 +151,7 @@ export const createNacosServices = (options: NacosServicesOptions): NacosService
       if (!known) return;
       const next = read(known, hosts);
       for (const [key, now] of next) tellPut(key, now, known.instances.get(key));
+      if (next.size > 0) known.doubtful = [];
       if (known.fresh || live) tellGone(known, next);
       known.instances = next;
       if (known.refused) emit({ kind: "removed", key: keyOf(known), because: "deleted" });
@@ -173,7 +193,7 @@ export const createNacosServices = (options: NacosServicesOptions): NacosService
         if (known?.fresh) continue;
         if (!known && services.size >= limits.servicesMax) refused++;
         else {
-          if (!known) services.set(name, { service, instances: new Map(), fresh: false, heard: 0, refused: false });
+          if (!known) services.set(name, { service, instances: new Map(), ...unheard });
           come.push(service);
         }
       }
@@ -191,6 +211,20 @@ export const createNacosServices = (options: NacosServicesOptions): NacosService
       }
       return { come, gone, refused };
     },
+    takeEmptied() {
+      const found = [...emptied]
+        .flatMap((name) => services.get(name) ?? [])
+        .filter(({ doubtful }) => doubtful.length > 0);
+      emptied.clear();
+      return found.map(({ service }) => service);
+    },
+    confirmEmpty(service) {
+      const known = services.get(serviceKey(service));
+      if (!known) return;
+      for (const key of known.doubtful) emit({ kind: "removed", key, because: "expired" });
+      known.doubtful = [];
+    },
+    filled: () => [...services.values()].reduce((sum, { instances }) => sum + (instances.size > 0 ? 1 : 0), 0),
     heard: (service) => services.get(serviceKey(service))?.heard ?? 0,
     count: () => services.size,
     stalest(count) {
@@ -203,6 +237,8 @@ export const createNacosServices = (options: NacosServicesOptions): NacosService
     },
   };
 };
+
+const unheard = { fresh: false, heard: 0, refused: false, doubtful: [] } as const;
 
 /** Nacos tells instances apart by these three. */
 const hostKey = ({ ip, port, clusterName }: NacosHost): string => `${ip}:${port}@${clusterName}`;

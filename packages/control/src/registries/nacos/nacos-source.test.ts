@@ -105,6 +105,48 @@ test("a push without any instance is a hint, and so is the first list of a new c
   assert.deepEqual(words(), ["connected", "listed web/10.0.0.2:80"]);
 });
 
+test("a push without any instance is believed when the server, asked again, still has none; what had no time-to-live at once", async () => {
+  const { nacos, fire, words } = make((fresh) => {
+    fresh.set(web, [host(1)]);
+    for (const name of ["a", "b", "c"]) fresh.set(`DEFAULT_GROUP@@${name}`, [host(7)]);
+    fresh.set(orders, [host(5, { ephemeral: false })]);
+  });
+  await fire();
+  words();
+  nacos.set(web, []);
+  nacos.set(orders, []);
+  assert.deepEqual(words(), ["missing web/10.0.0.1:80", "deleted orders/10.0.0.5:80"]);
+  await fire(countMs);
+  assert.deepEqual(words(), ["expired web/10.0.0.1:80"]);
+  nacos.set(web, [host(1)]);
+  nacos.set(web, []);
+  nacos.setQuietly(web, [host(1)]);
+  words();
+  await fire(countMs);
+  assert.deepEqual(words(), ["put web/10.0.0.1:80"]);
+});
+
+test("services that lose their last instance together, and are most of all, are not believed to", async () => {
+  const names = ["a", "b", "c", "d"].map((name) => `DEFAULT_GROUP@@${name}`);
+  const { nacos, fire, words } = make((fresh) => {
+    for (const name of names) fresh.set(name, [host(7)]);
+  });
+  await fire();
+  words();
+  for (const name of names.slice(0, 3)) nacos.set(name, []);
+  await fire(countMs);
+  assert.deepEqual(words(), ["missing a/10.0.0.7:80", "missing b/10.0.0.7:80", "missing c/10.0.0.7:80"]);
+});
+
+test("over HTTP a service without instances may be a server that forgot: it is not asked again", async () => {
+  const { nacos, fire, words } = make((fresh) => fresh.set(web, [host(1)]), { transport: "http" });
+  await fire();
+  nacos.setQuietly(web, []);
+  words();
+  for (let time = 0; time < 4; time++) await fire(10_000);
+  assert.deepEqual(words(), ["missing web/10.0.0.1:80"]);
+});
+
 test("a service that is not in the first list of a new connection is told anew when it comes back", async () => {
   const { nacos, fire, words } = make((fresh) => fresh.set(web, [host(1)]));
   await fire();
@@ -136,6 +178,7 @@ test("a new service is found by how many there are, and left when it has nothing
   words();
   await fire(countMs);
   assert.ok(nacos.calls.includes("SubscribeServiceRequest orders"));
+  assert.deepEqual(words(), ["expired orders/10.0.0.5:80"]);
   nacos.set(orders, [host(6)]);
   assert.deepEqual(words(), [], "it is not subscribed to any more");
 });

@@ -47,7 +47,11 @@ test("what tells one registry's content from another's is not its addresses", ()
 });
 
 test("a kind nobody knows is refused with those there are", () => {
-  refused(() => name(["three://a:1"]), "WF2101", /kind three.*one:\/\/HOST:PORT {2}two:\/\/HOST:PORT {2}embedded:/);
+  refused(
+    () => name(["three://a:1"]),
+    "WF2101",
+    /kind three.*one:\/\/HOST:PORT {2}two:\/\/HOST:PORT {2}file:\/\/\/FOLDER {2}embedded:/,
+  );
   refused(
     () => nameRegistries({ urls: ["http://a:1"], credentials: [] }, registryDrivers, find),
     "WF2101",

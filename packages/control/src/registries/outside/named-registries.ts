@@ -64,7 +64,7 @@ export const nameRegistries = (
 
 const unknownScheme = ({ scheme }: RegistryUrl, drivers: readonly Driver[]): WeftError =>
   new WeftError("WF2101", `there is no registry of the kind ${scheme}`, {
-    next: `use one of ${[...drivers.map(({ usage }) => usage), `${embeddedScheme}:`].join("  ")}`,
+    next: `use one of ${[...drivers.map(({ usage }) => usage), "file:///FOLDER", `${embeddedScheme}:`].join("  ")}`,
   });
 
 /** The scheme, with a number from the second on, unless the URL says `name=`. */

@@ -17,13 +17,18 @@ export const zookeeperLimits: ZookeeperLimits = {
   windowMax: 64,
 };
 
-/** What a session may be silent for, where the URL does not say; the server may change it. */
-export const sessionTimeoutMsDefault = 15_000;
+/**
+ * What a session may be silent for, where the URL does not say; the server may change it. We ask after a quarter of it and give
+ * up after two thirds, so that answers may take 10 s.
+ */
+export const sessionTimeoutMsDefault = 30_000;
 export const sessionTimeoutMsMin = 1_000;
 export const sessionTimeoutMsMax = 10 * 60_000;
 
-/** To connect and be greeted, at most. */
+/** To connect, at most. */
 export const connectMsMax = 5_000;
+/** To be greeted then, at most. */
+export const greetingMsMax = 15_000;
 
 /** Between two rounds over all servers, at first and at most. */
 export const reconnectBackoff = { baseMs: 250, maxMs: 15_000 } as const;

@@ -44,6 +44,8 @@ interface Held {
   readonly services: Services;
   /** Good records from before this list, by key, for services that cannot be listed any more. */
   readonly earlier: Map<string, SourceInstance>;
+  /** Keys of nodes that go with no session, as they were read. */
+  readonly lasting: Set<string>;
   /** Services with instances left out. */
   readonly full: Set<string>;
   rootFull: boolean;
@@ -56,7 +58,7 @@ export const createMirror = (options: MirrorOptions): Mirror => {
   const { limits } = options;
   const held: Held = {
     ...{ options, jobs: createJobs(limits.windowMax), services: createServices(limits), earlier: new Map() },
-    ...{ full: new Set(), rootFull: false, listing: false, recursive: false },
+    ...{ lasting: new Set(), full: new Set(), rootFull: false, listing: false, recursive: false },
   };
   return {
     begin: () => begin(held),
@@ -80,6 +82,7 @@ const begin = (held: Held): void => {
   }
   held.services.clear();
   held.full.clear();
+  held.lasting.clear();
   held.rootFull = false;
   held.listing = true;
   held.jobs.clear();
@@ -235,8 +238,12 @@ const instanceRead = (
   const service = held.services.get(serviceName);
   if (!service?.instances.has(name)) return;
   if (error === zookeeperError.noNode) dropInstance(held, service, name);
-  else if (body.kind === "data") setInstance(held, service, name, body.data);
-  else notReadable(held, service, name, errorInWords(error));
+  else if (body.kind === "data") {
+    const key = keyOf(childPath(listPath(held, serviceName), name));
+    if (body.stat.ephemeralOwner === 0n) held.lasting.add(key);
+    else held.lasting.delete(key);
+    setInstance(held, service, name, body.data);
+  } else notReadable(held, service, name, errorInWords(error));
 };
 
 const setInstance = (held: Held, service: Service, name: string, data: Buffer): void => {
@@ -258,18 +265,19 @@ const notReadable = (held: Held, service: Service, name: string, problem: string
 };
 
 /**
- * Nodes of instances live as long as their session: whether somebody ended it or it timed out is not told, so that many
- * at once may be one cut of the network.
+ * A node that goes with no session was deleted. Others live as long as their session: whether somebody ended it or it
+ * timed out is not told, so that many at once may be one cut of the network.
  */
-const gone = "expired";
+const tellGone = ({ lasting, options }: Held, key: string): void =>
+  options.emit({ kind: "removed", key, because: lasting.delete(key) ? "deleted" : "expired" });
 
 const dropInstance = (held: Held, service: Service, name: string): void => {
-  const { jobs, options, services, full } = held;
+  const { jobs, services, full } = held;
   jobs.spoil(instanceJob(service.name, name));
   services.dropInstance(service, name);
   const key = keyOf(childPath(listPath(held, service.name), name));
   held.earlier.delete(key);
-  options.emit({ kind: "removed", key, because: gone });
+  tellGone(held, key);
   // There is room for one that was left out.
   const [waiting] = full;
   if (waiting !== undefined) readService(held, full.has(service.name) ? service.name : waiting);
@@ -327,7 +335,7 @@ const instanceChanged = (
     else if (held.listing) {
       const key = keyOf(childPath(listPath(held, serviceName), name));
       held.earlier.delete(key);
-      held.options.emit({ kind: "removed", key, because: gone });
+      tellGone(held, key);
     }
   } else if (change === "created") {
     const service = known ?? noteService(held, serviceName, false);

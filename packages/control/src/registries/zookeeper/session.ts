@@ -23,7 +23,7 @@ import {
   type ZookeeperRequestKind,
 } from "@weft/protocols/zookeeper/messages";
 import { type Backoff, exponentialBackoff } from "@weft/xds/backoff";
-import { connectMsMax, nextServerMsMax, reconnectBackoff, sessionTimeoutMsMax } from "./limits.ts";
+import { connectMsMax, greetingMsMax, nextServerMsMax, reconnectBackoff, sessionTimeoutMsMax } from "./limits.ts";
 
 export interface SessionSettings {
   readonly servers: readonly SocketAddress[];
@@ -176,7 +176,7 @@ const greet = (held: Held, nowMs: number): readonly SessionOutput[] => {
   held.state = {
     kind: "greeting",
     server: state.server,
-    untilMs: nowMs + Math.min(connectMsMax, settings.timeoutMs / 2),
+    untilMs: nowMs + Math.min(greetingMsMax, settings.timeoutMs / 2),
   };
   held.read = frameReader(settings.frameBytesMax);
   const greeting = { lastZxidSeen: lastZxid, timeoutMs: settings.timeoutMs, sessionId, password, readOnly: true };
@@ -221,8 +221,9 @@ const greeted = (held: Held, server: SocketAddress, frame: Buffer, nowMs: number
     held.password = answer.password;
   }
   const timeoutMs = Math.min(answer.timeoutMs, sessionTimeoutMsMax);
-  const pingMs = Math.max(pingMsMin, timeoutMs / 3);
-  held.state = { kind: "standing", pingMs, silenceMs: 2 * pingMs, sinceMs: nowMs, heardMs: nowMs, sentMs: nowMs };
+  const pingMs = Math.max(pingMsMin, timeoutMs / 4);
+  const silenceMs = Math.max(2 * pingMsMin, (2 * timeoutMs) / 3);
+  held.state = { kind: "standing", pingMs, silenceMs, sinceMs: nowMs, heardMs: nowMs, sentMs: nowMs };
   const login = held.settings.login();
   const auth = login === undefined ? [] : [encodeRequest(reservedXids.auth, { kind: "auth", scheme: "digest", login })];
   return [

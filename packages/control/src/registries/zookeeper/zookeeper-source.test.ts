@@ -78,6 +78,25 @@ for (const old of [false, true]) {
     assert.deepEqual(new Set(take(events)), new Set(["removed /s/web/b", "removed /s/api/d"]));
   });
 
+  test(`a node that goes with no session was deleted, another may have expired, with ${how}`, () => {
+    const { world, zookeeper, open, events } = setup({ old });
+    for (const id of ["a", "b", "c"]) zookeeper.put(`/s/web/${id}`, record(1));
+    zookeeper.owners.set("/s/web/b", 77n);
+    zookeeper.owners.set("/s/web/c", 78n);
+    open();
+    world.run(100);
+    take(events);
+    zookeeper.delete("/s/web/a");
+    zookeeper.delete("/s/web/b");
+    zookeeper.owners.delete("/s/web/c");
+    zookeeper.put("/s/web/c", record(3));
+    world.run(100);
+    zookeeper.delete("/s/web/c");
+    world.run(100);
+    const reasons = events.flatMap((event) => (event.kind === "removed" ? `${event.key} ${event.because}` : []));
+    assert.deepEqual(reasons.toSorted(), ["/s/web/a deleted", "/s/web/b expired", "/s/web/c deleted"]);
+  });
+
   test(`a tree that is not there yet is an empty list, and is seen when it comes, with ${how}`, () => {
     const { world, zookeeper, open, events } = setup({ old });
     open();
@@ -356,14 +375,14 @@ test("a session is taken up again, and one that is gone is followed by a new one
   assert.deepEqual([...zookeeper.sessions], [2n]);
 });
 
-test("an idle connection is kept by pings at a third of the time-out, and a silent one is given up before it ends", () => {
+test("an idle connection is kept by pings at a quarter of the time-out, and a silent one is given up before it ends", () => {
   const { world, zookeeper, open, events } = setup();
   open();
   world.run(100);
   const before = zookeeper.requests.length;
   world.run(90_000);
   const pings = zookeeper.requests.slice(before).filter(({ kind }) => kind === "ping").length;
-  assert.equal(pings, 30);
+  assert.equal(pings, 40);
   assert.equal(zookeeper.dialed.length, 1);
   take(events);
   zookeeper.mode = "mute";
@@ -374,6 +393,18 @@ test("an idle connection is kept by pings at a third of the time-out, and a sile
   zookeeper.mode = "serves";
   world.run(20_000);
   assert.deepEqual(take(events), ["connected", "listed "]);
+});
+
+test("a server whose answers take 10 s is waited for, also at the greeting, with the default time-out", () => {
+  const { world, zookeeper, open, events } = setup({ url: "zookeeper://a:1/s" });
+  zookeeper.put("/s/web/a", record(1));
+  zookeeper.delayMs = 10_000;
+  open();
+  world.run(80_000);
+  assert.deepEqual(take(events), ["connected", "listed a=1"]);
+  zookeeper.put("/s/web/b", record(2));
+  world.run(200_000);
+  assert.deepEqual(take(events), ["put b=2"]);
 });
 
 test("every server of the list is tried, and the waits grow", () => {

@@ -14,7 +14,7 @@ export interface SharedConfigOptions {
 
 const group = "config";
 /** Changed with every change: one after the other, so that no two objects get one age. */
-const guardKey = "meta/config";
+export const configGuardKey = "meta/config";
 /** etcd takes requests of 1.5 MiB. */
 const writeBytesMax = 1024 * 1024;
 /** Whoever reads the store must not read these. */
@@ -28,6 +28,12 @@ const formOf = (stored: StoredChange, seal: Seal): string => {
   const isSealed = sealedKinds.has(stored.key.slice(0, stored.key.indexOf("/")));
   return isSealed ? JSON.stringify({ sealed: seal.close(recordKey(stored.key), text) }) : text;
 };
+
+/** A change as the store keeps it. */
+export const changeRecord = (stored: StoredChange, seal: Seal): { readonly key: string; readonly value: string } => ({
+  key: recordKey(stored.key),
+  value: formOf(stored, seal),
+});
 
 const storedIn = (record: SharedRecord, { seal, log }: SharedConfigOptions): StoredChange | undefined => {
   try {
@@ -80,8 +86,8 @@ export const createSharedConfig = (options: SharedConfigOptions, config: ConfigS
         first ??= { result };
         const part = firstPart(writes, seal);
         if (part.keys.length === 0) return { write: undefined, result: false };
-        const seen = [asSeen(store, guardKey), ...part.keys.map((key) => asSeen(store, recordKey(key)))];
-        const puts = [...part.puts, { key: guardKey, value: String(seen[0]?.revision ?? 0) }];
+        const seen = [asSeen(store, configGuardKey), ...part.keys.map((key) => asSeen(store, recordKey(key)))];
+        const puts = [...part.puts, { key: configGuardKey, value: String(seen[0]?.revision ?? 0) }];
         return { write: { seen, puts, deletes: part.deletes }, result: part.keys.length < writes.length };
       });
       if (!more) return (first as { readonly result: T }).result;

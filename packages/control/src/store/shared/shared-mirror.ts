@@ -14,6 +14,8 @@ export interface SharedChange {
   readonly after: SharedRecord | undefined;
   /** Of the change itself, also where it is a deletion. */
   readonly revision: number;
+  /** It was found when the store was read again: when it happened nobody here listened. */
+  readonly missed?: true;
 }
 
 export interface SharedList {
@@ -88,13 +90,13 @@ export const createSharedMirror = (known?: SharedList): SharedMirror => {
         for (const [key, before] of records) {
           if (present.has(key)) continue;
           records.delete(key);
-          changes.push({ key, before, after: undefined, revision: list.revision });
+          changes.push({ key, before, after: undefined, revision: list.revision, missed: true });
         }
       }
       for (const after of list.records.toSorted((a, b) => a.revision - b.revision)) {
         const before = set(after.key, after);
         const isSame = before?.revision === after.revision && before.value === after.value;
-        if (!isSame) changes.push({ key: after.key, before, after, revision: after.revision });
+        if (!isSame) changes.push({ key: after.key, before, after, revision: after.revision, missed: true });
       }
       clusterId = list.clusterId;
       revision = list.revision;

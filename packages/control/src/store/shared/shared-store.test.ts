@@ -69,19 +69,6 @@ test("two replicas that register the same instance at once both succeed, and one
   assert.deepEqual(raced.map(({ status }) => status).sort(), ["fulfilled", "rejected"]);
 });
 
-test("a lease that ends takes its instance out once on each replica, and a heartbeat then says to register again", async () => {
-  const { shared, one, two } = replicas();
-  const told: string[] = [];
-  for (const registry of [one, two]) registry.watch({}, ({ type }) => told.push(type));
-  await one.put(ref("a"), body(80, { ttlSeconds: 5 }));
-  await two.heartbeat(ref("a"));
-  const lease = shared.records.get("instances/default/shop/a")?.lease ?? "";
-  shared.expire(lease);
-  assert.deepEqual(told, ["ADDED", "ADDED", "DELETED", "DELETED"]);
-  await assert.rejects(async () => two.heartbeat(ref("a")), { code: "WF8003" });
-  assert.ok((await two.put(ref("a"), body(80, { ttlSeconds: 5 }))).created);
-});
-
 test("a replica that is cut off reads on and refuses changes; mended it has what it missed", async () => {
   const { b, one, two } = replicas();
   await one.put(ref("a"), body(80));

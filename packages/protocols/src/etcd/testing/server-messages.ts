@@ -5,10 +5,10 @@ import type { EtcdKeyValue, EtcdRangeAnswer, EtcdWatchAnswer } from "../messages
 const header = ({ clusterId, revision }: { readonly clusterId: string; readonly revision: number }): Uint8Array =>
   new BinaryWriter().uint32(0o10).uint64(clusterId).uint32(0o30).int64(revision).finish();
 
-const keyValue = ({ key, value, modRevision, leased }: EtcdKeyValue): Uint8Array => {
+const keyValue = ({ key, value, modRevision, lease }: EtcdKeyValue): Uint8Array => {
   const writer = new BinaryWriter().uint32(0o12).bytes(key).uint32(0o20).int64(1);
   writer.uint32(0o30).int64(modRevision).uint32(0o52).bytes(value);
-  if (leased) writer.uint32(0o60).int64("7587862094834229762");
+  if (lease !== 0n) writer.uint32(0o60).int64(lease);
   return writer.finish();
 };
 
@@ -32,6 +32,16 @@ export const encodeWatchAnswer = (answer: EtcdWatchAnswer): Uint8Array => {
   }
   return writer.finish();
 };
+
+export const encodeLeaseTimeToLive = (seconds: number): Uint8Array =>
+  new BinaryWriter()
+    .uint32(0o20)
+    .int64("7587862094834229762")
+    .uint32(0o30)
+    .int64(seconds)
+    .uint32(0o40)
+    .int64(60)
+    .finish();
 
 /** Fields of a message by number: numbers of varints, bytes of what has a length. */
 export const readMessage = (bytes: Uint8Array): ReadonlyMap<number, number | Uint8Array> => {

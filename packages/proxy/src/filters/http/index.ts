@@ -19,6 +19,7 @@ import { rbac } from "./rbac.ts";
 import { router } from "./router.ts";
 import { setFilterState } from "./set-filter-state.ts";
 import { setMetadata } from "./set-metadata.ts";
+import { weftOnDemand } from "./weft-on-demand.ts";
 import { weftReason } from "./weft-reason.ts";
 import { weftRetries } from "./weft-retries.ts";
 
@@ -42,6 +43,7 @@ export const httpFilters: readonly HttpFilterKind[] = [
   onDemand,
   weftReason,
   weftRetries,
+  weftOnDemand,
   adaptiveConcurrency,
 ];
 

@@ -16,6 +16,8 @@ import {
   virtualHostType,
 } from "@weft/xds/resource";
 import { readBootstrap } from "../../bootstrap/bootstrap.ts";
+import { cacheCounters } from "../../discovery/cache/cache-stats.ts";
+import type { CacheSettings } from "../../discovery/cache/discovery-cache.ts";
 import { createDiscovery } from "../../discovery/discovery.ts";
 import { createResourceStore, type ResourceOffer, type ResourceStore } from "../../discovery/resource-store.ts";
 import type { DataPlaneTools } from "../../runtime/create-data-plane.ts";
@@ -166,12 +168,13 @@ const createTime = () => {
 export interface OnDemandMeshOptions {
   readonly bootstrap?: object;
   readonly random?: () => number;
+  readonly cache?: CacheSettings;
 }
 
 /** Opens one with that listener, and connects its stream where it has one. */
 export const openMesh = async (
   listener: ResourceChange,
-  { bootstrap: json = delta, random = Math.random }: OnDemandMeshOptions = {},
+  { bootstrap: json = delta, random = Math.random, cache }: OnDemandMeshOptions = {},
 ): Promise<OnDemandMesh> => {
   const app = await startApp();
   const bootstrap = readBootstrap(json, () => undefined);
@@ -214,7 +217,9 @@ export const openMesh = async (
     connect: () => channel,
     watchFile: () => ({ [Symbol.dispose]: () => undefined }),
     ownSecrets: new Set(),
-    lastGood: undefined,
+    cache,
+    cacheCounters: cacheCounters({ counter } as never),
+    clusters: () => plane.clusters(),
     clock: time.clock,
     random: () => 0,
     setTimer: time.setTimer,

@@ -26,6 +26,10 @@ export interface FakeConsul {
   /** The token may not read these any more. */
   hide(services: readonly string[]): void;
   index: number;
+  /** Services whose answers are larger than is taken. */
+  readonly huge: Set<string>;
+  /** Without one it still answers, with what it had. */
+  hasLeader: boolean;
   /** Queries that wait. */
   waiting(): readonly string[];
 }
@@ -53,6 +57,8 @@ export const createFakeConsul = (): FakeConsul => {
   const consul: FakeConsul = {
     calls: [],
     index: 10,
+    huge: new Set(),
+    hasLeader: true,
     dial: () => ({ call, [Symbol.dispose]: () => {} }),
     register(service, id, { port = 80, node = "n1", tags = [], meta = {} } = {}) {
       const members = services.get(service) ?? new Map<string, FakeEntry>();
@@ -141,11 +147,17 @@ export const createFakeConsul = (): FakeConsul => {
         return;
       }
       const lie = [...lies].find(([part]) => path.includes(part))?.[1];
+      if (consul.huge.has(nameIn(path))) {
+        reject(new Error("the answer has more than 33554432 bytes"));
+        return;
+      }
+      const isStreamed = after > 0 && path.startsWith("/v1/health/service/");
       const reply = (): void => {
         const headers = {
           "x-consul-index": String(indexOf(path)),
-          // As Consul itself says it of queries that it answers from a stream, whatever it knows.
-          "x-consul-knownleader": "false",
+          // Of queries that it answers from a stream Consul says so, whatever it knows.
+          "x-consul-knownleader": String(consul.hasLeader && !isStreamed),
+          "x-consul-query-backend": isStreamed ? "streaming" : "blocking-query",
           ...(isHiding(path) ? { "x-consul-results-filtered-by-acls": "true" } : {}),
         };
         resolve({ status: 200, headers, body: Buffer.from(JSON.stringify(bodyOf(path))), ...lie });

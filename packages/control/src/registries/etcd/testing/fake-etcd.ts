@@ -3,15 +3,26 @@ import { grpcStatus } from "@weft/core/grpc-status";
 import type { GrpcCall, GrpcChannel, GrpcStream, GrpcStreamHandlers } from "@weft/net/grpc/client";
 import { GrpcError } from "@weft/net/grpc/status";
 import { type EtcdEvent, type EtcdKeyValue, type EtcdWatchAnswer, etcdMethods } from "@weft/protocols/etcd/messages";
-import { encodeRangeAnswer, encodeWatchAnswer, readMessage } from "@weft/protocols/etcd/testing/server-messages";
+import {
+  encodeLeaseTimeToLive,
+  encodeRangeAnswer,
+  encodeWatchAnswer,
+  readMessage,
+} from "@weft/protocols/etcd/testing/server-messages";
 
 export interface FakeEtcd {
   readonly dial: () => GrpcChannel;
   /** Calls seen, by method and what matters of them. */
   readonly calls: string[];
-  put(key: string, value: string, leased?: boolean): void;
+  /** Under that lease, where one is named. */
+  put(key: string, value: string, lease?: bigint): void;
   delete(key: string): void;
   compact(): void;
+  /** Whole seconds that leases have, from now on; a lease that is not among them is gone. */
+  readonly leases: Map<bigint, number>;
+  /** Keeps changes back from the watches until `deliver`; asked how far it is, it tells all the same. */
+  lag(): void;
+  deliver(): void;
   /** Another store under the same address. */
   replace(clusterId: string): void;
   /** Ends every call, and refuses new ones while it is down. */
@@ -21,6 +32,10 @@ export interface FakeEtcd {
   recordsMax: number;
   /** Whether a watch answers when it is asked how far it is. */
   answersProgress: boolean;
+  /** Answers every list so. */
+  lie: (() => Uint8Array) | undefined;
+  /** Sends these bytes to every watch. */
+  say(bytes: Uint8Array): void;
   /** Sends to every watch. */
   send(answer: Partial<EtcdWatchAnswer>): void;
 }
@@ -42,6 +57,7 @@ export const createFakeEtcd = (): FakeEtcd => {
   let records = new Map<string, EtcdKeyValue>();
   let history: EtcdEvent[] = [];
   const watches = new Set<Watch>();
+  let withheld: EtcdEvent[] | undefined;
   const calls: string[] = [];
   const answer = (over: Partial<EtcdWatchAnswer>): Uint8Array =>
     encodeWatchAnswer({
@@ -50,6 +66,10 @@ export const createFakeEtcd = (): FakeEtcd => {
     });
   const happened = (event: EtcdEvent): void => {
     history.push(event);
+    if (withheld) {
+      withheld.push(event);
+      return;
+    }
     for (const { handlers, open } of [...watches]) if (open.is) handlers.onMessage(answer({ events: [event] }));
   };
 
@@ -57,9 +77,10 @@ export const createFakeEtcd = (): FakeEtcd => {
     const fields = readMessage(request);
     const [from, end, limit] = [text(fields.get(1)), text(fields.get(2)), Number(fields.get(3) ?? 0)];
     calls.push(`range ${from} ${limit}`);
-    const found = [...records.values()]
-      .filter(({ key }) => text(key) >= from && text(key) < end)
-      .sort((a, b) => (text(a.key) < text(b.key) ? -1 : 1));
+    const found = [...records.keys()]
+      .filter((key) => key >= from && key < end)
+      .sort()
+      .map((key) => records.get(key) as EtcdKeyValue);
     const page = found.slice(0, limit);
     if (page.length > fake.recordsMax) throw new GrpcError(grpcStatus.resourceExhausted, "too large");
     return encodeRangeAnswer({ clusterId, revision, records: page, more: page.length < found.length });
@@ -103,7 +124,12 @@ export const createFakeEtcd = (): FakeEtcd => {
   };
   const unary = async (call: GrpcCall, message: Uint8Array): Promise<Uint8Array> => {
     if (downFor !== undefined) throw unavailable(downFor);
-    if (call.path === etcdMethods.range) return range(message);
+    if (call.path === etcdMethods.range) return fake.lie?.() ?? range(message);
+    if (call.path === etcdMethods.leaseTimeToLive) {
+      const lease = BigInt(Number(readMessage(message).get(1)));
+      calls.push(`lease ${lease}`);
+      return encodeLeaseTimeToLive(fake.leases.get(lease) ?? -1);
+    }
     throw new GrpcError(grpcStatus.unauthenticated, "no such user");
   };
 
@@ -111,10 +137,15 @@ export const createFakeEtcd = (): FakeEtcd => {
     calls,
     recordsMax: Number.POSITIVE_INFINITY,
     answersProgress: true,
+    lie: undefined,
+    say: (bytes) => {
+      for (const { handlers } of [...watches]) handlers.onMessage(bytes);
+    },
     dial: () => ({ open, unary, [Symbol.dispose]: () => undefined }),
-    put: (key, value, leased = false) => {
+    leases: new Map(),
+    put: (key, value, lease = 0n) => {
       revision++;
-      const record = { key: Buffer.from(key), value: Buffer.from(value), modRevision: revision, leased };
+      const record = { key: Buffer.from(key), value: Buffer.from(value), modRevision: revision, lease };
       const before = records.get(key);
       records.set(key, record);
       happened({ kind: "put", record, before });
@@ -123,7 +154,7 @@ export const createFakeEtcd = (): FakeEtcd => {
       revision++;
       const before = records.get(key);
       records.delete(key);
-      const record = { key: Buffer.from(key), value: Buffer.alloc(0), modRevision: revision, leased: false };
+      const record = { key: Buffer.from(key), value: Buffer.alloc(0), modRevision: revision, lease: 0n };
       happened({ kind: "delete", record, before });
     },
     compact: () => {
@@ -139,11 +170,20 @@ export const createFakeEtcd = (): FakeEtcd => {
     },
     down: (reason) => {
       downFor = reason;
+      withheld = undefined;
       for (const { handlers, open: is } of [...watches]) {
         is.is = false;
         handlers.onEnd(unavailable(reason));
       }
       watches.clear();
+    },
+    lag: () => {
+      withheld ??= [];
+    },
+    deliver: () => {
+      const events = withheld ?? [];
+      withheld = undefined;
+      if (events.length > 0) fake.send({ events });
     },
     up: () => {
       downFor = undefined;

@@ -21,6 +21,8 @@ export interface FakeZookeeper {
   /** Each request that came, in order. */
   readonly requests: readonly ZookeeperRequest[];
   readonly sessions: Set<bigint>;
+  /** Sessions that nodes go with, by path. */
+  readonly owners: Map<string, bigint>;
   /** Where the client is connected, or tries to. */
   readonly dialed: readonly SocketAddress[];
   /** Before 3.6: no watch of a whole tree. */
@@ -35,6 +37,8 @@ export interface FakeZookeeper {
   /** Sends these bytes as they are. */
   say(bytes: Buffer): void;
   readOnly: boolean;
+  /** How much later everything it says arrives. */
+  delayMs: number;
   outstanding(): number;
   /** Answers are held back until `release`. */
   hold: boolean;
@@ -65,7 +69,7 @@ export const createFakeZookeeper = (world: VirtualWorld): FakeZookeeper => {
       if (to === client && part.length > 0) to.handler.onRead(part);
     }
   };
-  const sendNow = (to: Client, bytes: Buffer): void => world.soon(() => deliver(to, bytes));
+  const sendNow = (to: Client, bytes: Buffer): void => world.later(() => deliver(to, bytes), fake.delayMs);
   const send = (to: Client, bytes: Buffer): void => {
     // Answers keep their order, also when no more are held back.
     if (to.greeted && (fake.hold || to.held.length > 0)) to.held.push(bytes);
@@ -116,7 +120,10 @@ export const createFakeZookeeper = (world: VirtualWorld): FakeZookeeper => {
     }
     if (data === undefined) return { error: -101, body: nothing };
     if (request.kind === "exists") return { error: 0, body: { kind: "exists", stat: emptyStat } };
-    if (request.kind === "data") return { error: 0, body: { kind: "data", data: Buffer.from(data), stat: emptyStat } };
+    if (request.kind === "data") {
+      const stat = { ...emptyStat, ephemeralOwner: fake.owners.get(path) ?? 0n };
+      return { error: 0, body: { kind: "data", data: Buffer.from(data), stat } };
+    }
     const children = [...fake.nodes.keys()].filter((one) => parentOf(one) === path && one !== "/");
     const names = children.map((one) => one.slice(one.lastIndexOf("/") + 1));
     return { error: 0, body: { kind: "children", children: names, stat: emptyStat } };
@@ -160,7 +167,7 @@ export const createFakeZookeeper = (world: VirtualWorld): FakeZookeeper => {
   };
   const fake: FakeZookeeper = {
     ...{ nodes: new Map([["/", ""]]), requests, sessions: new Set(), dialed, old: false, mode: "serves" },
-    ...{ errors: new Map(), readOnly: false, hold: false },
+    ...{ owners: new Map(), errors: new Map(), readOnly: false, delayMs: 0, hold: false },
     dial: (address, handler) => {
       dialed.push(address);
       const made: Client = { handler, watches: new Set(), recursive: undefined, greeted: false, held: [] };
@@ -218,6 +225,7 @@ export interface VirtualWorld {
   readonly events: SourceEvent[];
   readonly random: () => number;
   soon(run: () => void): void;
+  later(run: () => void, delayMs: number): void;
   /** Runs what is due now and within so long. */
   run(ms?: number): void;
 }
@@ -247,6 +255,7 @@ export const createVirtualWorld = (seed: number): VirtualWorld => {
       log: silentLogger,
     },
     soon: (run) => void at(run, 0),
+    later: (run, delayMs) => void at(run, delayMs),
     run(ms = 0) {
       const end = now + ms;
       for (;;) {

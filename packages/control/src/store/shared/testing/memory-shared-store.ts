@@ -3,8 +3,8 @@ import { createSharedMirror, type SharedMirror } from "../shared-mirror.ts";
 import { type SharedStore, storeUnavailable } from "../shared-store.ts";
 
 export interface MemoryReplica extends SharedStore {
-  /** From now on it hears of nothing and can write nothing. */
-  cut(): void;
+  /** From now on it hears of nothing and can write nothing; it has been so for that long. */
+  cut(ageMs?: number): void;
   /** Hears of everything it missed. */
   mend(): void;
 }
@@ -46,6 +46,7 @@ export const createMemoryShared = (): MemoryShared => {
 
   const open = (): MemoryReplica => {
     const mirror = createSharedMirror(list());
+    let cutMs = 0;
     mirrors.add(mirror);
     const reach = (): void => {
       if (!mirrors.has(mirror)) throw storeUnavailable("cut off");
@@ -56,7 +57,10 @@ export const createMemoryShared = (): MemoryShared => {
       revision: mirror.revision,
       follow: mirror.follow,
       appears: async (key) => mirror.get(key) !== undefined,
-      cut: () => void mirrors.delete(mirror),
+      cut: (ageMs = 0) => {
+        cutMs = ageMs;
+        mirrors.delete(mirror);
+      },
       mend: () => {
         mirror.takeList(list());
         mirrors.add(mirror);
@@ -88,7 +92,10 @@ export const createMemoryShared = (): MemoryShared => {
         return leases.has(lease);
       },
       revoke: async (lease) => expire(lease),
-      status: () => ({ connected: mirrors.has(mirror), reason: "", ageMs: 0, revision: mirror.revision() }),
+      status: () => {
+        const connected = mirrors.has(mirror);
+        return { connected, reason: "", ageMs: connected ? 0 : cutMs, revision: mirror.revision() };
+      },
     };
   };
   return { open, expire, records };
