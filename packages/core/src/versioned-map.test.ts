@@ -51,6 +51,9 @@ test("a version and those that followed in one line know what is between them, b
   assert.deepEqual(VersionedMap.between(third, third), new Set());
   assert.equal(VersionedMap.between(third, first), undefined);
   assert.equal(VersionedMap.between(new Map(first), third), undefined);
+  assert.ok(VersionedMap.areVersions(first, third) && VersionedMap.areVersions(third, first));
+  assert.ok(!VersionedMap.areVersions(first, new Map(first)));
+  assert.ok(!VersionedMap.areVersions(third, VersionedMap.changed(first, new Map([["a", 5]]))));
 });
 
 test("a name that was not there is refused and changes nothing", () => {

@@ -53,6 +53,11 @@ export class VersionedMap<V> implements ReadonlyMap<string, V> {
     return undefined;
   }
 
+  /** Whether both are versions of one map: then they have the same names. */
+  static areVersions<V>(a: ReadonlyMap<string, V>, b: ReadonlyMap<string, V>): boolean {
+    return a instanceof VersionedMap && b instanceof VersionedMap && a.#newest() === b.#newest();
+  }
+
   get size(): number {
     return this.#newest().size;
   }

@@ -3,6 +3,7 @@
  * queue: what is sent is the way from what the client holds to what it should have now. Changes go out make before
  * break: clusters, endpoints, listeners, routes, secrets, then the removals of clusters and endpoints.
  */
+import { VersionedMap } from "@weft/core/versioned-map";
 import type { Differ, Versioned } from "./diff.ts";
 import { Grants, planHosts } from "./on-demand.ts";
 import { resourceType, virtualHostType } from "./resource.ts";
@@ -59,9 +60,7 @@ const routeUrl = resourceType("route").typeUrl;
 const hostUrl = virtualHostType.typeUrl;
 const usesClusters = new Set([listenerUrl, routeUrl, hostUrl]);
 const removedLast = new Set([clusterUrl, endpointsUrl]);
-
 const noSubscription = { wildcard: false, names: new Set<string>() };
-const waitsForMore = ({ changesWait, held }: TypeState): boolean => changesWait || held.size > 0;
 
 export class ServerStream {
   readonly #options: ServerStreamOptions;
@@ -111,7 +110,7 @@ export class ServerStream {
   deadlineMs(): number | undefined {
     const states = this.#ordered;
     if (!this.#writable || !this.#snapshot || this.#closed) return undefined;
-    if (!states.some(waitsForMore)) return undefined;
+    if (!states.some(({ waits }) => waits)) return undefined;
     const times = states.flatMap((state) => [
       ...(state.held.size > 0 ? [state.heldSinceMs + this.#ackTimeoutMs] : []),
       ...(state.changesWait ? [state.blockedUntilMs] : []),
@@ -289,7 +288,8 @@ export class ServerStream {
   #hold(state: TypeState, target: ReadonlyMap<string, SnapshotEntry>, nowMs: number): void {
     if (!removedLast.has(state.typeUrl)) return;
     for (const name of state.held.keys()) if (target.has(name) && state.covers(name)) state.held.delete(name);
-    if (state.cursor.size === 0 || (this.#options.mode === "sotw" && !state.fullState)) return;
+    if (state.cursor.size === 0 || VersionedMap.areVersions<Versioned>(state.cursor, target)) return;
+    if (this.#options.mode === "sotw" && !state.fullState) return;
     const { removed } = this.#options.diff(state.cursor, target);
     for (const name of removed) {
       const versioned = state.cursor.get(name);

@@ -1,4 +1,5 @@
 /** What one response of a server stream carries, from what the client holds and what it should have. */
+import { VersionedMap } from "@weft/core/versioned-map";
 import type { Diff, Differ, Versioned } from "./diff.ts";
 import type { SnapshotEntry } from "./snapshot.ts";
 import type { TypeState } from "./type-state.ts";
@@ -21,7 +22,9 @@ export const planDelta = (
   owedOnly: boolean,
   differ: Differ,
 ): Plan => {
-  if (!owedOnly && state.owed.size === 0) return planChanges(state, differ(state.cursor, target));
+  if (!owedOnly && state.owed.size === 0) {
+    return planNamed(state, target) ?? planChanges(state, differ(state.cursor, target));
+  }
   const entries = new Map<string, SnapshotEntry>();
   const removed = new Set<string>();
   if (!owedOnly && state.cursor.size === 0 && !state.wildcard && !state.resuming) {
@@ -42,7 +45,22 @@ export const planDelta = (
   return { entries: [...entries.values()].sort(byName), removed: [...removed].sort() };
 };
 
-/** What most pushes are; a client that gets all that changed gets the very list that the others get. */
+/** What most pushes of endpoints are: of all that changed since, a client is subscribed to one or two. */
+const planNamed = (state: TypeState, target: ReadonlyMap<string, SnapshotEntry>): Plan | undefined => {
+  if (state.wildcard) return undefined;
+  const changed = VersionedMap.between(state.cursor, target);
+  if (!changed) return undefined;
+  const entries: SnapshotEntry[] = [];
+  for (const name of changed) {
+    const entry = state.covers(name) ? target.get(name) : undefined;
+    if (entry && state.cursor.get(name)?.version !== entry.version) entries.push(entry);
+  }
+  return { entries: entries.length > 1 ? entries.sort(byName) : entries, removed: nothing };
+};
+
+const nothing: readonly string[] = [];
+
+/** What most other pushes are; a client that gets all that changed gets the very list that the others get. */
 const planChanges = (state: TypeState, { changed, removed, parts }: Diff): Plan => {
   const all = changed.every(({ name }) => state.covers(name));
   return {

@@ -100,6 +100,11 @@ export class TypeState {
     return this.wildcard && (!this.unlisted.has(name) || this.granted.has(name));
   }
 
+  /** Something is left for later. */
+  get waits(): boolean {
+    return this.changesWait || this.held.size > 0;
+  }
+
   get fullState(): boolean {
     return this.type?.fullState === true;
   }

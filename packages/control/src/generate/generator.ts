@@ -66,6 +66,8 @@ export interface GeneratorOptions {
 export const createGenerator = (model: MeshModel, options: GeneratorOptions = {}): Generator => {
   const memo = createMemo();
   const parts = new Map<string, Part>();
+  /** Keys of the parts that have endpoints: what workloads serve has none, and there are as many as workloads. */
+  const dialling = new Set<string>();
   const whole = new Map<string, Generated>();
   const ownAt = new Map<string, Set<string>>();
   const keys = createKeys(model, createSizeGauge(model, options.onDemandAbove ?? onDemandAboveDefault));
@@ -83,6 +85,7 @@ export const createGenerator = (model: MeshModel, options: GeneratorOptions = {}
     const { endpoints } = generated.resources;
     const made = endpoints.size === 0 ? generated : withEndpoints(generated, VersionedMap.first(new Map(endpoints)));
     parts.set(key, { generated: made, scope, byHost: namesByHost(endpoints) });
+    if (endpoints.size > 0) dialling.add(key);
     return made;
   };
 
@@ -100,8 +103,9 @@ export const createGenerator = (model: MeshModel, options: GeneratorOptions = {}
   const refreshEndpoints = (services: ReadonlySet<string>): ReadonlySet<string> => {
     const hosts = [...new Set([...services].map((key) => key.slice(key.indexOf("/") + 1)))];
     const names = new Set<string>();
-    for (const [key, made] of parts) {
-      if (made.byHost.size === 0) continue;
+    for (const key of dialling) {
+      const made = parts.get(key);
+      if (!made) continue;
       const stale = hosts.flatMap((host) => made.byHost.get(host) ?? []);
       if (stale.length === 0) continue;
       const values = new Map(stale.map((name) => [name, endpointsOfCluster(made.scope, name)]));
@@ -139,6 +143,7 @@ export const createGenerator = (model: MeshModel, options: GeneratorOptions = {}
       const change = model.takeChange();
       if (change.other) {
         parts.clear();
+        dialling.clear();
         ownAt.clear();
         memo.sweep();
       }
@@ -149,6 +154,9 @@ export const createGenerator = (model: MeshModel, options: GeneratorOptions = {}
     },
   };
 };
+
+/** Different keys of client parts that are known as one text each. */
+const textsMax = 1024;
 
 interface Keys {
   readonly rules: TrafficRules;
@@ -164,6 +172,15 @@ interface Keys {
 const createKeys = (model: MeshModel, isLarge: () => boolean) => {
   const known = new WeakMap<ProxyFacts, Keys>();
   const reader = createPatchReader();
+  /** Keys that many proxies have are one text, which is found by what it is, not by comparing what it says. */
+  const texts = new Map<string, string>();
+  const intern = (text: string): string => {
+    const known = texts.get(text);
+    if (known !== undefined) return known;
+    if (texts.size >= textsMax) texts.clear();
+    texts.set(text, text);
+    return text;
+  };
   const kinds = byKind(model.config);
   return {
     of(proxy: ProxyFacts): Keys {
@@ -176,7 +193,7 @@ const createKeys = (model: MeshModel, isLarge: () => boolean) => {
       const sidecar = sidecarChoice(model, proxy)?.sidecar;
       const onDemand = isOnDemand(proxy, sidecar, large);
       const form = onDemand ? `${patches.key} on demand` : patches.key;
-      const client = `${clientKey(rules, proxy, sidecar)} ${form}`;
+      const client = intern(`${clientKey(rules, proxy, sidecar)} ${form}`);
       const own = `${ownKey(proxy)} ${form}`;
       const audience = proxy.kind === "grpc" ? client : `${client} ${own}`;
       const keys = {
