@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import http2 from "node:http2";
 import { test } from "node:test";
-import { readStreamRequest } from "@weft/control/push/stream-requests";
+import { createRequestReader } from "@weft/control/push/stream-requests";
 import { openAdsClient } from "@weft/control/testing/ads-client";
 import { openRawCall } from "@weft/control/testing/raw-call";
 import { seededRandom } from "@weft/core/random";
@@ -100,6 +100,7 @@ const createServerUnderTest = (mode: StreamMode) => {
   };
   settle(good.handle({ kind: "push", snapshot }, nowMs));
   settle(good.handle({ kind: "request", request: answer(resourceType("endpoints").typeUrl, "") }, nowMs));
+  const read = createRequestReader();
   let bad = open();
   let nonces: string[] = [];
   let generation = 0;
@@ -108,7 +109,7 @@ const createServerUnderTest = (mode: StreamMode) => {
       nowMs += Math.floor(random() * 500);
       let request: StreamRequest;
       try {
-        request = readStreamRequest(mode, bytes);
+        request = read(mode, bytes);
       } catch {
         // What the stream's owner does: this stream ends.
         bad = open();

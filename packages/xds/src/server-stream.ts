@@ -19,7 +19,7 @@ import type { StreamInput, StreamMode, StreamOutput, StreamRequest, TypeSync } f
 import { concerns, overlay, type Plan, planDelta, planSotw } from "./stream-plan.ts";
 import { refusalOf } from "./stream-refusal.ts";
 import { cut, fit } from "./stream-size.ts";
-import { rankOf, TypeState } from "./type-state.ts";
+import { noSubscription, rankOf, type Subscribed, TypeState } from "./type-state.ts";
 
 export interface ServerStreamOptions {
   readonly mode: StreamMode;
@@ -60,7 +60,6 @@ const routeUrl = resourceType("route").typeUrl;
 const hostUrl = virtualHostType.typeUrl;
 const usesClusters = new Set([listenerUrl, routeUrl, hostUrl]);
 const removedLast = new Set([clusterUrl, endpointsUrl]);
-const noSubscription = { wildcard: false, names: new Set<string>() };
 
 export class ServerStream {
   readonly #options: ServerStreamOptions;
@@ -132,7 +131,7 @@ export class ServerStream {
   }
 
   /** What of that type it is subscribed to; a view that changes with it. */
-  subscribed(typeUrl: string): { readonly wildcard: boolean; readonly names: ReadonlySet<string> } {
+  subscribed(typeUrl: string): Subscribed {
     return this.#types.get(typeUrl) ?? noSubscription;
   }
 
@@ -188,8 +187,8 @@ export class ServerStream {
       if (first && state.wildcard && state.names.size === 0) state.claimedVersion = request.version;
     }
     if (first && state.typeUrl === endpointsUrl) {
-      const owed = this.#options.skipsHeldEndpoints?.() ? this.#clustersSent : [...state.names, ...this.#clustersSent];
-      for (const name of owed) if (state.covers(name)) state.owed.add(name);
+      if (!this.#options.skipsHeldEndpoints?.()) state.oweAll();
+      for (const name of this.#clustersSent) if (state.covers(name)) state.owed.add(name);
       this.#clustersSent.clear();
     }
   }

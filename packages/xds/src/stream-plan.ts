@@ -25,9 +25,12 @@ export const planDelta = (
   if (!owedOnly && state.owed.size === 0) {
     return planNamed(state, target) ?? planChanges(state, differ(state.cursor, target));
   }
+  const isNew = !owedOnly && state.cursor.size === 0 && !state.wildcard && !state.resuming;
+  const { shared } = state.owed;
+  if (isNew && shared && shared === state.names.shared) return planShared(shared, target);
   const entries = new Map<string, SnapshotEntry>();
   const removed = new Set<string>();
-  if (!owedOnly && state.cursor.size === 0 && !state.wildcard && !state.resuming) {
+  if (isNew) {
     for (const name of state.names) {
       const entry = target.get(name);
       if (entry) entries.set(name, entry);
@@ -44,6 +47,24 @@ export const planDelta = (
   }
   return { entries: [...entries.values()].sort(byName), removed: [...removed].sort() };
 };
+
+/** What each of a crowd is sent that comes with nothing and asks for the same. */
+const planShared = (names: ReadonlySet<string>, target: ReadonlyMap<string, SnapshotEntry>): Plan => {
+  const over = sharedPlans.get(target) ?? new WeakMap<ReadonlySet<string>, Plan>();
+  sharedPlans.set(target, over);
+  let plan = over.get(names);
+  if (!plan) {
+    const sorted = [...names].sort();
+    plan = {
+      entries: sorted.flatMap((name) => target.get(name) ?? []),
+      removed: sorted.filter((name) => !target.has(name)),
+    };
+    over.set(names, plan);
+  }
+  return plan;
+};
+
+const sharedPlans = new WeakMap<ReadonlyMap<string, SnapshotEntry>, WeakMap<ReadonlySet<string>, Plan>>();
 
 /** What most pushes of endpoints are: of all that changed since, a client is subscribed to one or two. */
 const planNamed = (state: TypeState, target: ReadonlyMap<string, SnapshotEntry>): Plan | undefined => {

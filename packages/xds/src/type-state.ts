@@ -1,5 +1,6 @@
 /** What one stream knows about one resource type: what the client wants, what it was given, what it said about it. */
 import type { Versioned } from "./diff.ts";
+import { NameSet } from "./name-set.ts";
 import { type ResourceType, resourceTypeOfUrl, resourceTypes } from "./resource.ts";
 import type { DeltaRequest, SotwRequest, SyncStatus, TypeSync } from "./stream-messages.ts";
 
@@ -29,10 +30,19 @@ const wholeSet: ReadonlySet<string> = new Set([wholeSetName]);
 
 const nothing: ReadonlyMap<string, Versioned> = new Map();
 const noNames: ReadonlySet<string> = new Set();
+const noVersions: ReadonlyMap<string, string> = new Map();
 const shortName = /[^./]+$/;
 
 /** Envoy answers the removal of a filter's extension config with 500s, so its names are never sent as removed. */
 const neverRemoved = new Set(["type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"]);
+
+/** What a client asks for of one type. */
+export interface Subscribed {
+  readonly wildcard: boolean;
+  readonly names: NameSet;
+}
+
+export const noSubscription: Subscribed = { wildcard: false, names: new NameSet() };
 
 export class TypeState {
   readonly typeUrl: string;
@@ -42,7 +52,7 @@ export class TypeState {
   readonly removable: boolean;
   requested = false;
   wildcard = false;
-  readonly names = new Set<string>();
+  readonly names = new NameSet();
   #everNamed = false;
   /** What the client holds, as far as it is subscribed: the last state it was brought to. */
   cursor: ReadonlyMap<string, Versioned> = nothing;
@@ -65,7 +75,7 @@ export class TypeState {
   /** It ever was. */
   demanded = false;
   /** Names to send whatever the cursor says. */
-  readonly owed = new Set<string>();
+  readonly owed = new NameSet();
   /** A response is due even when it is empty. */
   answerDue = false;
   /** Removals held back until nothing that the client has can use them. */
@@ -125,7 +135,7 @@ export class TypeState {
     this.wildcard = wildcard;
     this.names.clear();
     for (const name of wanted) this.names.add(name);
-    for (const name of this.owed) if (!this.covers(name)) this.owed.delete(name);
+    for (const name of [...this.owed]) if (!this.covers(name)) this.owed.delete(name);
   }
 
   subscribeDelta(request: DeltaRequest, first: boolean): void {
@@ -142,23 +152,38 @@ export class TypeState {
       this.resuming = initialVersions.size > 0;
       this.answerDue = true;
     }
-    for (const name of subscribe) {
+    if (this.names.size === 0 && initialVersions.size === 0 && !subscribe.includes("*")) {
+      this.names.addAll(subscribe);
+      this.owed.addAll(subscribe);
+    } else {
+      this.#subscribe(subscribe, first ? initialVersions : noVersions, first);
+    }
+    for (const name of unsubscribe) this.#unsubscribe(name);
+  }
+
+  #subscribe(names: readonly string[], held: ReadonlyMap<string, string>, first: boolean): void {
+    for (const name of names) {
       if (name === "*") {
         if (!this.wildcard && !first) this.cursor = this.#subscribedPart();
         this.wildcard = true;
       } else {
         this.names.add(name);
-        if (!(first && initialVersions.has(name))) this.owed.add(name);
+        if (!held.has(name)) this.owed.add(name);
       }
     }
-    for (const name of unsubscribe) this.#unsubscribe(name);
+  }
+
+  /** Every name it asks for is to be sent. */
+  oweAll(): void {
+    if (this.owed.shared && this.owed.shared === this.names.shared) return;
+    for (const name of this.names) this.owed.add(name);
   }
 
   #unsubscribe(name: string): void {
     if (name === "*") {
       if (!this.wildcard) return;
       this.wildcard = false;
-      for (const other of this.owed) if (!this.names.has(other)) this.owed.delete(other);
+      for (const other of [...this.owed]) if (!this.names.has(other)) this.owed.delete(other);
       return;
     }
     this.names.delete(name);

@@ -21,7 +21,7 @@ import { identityMismatch } from "./identity.ts";
 import { messageBytesMaxOf } from "./message-limits.ts";
 import type { Publisher, Subscription } from "./publisher.ts";
 import type { PushMetrics } from "./push-metrics.ts";
-import { readStreamRequest } from "./stream-requests.ts";
+import { createRequestReader, type ReadStreamRequest } from "./stream-requests.ts";
 
 export interface AdsService {
   /** By path, for the gRPC servers. */
@@ -53,6 +53,7 @@ export const createAds = (options: AdsOptions): AdsService => {
   const shared: Shared = {
     ...options,
     frames,
+    read: createRequestReader(),
     connected: () => [...connected].flatMap((stream) => stream.describe() ?? []),
     opened: (stream) => {
       connected.add(stream);
@@ -78,6 +79,7 @@ export const createAds = (options: AdsOptions): AdsService => {
 };
 
 interface Shared extends AdsOptions {
+  readonly read: ReadStreamRequest;
   readonly frames: ResponseFrames;
   readonly connected: () => readonly ConnectedProxy[];
   readonly opened: (stream: AdsStream) => void;
@@ -185,7 +187,7 @@ class AdsStream implements BidiEvents {
 
   #decode(bytes: Uint8Array): StreamRequest {
     try {
-      return readStreamRequest(this.#mode, bytes);
+      return this.#shared.read(this.#mode, bytes);
     } catch (cause) {
       throw new GrpcError(grpcStatus.invalidArgument, "the message is not a discovery request", { cause });
     }

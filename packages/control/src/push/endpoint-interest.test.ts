@@ -52,3 +52,34 @@ for (const mode of ["delta", "sotw"] as const) {
     assert.match(pushed.text, /10\.0\.0\.7/);
   });
 }
+
+test("streams that came with the same list go separate ways, and each gets what it wants then", async () => {
+  await using mesh = await openTestPlane();
+  const put = putterOf(mesh);
+  const services = Array.from({ length: 12 }, (_, i) => `s${i}`);
+  for (const service of services) await put(service, 1);
+  const address = formatAddress(mesh.plane.xds);
+  const list = services.slice(0, 10).map(nameOf);
+  const open = async () => {
+    const client = openAdsClient(address, "delta");
+    client.ask("endpoints", { names: list });
+    const { nonce } = await client.next();
+    client.ask("endpoints", { nonce });
+    return client;
+  };
+  using more = await open();
+  using same = await open();
+  using gone = await open();
+  more.ask("endpoints", { names: [nameOf("s11")] });
+  more.ask("endpoints", { nonce: (await more.next()).nonce });
+  gone[Symbol.dispose]();
+  await put("s11", 2);
+  const own = await more.next();
+  assert.deepEqual([own.names, own.text.includes("10.0.0.2")], [[nameOf("s11")], true]);
+  more.ask("endpoints", { nonce: own.nonce });
+  await put("s3", 7);
+  for (const client of [more, same]) {
+    const { names, text } = await client.next();
+    assert.deepEqual([names, text.includes("10.0.0.7")], [[nameOf("s3")], true]);
+  }
+});

@@ -1,12 +1,8 @@
 /** Keeps the publisher's index of who wants which endpoints as one stream subscribes and unsubscribes. */
-import type { StreamRequest } from "@weft/xds/stream-messages";
+import type { NameSet } from "@weft/xds/name-set";
+import type { DeltaRequest, StreamRequest } from "@weft/xds/stream-messages";
+import type { Subscribed } from "@weft/xds/type-state";
 import type { Subscription } from "./publisher.ts";
-
-/** What a stream is subscribed to of one type. */
-export interface Subscribed {
-  readonly wildcard: boolean;
-  readonly names: ReadonlySet<string>;
-}
 
 export interface EndpointNames {
   /** To be called after each request that may subscribe or unsubscribe, with what the stream is subscribed to then. */
@@ -25,6 +21,8 @@ export const asksForMore = (request: StreamRequest): boolean =>
 
 export const createEndpointNames = (subscription: Subscription): EndpointNames => {
   let wildcard = false;
+  /** What it has together with others. */
+  let group: ReadonlySet<string> | undefined;
   /** Of state of the world only, where each request says them all. */
   let before: ReadonlySet<string> = new Set();
   const setWildcard = (now: boolean): void => {
@@ -33,22 +31,39 @@ export const createEndpointNames = (subscription: Subscription): EndpointNames =
     if (now) subscription.wantsAll();
     else subscription.unwantsAll();
   };
+  const followDelta = ({ subscribe, unsubscribe }: DeltaRequest, names: NameSet): void => {
+    const { shared } = names;
+    if (group !== undefined && group === shared) return;
+    if (group !== undefined) {
+      subscription.leaves(group);
+      group = undefined;
+      for (const name of names) subscription.wants(name);
+    } else if (shared !== undefined) {
+      // It had none before: a set that was its own is never shared again.
+      group = shared;
+      subscription.joins(shared);
+    } else {
+      for (const name of subscribe) if (names.has(name)) subscription.wants(name);
+      for (const name of unsubscribe) if (!names.has(name)) subscription.unwants(name);
+    }
+  };
   return {
     follow(request, now) {
       setWildcard(now.wildcard);
       if (request.mode === "delta") {
-        for (const name of request.subscribe) if (now.names.has(name)) subscription.wants(name);
-        for (const name of request.unsubscribe) if (!now.names.has(name)) subscription.unwants(name);
+        followDelta(request, now.names);
         return;
       }
-      if (before.size === now.names.size && now.names.isSubsetOf(before)) return;
-      for (const name of before) if (!now.names.has(name)) subscription.unwants(name);
-      for (const name of now.names) subscription.wants(name);
-      before = new Set(now.names);
+      const names = new Set(now.names);
+      if (before.size === names.size && names.isSubsetOf(before)) return;
+      for (const name of before) if (!names.has(name)) subscription.unwants(name);
+      for (const name of names) subscription.wants(name);
+      before = names;
     },
     forget(last) {
       setWildcard(false);
-      for (const name of last.names) subscription.unwants(name);
+      if (group) subscription.leaves(group);
+      else for (const name of last.names) subscription.unwants(name);
     },
   };
 };

@@ -28,6 +28,9 @@ export interface Subscription extends Disposable {
   /** Changes of these endpoints are pushed to it from now on. */
   wants(name: string): void;
   unwants(name: string): void;
+  /** The same of a whole set that others may have too. */
+  joins(names: ReadonlySet<string>): void;
+  leaves(names: ReadonlySet<string>): void;
   /** Of all endpoints. */
   wantsAll(): void;
   unwantsAll(): void;
@@ -285,6 +288,8 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
         },
         wants: (name) => interest.add(subscriber, name),
         unwants: (name) => interest.remove(subscriber, name),
+        joins: (names) => interest.join(subscriber, names),
+        leaves: (names) => interest.leave(subscriber, names),
         wantsAll: () => interest.addAll(subscriber),
         unwantsAll: () => interest.removeAll(subscriber),
         [Symbol.dispose]: () => disconnect(subscriber),

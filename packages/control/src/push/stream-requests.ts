@@ -1,11 +1,35 @@
 /** From the bytes of a discovery request to what a server stream takes. */
-import { readDeltaAck } from "@weft/xds/delta-ack";
 import { decodeDeltaRequest, decodeDiscoveryRequest } from "@weft/xds/discovery";
+import { readPlainDeltaRequest } from "@weft/xds/plain-delta-request";
 import type { StreamMode, StreamRequest } from "@weft/xds/stream-messages";
 
 /** Throws an Error when the bytes are no such request. */
-export const readStreamRequest = (mode: StreamMode, bytes: Uint8Array): StreamRequest =>
-  mode === "delta" ? deltaRequest(bytes) : sotwRequest(bytes);
+export type ReadStreamRequest = (mode: StreamMode, bytes: Uint8Array) => StreamRequest;
+
+/** Requests of at least this many bytes are remembered, and of at most that many. */
+const rememberedBytesMin = 1024;
+const rememberedBytesMax = 256 * 1024;
+const rememberedMax = 16;
+
+/**
+ * A reader that gives requests of the same bytes as one object: the proxies of a mesh ask for the same hundreds of names
+ * in the same words when they come, and share the lists then.
+ */
+export const createRequestReader = (): ReadStreamRequest => {
+  const remembered: { readonly bytes: Buffer; readonly request: StreamRequest }[] = [];
+  return (mode, bytes) => {
+    if (mode === "sotw") return sotwRequest(bytes);
+    if (bytes.length < rememberedBytesMin || bytes.length > rememberedBytesMax) return deltaRequest(bytes);
+    const known = remembered.find((each) => each.bytes.equals(bytes));
+    if (known) return known.request;
+    const request = deltaRequest(bytes);
+    // What says who asks is each one's own.
+    if (request.node || request.error !== undefined) return request;
+    if (remembered.length >= rememberedMax) remembered.shift();
+    remembered.push({ bytes: Buffer.from(bytes), request });
+    return request;
+  };
+};
 
 const sotwRequest = (bytes: Uint8Array): StreamRequest => {
   const { versionInfo, node, resourceNames, typeUrl, responseNonce, errorDetail } = decodeDiscoveryRequest(bytes);
@@ -20,16 +44,11 @@ const sotwRequest = (bytes: Uint8Array): StreamRequest => {
   };
 };
 
-const noNames: readonly string[] = [];
 const noVersions: ReadonlyMap<string, string> = new Map();
 
 const deltaRequest = (bytes: Uint8Array): StreamRequest => {
-  const ack = readDeltaAck(bytes);
-  if (ack) {
-    const { typeUrl, nonce } = ack;
-    const nothing = { node: undefined, error: undefined, subscribe: noNames, unsubscribe: noNames };
-    return { mode: "delta", typeUrl, nonce, initialVersions: noVersions, ...nothing };
-  }
+  const plain = readPlainDeltaRequest(bytes);
+  if (plain) return { mode: "delta", ...plain, node: undefined, error: undefined, initialVersions: noVersions };
   const { node, typeUrl, subscribe, unsubscribe, initialVersions, responseNonce, errorDetail } =
     decodeDeltaRequest(bytes);
   return {
