@@ -154,7 +154,24 @@ test("what is not served, and what may not be read, is no outage and is tried ag
   assert.deepEqual(absent[0], { kind: "state", state: "absent", reason: "HTTP 404" });
   assert.deepEqual(absent[1], { kind: "wait", ms: absentEveryMs });
   assert.equal(queryOf(step({ kind: "due" })).get("limit"), "500");
-  assert.deepEqual(step(failed(403))[1], { kind: "wait", ms: forbiddenEveryMs });
+  assert.equal(kinds(step(failed(403))), "state wait");
+});
+
+test("what is refused is asked for again soon, as a server that has just begun refuses everybody, and then ever later", () => {
+  for (const status of [403, 404]) {
+    const { step } = watching();
+    const waits = Array.from({ length: 12 }, () => {
+      const { ms } = step(failed(status)).at(-1) as { readonly ms: number };
+      step({ kind: "due" });
+      return ms;
+    });
+    assert.ok((waits[0] ?? Number.NaN) <= 1_000, `${waits[0]}`);
+    assert.ok(waits.every((ms) => ms <= forbiddenEveryMs) && (waits.at(-1) ?? 0) > 5_000, waits.join());
+    // Read again: by a list where it was away, by an event of the watch where it was refused.
+    step(page([], "9"));
+    step({ kind: "line", text: '{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"10"}}}' });
+    assert.ok((step(failed(status)).at(-1) as { readonly ms: number }).ms <= 1_000);
+  }
 });
 
 test("a busy server is left alone for as long as it asks", () => {

@@ -12,12 +12,14 @@ export const pageSize = 500;
 export const silenceMs = 90_000;
 /** A stream of what is there begins and goes on within this time, or pages are asked for. */
 export const streamSilenceMs = 3_000;
-/** How often it is looked whether a collection that is not served, or not allowed, is by now. */
+/** How often it is looked whether a collection that never was served is by now. */
 export const absentEveryMs = 30_000;
+/** And at most whether one that is refused may be read; at first sooner, for a server that has just begun refuses everybody. */
 export const forbiddenEveryMs = 60_000;
 /** Objects of one collection; more are not kept. */
 export const collectionObjectsMax = 250_000;
 const retryLimits = { baseMs: 250, maxMs: 10_000 };
+const refusedLimits = { baseMs: 1_000, maxMs: forbiddenEveryMs };
 /** Pages that expired so often are given up for one answer with everything. */
 const pagingRestartsMax = 2;
 /** Lines that are no events, in a row, before everything is read anew. */
@@ -80,6 +82,7 @@ type Mode = "idle" | "streaming" | "paging" | "probing" | "watching" | "waiting"
 export const createReflector = (options: ReflectorOptions): Reflector => {
   const { selector, streams, random, trim = (object) => object } = options;
   const backoff = exponentialBackoff(retryLimits, random);
+  const refused = exponentialBackoff(refusedLimits, random);
   let mode: Mode = "idle";
   let then: "list" | "probe" = "list";
   let state: ReflectorState = "starting";
@@ -137,6 +140,7 @@ export const createReflector = (options: ReflectorOptions): Reflector => {
     const objects = [...gathered.values()];
     gathered = new Map();
     backoff.reset();
+    refused.reset();
     return [{ kind: "listed", objects, older }, ...become("live", "")];
   };
   const gather = (object: KubernetesObject): void => {
@@ -155,9 +159,11 @@ export const createReflector = (options: ReflectorOptions): Reflector => {
       if (mode === "paging") pagings++;
       return forgotten++ === 0 ? [list()] : [wait(backoff.next(), "list")];
     }
-    if (status === 404) return [...become("absent", message), wait(absentEveryMs, "list")];
+    // A server that has just begun does not serve definitions yet that it had.
+    if (status === 404)
+      return [...become("absent", message), wait(version === "" ? absentEveryMs : refused.next(), "list")];
     if (status === 403)
-      return [...become("forbidden", message), wait(forbiddenEveryMs, version === "" ? "list" : "probe")];
+      return [...become("forbidden", message), wait(refused.next(), version === "" ? "list" : "probe")];
     const ms = Math.max(retryAfterMs ?? 0, backoff.next());
     const next = version === "" || mode === "streaming" || mode === "paging" ? "list" : "probe";
     return [...become("lost", message), wait(ms, next)];
@@ -199,6 +205,7 @@ export const createReflector = (options: ReflectorOptions): Reflector => {
       return [...told, { kind: "silence", ms: silenceMs }];
     }
     backoff.reset();
+    refused.reset();
     forgotten = 0;
     version = event.version;
     return event.kind === "bookmark" ? [] : [{ kind: event.kind, object: trim(event.object) }];
