@@ -160,24 +160,20 @@ const createAccepting = (options: GrpcServerOptions) => {
 
   const secure = (accepted: Accepted, context: TlsContext): void => {
     const { connection } = accepted;
-    const gone = (): void => forget(accepted);
+    const end = (): void => connection.destroy();
+    const onClose = (error: Error | undefined): void => {
+      log.debug("TLS handshake failed", { error: error?.message ?? "the client ended the connection" });
+      forget(accepted);
+    };
     const begin = (firstBytes: Buffer): void => {
-      connection.handler = { onRead() {}, onPeerEnd: () => connection.destroy(), onDrain() {}, onClose: gone };
+      connection.handler = { onRead() {}, onPeerEnd: end, onDrain() {}, onClose };
       const parts = { context, alpn: "h2", requestCertificate: true, sni: "", firstBytes };
       upgradeServer(connection, parts, (peer) => {
         if (peer.alpn === "h2") serve(accepted, shownBy(connection, peer));
         else connection.destroy();
       });
     };
-    connection.handler = {
-      onRead: (bytes) => begin(Buffer.from(bytes)),
-      onPeerEnd: () => connection.destroy(),
-      onDrain() {},
-      onClose: (error) => {
-        if (error) log.debug("gRPC connection failed", { error: error.message });
-        gone();
-      },
-    };
+    connection.handler = { onRead: (bytes) => begin(Buffer.from(bytes)), onPeerEnd: end, onDrain() {}, onClose };
   };
 
   return {

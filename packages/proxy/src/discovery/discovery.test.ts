@@ -17,6 +17,7 @@ import { readBootstrap } from "../bootstrap/bootstrap.ts";
 import type { CacheDisk } from "./cache/discovery-cache.ts";
 import { testCounters } from "./cache/testing/counters.ts";
 import { memoryFiles } from "./cache/testing/memory-files.ts";
+import { virtualTime } from "./cache/testing/virtual-time.ts";
 import { createDiscovery } from "./discovery.ts";
 import { createResourceStore } from "./resource-store.ts";
 
@@ -35,8 +36,7 @@ const adsBootstrap = {
 
 /** A virtual clock, a control plane played by the test, and files in memory. */
 const setup = (bootstrap: object = adsBootstrap, disk?: CacheDisk, inForce?: () => Promise<void> | undefined) => {
-  let nowMs = 0;
-  const timers = new Set<{ readonly at: number; readonly run: () => void }>();
+  const { clock, setTimer, pass } = virtualTime();
   const streams: { readonly path: string; readonly handlers: GrpcStreamHandlers; readonly sent: DeltaRequest[] }[] = [];
   const files = new Map<string, (text: string) => void>();
   const applied: string[] = [];
@@ -55,23 +55,6 @@ const setup = (bootstrap: object = adsBootstrap, disk?: CacheDisk, inForce?: () 
     unary: () => Promise.reject(new Error("not here")),
     [Symbol.dispose]: () => undefined,
   };
-  const setTimer = (run: () => void, delayMs: number): Disposable => {
-    const timer = { at: nowMs + delayMs, run };
-    timers.add(timer);
-    return { [Symbol.dispose]: () => timers.delete(timer) };
-  };
-  const pass = (ms: number): void => {
-    const until = nowMs + ms;
-    for (;;) {
-      const [next] = [...timers].filter(({ at }) => at <= until).sort((a, b) => a.at - b.at);
-      if (!next) break;
-      timers.delete(next);
-      nowMs = Math.max(nowMs, next.at);
-      next.run();
-    }
-    nowMs = until;
-  };
-  const clock = { nowMs: () => nowMs, wallMs: () => nowMs };
   const store = createResourceStore({
     dataPlane: {
       check: () => undefined,

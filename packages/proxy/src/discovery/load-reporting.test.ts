@@ -10,6 +10,7 @@ import { resourceType } from "@weft/xds/resource";
 import { readBootstrap } from "../bootstrap/bootstrap.ts";
 import type { Cluster } from "../clusters/cluster.ts";
 import { testCounters } from "./cache/testing/counters.ts";
+import { virtualTime } from "./cache/testing/virtual-time.ts";
 import { createDiscovery } from "./discovery.ts";
 import { createResourceStore } from "./resource-store.ts";
 
@@ -22,8 +23,7 @@ const withLoad = { node: { id: "n" }, clusterManager: { loadStatsConfig: server(
 
 /** Counters under the test's hands, a virtual clock, and servers played by the test. */
 const setUp = (bootstrap: object) => {
-  let nowMs = 0;
-  const timers = new Set<{ readonly at: number; readonly run: () => void }>();
+  const { clock, setTimer, pass } = virtualTime();
   const streams: { readonly path: string; readonly handlers: GrpcStreamHandlers; readonly sent: Uint8Array[] }[] = [];
   const channel: GrpcChannel = {
     open: ({ path }, handlers) => {
@@ -51,7 +51,6 @@ const setUp = (bootstrap: object) => {
         },
       ],
     }) as unknown as Cluster;
-  const clock = { nowMs: () => nowMs, wallMs: () => nowMs };
   const dataPlane = { check: () => undefined, apply: () => [] };
   const store = createResourceStore({ dataPlane, clock, log: silentLogger });
   const series = { add: () => undefined, set: () => undefined, value: 0, record: () => undefined };
@@ -61,26 +60,11 @@ const setUp = (bootstrap: object) => {
     ...{ store, clock, log: silentLogger, random: () => 0, ownSecrets: new Set<string>() },
     connect: () => channel,
     watchFile: () => ({ [Symbol.dispose]: () => undefined }),
-    setTimer: (run, delayMs) => {
-      const timer = { at: nowMs + delayMs, run };
-      timers.add(timer);
-      return { [Symbol.dispose]: () => timers.delete(timer) };
-    },
+    setTimer,
     metrics: { connected: series, connectionErrors: series, latencySeconds: series, answered: () => undefined },
     clusters: () => [clusterNamed("told"), clusterNamed("untold")],
   });
   discovery.start();
-  const pass = (ms: number): void => {
-    const until = nowMs + ms;
-    for (;;) {
-      const [next] = [...timers].filter(({ at }) => at <= until).sort((a, b) => a.at - b.at);
-      if (!next) break;
-      timers.delete(next);
-      nowMs = Math.max(nowMs, next.at);
-      next.run();
-    }
-    nowMs = until;
-  };
   const loadStreams = () => streams.filter(({ path }) => path === streamLoadStatsPath);
   const reports = (): readonly LoadReport[] => (loadStreams().at(-1)?.sent ?? []).map(decodeLoadReport);
   return { discovery, streams, loadStreams, reports, counts, pass };
