@@ -20,8 +20,9 @@ import { readKubeconfig } from "@weft/net/kubernetes/kubeconfig";
 import { type KubernetesApi, openKubernetesApi } from "@weft/net/kubernetes/kubernetes-api";
 import { findFreePort } from "@weft/net/process/free-port";
 import { eventually } from "@weft/testkit/eventually";
-import { type Program, startProgram } from "@weft/testkit/processes";
+import type { Program } from "@weft/testkit/processes";
 import { buildKubeApiServer } from "../peers/kube-apiserver.ts";
+import { here, type Place } from "../registries/place.ts";
 import { type RealEtcd, startEtcd } from "../registries/real-etcd.ts";
 
 export interface PolicyRule {
@@ -42,7 +43,7 @@ export interface AccountOptions {
 }
 
 export interface RealApiServer extends AsyncDisposable {
-  /** `https://127.0.0.1:PORT`. */
+  /** `https://127.0.0.1:PORT`, elsewhere where the test reaches it. */
   readonly url: string;
   readonly port: number;
   readonly folder: string;
@@ -50,6 +51,8 @@ export interface RealApiServer extends AsyncDisposable {
   readonly caFile: string;
   /** The administrator's. */
   readonly kubeconfig: string;
+  /** As `kubeconfig`, of another address. */
+  adminKubeconfig(name: string, server: string): string;
   /** As the administrator. */
   readonly api: KubernetesApi;
   readonly etcd: RealEtcd;
@@ -91,19 +94,21 @@ export interface ApiServerOptions {
   readonly flags?: readonly string[];
   /** The program of its etcd; absent: the machine's own. */
   readonly etcd?: string;
+  readonly place?: Place;
 }
 
 const adminToken = "administrator-of-a-test";
 const startTimeoutMs = 120_000;
 
-export const startApiServer = async ({ flags = [], etcd: command }: ApiServerOptions = {}): Promise<RealApiServer> => {
+export const startApiServer = async (options: ApiServerOptions = {}): Promise<RealApiServer> => {
+  const { flags = [], etcd: command, place = here } = options;
   const program = buildKubeApiServer();
   await using opened = new AsyncDisposableStack();
   const folder = mkdtempSync(join(tmpdir(), "weft-test-kubernetes-"));
   opened.defer(() => rmSync(folder, { recursive: true, force: true }));
-  const etcd = opened.use(await startEtcd(command === undefined ? {} : { command }));
+  const etcd = opened.use(await startEtcd(command === undefined ? { place } : { command, place }));
   const port = await findFreePort("127.0.0.1", 0);
-  const url = `https://127.0.0.1:${port}`;
+  const url = `https://${place.testHost}:${port}`;
   const [key, tokens, certificates] = ["account.key", "tokens.csv", "certificates"].map((name) =>
     join(folder, name),
   ) as [string, string, string];
@@ -112,27 +117,33 @@ export const startApiServer = async ({ flags = [], etcd: command }: ApiServerOpt
   writeFileSync(tokens, `${adminToken},admin,admin,"system:masters"\n`, { mode: 0o600 });
   const caFile = join(certificates, "apiserver.crt");
   const start = (): Program =>
-    startProgram(program, [
+    place.start(program, [
       ...["--etcd-servers", `http://${etcd.address}`, "--etcd-compaction-interval=0"],
-      ...["--bind-address=127.0.0.1", `--secure-port=${port}`, "--cert-dir", certificates],
+      ...[`--bind-address=${place.listen}`, `--secure-port=${port}`, "--cert-dir", certificates],
       ...["--endpoint-reconciler-type=none", "--service-cluster-ip-range=10.96.0.0/16"],
       ...["--authorization-mode=RBAC", "--token-auth-file", tokens, "--allow-privileged=true"],
       ...["--service-account-key-file", key, "--service-account-signing-key-file", key],
       "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
       // No controller makes service accounts and their tokens, which this would wait for.
       "--disable-admission-plugins=ServiceAccount",
+      ...(place === here ? [] : [`--advertise-address=${place.host}`]),
       ...flags,
     ]);
   let running = start();
   opened.defer(() => running[Symbol.asyncDispose]());
+  const serverName = place === here ? {} : { "tls-server-name": "kubernetes.default.svc" };
   const writeKubeconfig = (name: string, token: string, server = url): string => {
     const file = join(folder, `${name}.kubeconfig`);
-    writeFileSync(file, JSON.stringify(kubeconfig(server, caFile, token), undefined, 2), { mode: 0o600 });
+    writeFileSync(file, JSON.stringify(kubeconfig(server, caFile, token, serverName), undefined, 2), { mode: 0o600 });
     return file;
   };
   await ready(running, url, caFile);
-  const adminFile = writeKubeconfig("admin", adminToken);
-  const access = readKubeconfig({ file: adminFile, environment: process.env, wallMs: Date.now });
+  const adminFile = writeKubeconfig("admin", adminToken, `https://${place.host}:${port}`);
+  const access = readKubeconfig({
+    file: writeKubeconfig("test", adminToken),
+    environment: process.env,
+    wallMs: Date.now,
+  });
   const api = opened.use(openKubernetesApi({ access, setTimer: setRealTimer }));
   const serves = () =>
     eventually(
@@ -153,6 +164,7 @@ export const startApiServer = async ({ flags = [], etcd: command }: ApiServerOpt
   const kept = opened.move();
   return {
     ...{ url, port, folder, caFile, kubeconfig: adminFile, api, etcd, kill, writeKubeconfig, accountToken: account },
+    adminKubeconfig: (name, server) => writeKubeconfig(name, adminToken, server),
     apply: (collection, object) => applyObject(api, collection, object),
     delete: async (path) => void (await api.call({ method: "DELETE", path })),
     accountKubeconfig: async (options) =>
@@ -195,11 +207,11 @@ const ready = async (running: Program, url: string, caFile: string): Promise<voi
   if (ended !== undefined) throw new Error(`kube-apiserver ended (${ended}):\n${running.lines.slice(-20).join("\n")}`);
 };
 
-const kubeconfig = (server: string, caFile: string, token: string) => ({
+const kubeconfig = (server: string, caFile: string, token: string, more: object) => ({
   apiVersion: "v1",
   kind: "Config",
   "current-context": "test",
-  clusters: [{ name: "test-cluster", cluster: { server, "certificate-authority": caFile } }],
+  clusters: [{ name: "test-cluster", cluster: { server, "certificate-authority": caFile, ...more } }],
   contexts: [{ name: "test", context: { cluster: "test-cluster", user: "test" } }],
   users: [{ name: "test", user: { token } }],
 });

@@ -4,11 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findFreePort } from "@weft/net/process/free-port";
 import { eventually } from "@weft/testkit/eventually";
-import { type Program, startProgram } from "@weft/testkit/processes";
+import type { Program } from "@weft/testkit/processes";
 import { buildConsul } from "../peers/consul.ts";
+import { here, type Place } from "./place.ts";
 
 export interface RealConsul extends AsyncDisposable {
   readonly address: string;
+  /** Where it keeps what it has. */
+  readonly dataFolder: string;
   /** Of the API over TLS, where asked for. */
   readonly secureAddress: string;
   register(service: ConsulService): Promise<void>;
@@ -40,9 +43,10 @@ export interface RealConsulOptions {
   /** Nobody may do anything without this token. */
   readonly token?: string;
   readonly tls?: { readonly certFile: string; readonly keyFile: string };
+  readonly place?: Place;
 }
 
-export const startConsul = async ({ token, tls }: RealConsulOptions = {}): Promise<RealConsul> => {
+export const startConsul = async ({ token, tls, place = here }: RealConsulOptions = {}): Promise<RealConsul> => {
   const path = buildConsul();
   const folder = mkdtempSync(join(tmpdir(), "weft-test-consul-"));
   const ports: number[] = [];
@@ -51,7 +55,7 @@ export const startConsul = async ({ token, tls }: RealConsulOptions = {}): Promi
   const data = join(folder, "data");
   const config = {
     ...{ server: true, bootstrap_expect: 1, node_name: "one", datacenter: "dc1", data_dir: data, log_level: "warn" },
-    ...{ bind_addr: "127.0.0.1", client_addr: "127.0.0.1", disable_update_check: true, leave_on_terminate: false },
+    ...{ bind_addr: "127.0.0.1", client_addr: place.listen, disable_update_check: true, leave_on_terminate: false },
     ports: { http, https: tls ? https : -1, dns: -1, grpc: -1, server, serf_lan: serf, serf_wan: wan },
     performance: { raft_multiplier: 1 },
     ...(tls ? { cert_file: tls.certFile, key_file: tls.keyFile } : {}),
@@ -60,9 +64,9 @@ export const startConsul = async ({ token, tls }: RealConsulOptions = {}): Promi
       : { acl: { enabled: true, default_policy: "deny", tokens: { master: token, agent: token } } }),
   };
   writeFileSync(join(folder, "consul.json"), JSON.stringify(config));
-  const start = (): Program => startProgram(path, ["-config-file", join(folder, "consul.json")]);
+  const start = (): Program => place.start(path, ["-config-file", join(folder, "consul.json")]);
   const call = async (method: string, what: string, body?: unknown): Promise<unknown> => {
-    const response = await fetch(`http://127.0.0.1:${http}${what}`, {
+    const response = await fetch(`http://${place.testHost}:${http}${what}`, {
       method,
       headers: token === undefined ? {} : { "x-consul-token": token },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
@@ -83,8 +87,9 @@ export const startConsul = async ({ token, tls }: RealConsulOptions = {}): Promi
   let program = start();
   await serves();
   return {
-    address: `127.0.0.1:${http}`,
-    secureAddress: `127.0.0.1:${https}`,
+    address: `${place.host}:${http}`,
+    dataFolder: data,
+    secureAddress: `${place.host}:${https}`,
     register: async ({ name, id, port, address = "127.0.0.1", tags = [], meta = {}, weight = 1, ttl }) =>
       void (await call("PUT", "/v1/agent/service/register?replace-existing-checks=true", {
         ...{ Name: name, ID: id, Port: port, Address: address, Tags: tags, Meta: meta },

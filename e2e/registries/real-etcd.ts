@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findFreePort } from "@weft/net/process/free-port";
 import { eventually } from "@weft/testkit/eventually";
-import { type Program, startProgram } from "@weft/testkit/processes";
+import type { Program } from "@weft/testkit/processes";
+import { here, type Place } from "./place.ts";
 
 export interface RealEtcd extends AsyncDisposable {
   readonly address: string;
@@ -31,22 +32,24 @@ export interface RealEtcdOptions {
   readonly tls?: { readonly certFile: string; readonly keyFile: string };
   /** Another than the machine's own. */
   readonly command?: string;
+  readonly place?: Place;
 }
 
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
 
-export const startEtcd = async ({ tls, command = "etcd" }: RealEtcdOptions = {}): Promise<RealEtcd> => {
+export const startEtcd = async ({ tls, command = "etcd", place = here }: RealEtcdOptions = {}): Promise<RealEtcd> => {
   const folder = mkdtempSync(join(tmpdir(), "weft-test-etcd-"));
   const client = await findFreePort("127.0.0.1", 0);
   const peer = await findFreePort("127.0.0.1", 0, (port) => port === client);
   const plain = await findFreePort("127.0.0.1", 0, (port) => port === client || port === peer);
   const data = join(folder, "data");
-  const urls = [`http://127.0.0.1:${plain}`, ...(tls ? [`https://127.0.0.1:${client}`] : [])];
-  const gateway = urls[0] as string;
+  const urlsAt = (host: string): string =>
+    [`http://${host}:${plain}`, ...(tls ? [`https://${host}:${client}`] : [])].join(",");
+  const gateway = `http://${place.testHost}:${plain}`;
   const start = (): Program =>
-    startProgram(command, [
+    place.start(command, [
       ...["--name", "one", "--data-dir", data, "--log-level", "error"],
-      ...["--listen-client-urls", urls.join(","), "--advertise-client-urls", urls.join(",")],
+      ...["--listen-client-urls", urlsAt(place.listen), "--advertise-client-urls", urlsAt(place.host)],
       ...[
         "--listen-peer-urls",
         `http://127.0.0.1:${peer}`,
@@ -66,7 +69,7 @@ export const startEtcd = async ({ tls, command = "etcd" }: RealEtcdOptions = {})
   let program = start();
   await serves();
   return {
-    address: tls ? `127.0.0.1:${client}` : `127.0.0.1:${plain}`,
+    address: `${place.host}:${tls ? client : plain}`,
     dataFolder: data,
     call,
     put: async (key, value, lease) =>

@@ -4,8 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findFreePort } from "@weft/net/process/free-port";
 import { eventually } from "@weft/testkit/eventually";
-import { type Program, startProgram } from "@weft/testkit/processes";
+import type { Program } from "@weft/testkit/processes";
 import { buildRnacos } from "../peers/rnacos.ts";
+import { here, type Place } from "./place.ts";
 
 export interface NacosInstance {
   readonly service: string;
@@ -21,6 +22,8 @@ export interface NacosInstance {
 export interface RealNacos extends AsyncDisposable {
   readonly address: string;
   readonly grpcPort: number;
+  /** Where it keeps what it has. */
+  readonly dataFolder: string;
   /** Registers, or changes what is registered, and from then on sends its heartbeats. */
   register(instance: NacosInstance): Promise<void>;
   /** Sends its heartbeats no more. */
@@ -40,6 +43,7 @@ export interface RealNacosOptions {
   readonly user?: { readonly name: string; readonly password: string };
   /** Waits longer for heartbeats than those of weft are apart. */
   readonly patient?: boolean;
+  readonly place?: Place;
 }
 
 /** What it allows between two heartbeats; it takes an instance out a second later, and adds 3 s to each. */
@@ -47,7 +51,8 @@ const healthTimeoutSeconds = { impatient: 2, patient: 12 };
 const beatMs = 1_000;
 const defaultGroup = "DEFAULT_GROUP";
 
-export const startNacos = async ({ user, patient = false }: RealNacosOptions = {}): Promise<RealNacos> => {
+export const startNacos = async (options: RealNacosOptions = {}): Promise<RealNacos> => {
+  const { user, patient = false, place = here } = options;
   const program = buildRnacos();
   const folder = mkdtempSync(join(tmpdir(), "weft-test-nacos-"));
   const http = await findFreePort("127.0.0.1", 0);
@@ -60,7 +65,7 @@ export const startNacos = async ({ user, patient = false }: RealNacosOptions = {
   const env = {
     RNACOS_DATA_DIR: data,
     ...{ RNACOS_HTTP_PORT: `${http}`, RNACOS_GRPC_PORT: `${grpc}`, RNACOS_HTTP_CONSOLE_PORT: `${console}` },
-    ...{ RNACOS_SDK_HOST: "127.0.0.1", RNACOS_HTTP_WORKERS: "1", RNACOS_ENABLE_METRICS: "false" },
+    ...{ RNACOS_SDK_HOST: place.listen, RNACOS_HTTP_WORKERS: "1", RNACOS_ENABLE_METRICS: "false" },
     RNACOS_NAMING_HEALTH_TIMEOUT_SECOND: `${healthSeconds}`,
     RNACOS_NAMING_INSTANCE_TIMEOUT_SECOND: `${healthSeconds + 1}`,
     RNACOS_NAMING_PERPETUAL_INSTANCE_PROBE_INTERVAL_SECOND: "0",
@@ -69,10 +74,10 @@ export const startNacos = async ({ user, patient = false }: RealNacosOptions = {
     RNACOS_INIT_ADMIN_PASSWORD: user?.password ?? "admin",
     RUST_LOG: "error",
   };
-  const start = (): Program => startProgram(program, [], { env, cwd: folder });
+  const start = (): Program => place.start(program, [], { env, cwd: folder });
   const call = async (method: string, path: string, query: Record<string, string>): Promise<Response> => {
     const given = new URLSearchParams({ ...query, ...(token === "" ? {} : { accessToken: token }) });
-    const response = await fetch(`http://127.0.0.1:${http}/nacos/v1${path}?${given}`, { method });
+    const response = await fetch(`http://${place.testHost}:${http}/nacos/v1${path}?${given}`, { method });
     if (!response.ok) throw new Error(`nacos ${method} ${path}: ${response.status} ${await response.text()}`);
     return response;
   };
@@ -108,8 +113,9 @@ export const startNacos = async ({ user, patient = false }: RealNacosOptions = {
     if (instance.ephemeral !== false) beating.set(`${instance.service}:${instance.port}`, instance);
   };
   return {
-    address: `127.0.0.1:${http}`,
+    address: `${place.host}:${http}`,
     grpcPort: grpc,
+    dataFolder: data,
     register,
     silence: (service, port) => void beating.delete(`${service}:${port}`),
     deregister: async (service, port) => {

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findFreePort } from "@weft/net/process/free-port";
 import { eventually } from "@weft/testkit/eventually";
-import { type Program, startProgram } from "@weft/testkit/processes";
+import type { Program } from "@weft/testkit/processes";
+import { here } from "./place.ts";
 import { connectWriter } from "./zookeeper-writer.ts";
 
 export interface RestartOptions {
@@ -16,6 +17,8 @@ export interface RestartOptions {
 export interface RealZookeeper extends AsyncDisposable {
   readonly port: number;
   readonly address: string;
+  /** Where it keeps what it has. */
+  readonly dataFolder: string;
   signal(signal: NodeJS.Signals): void;
   /** Kills it with no warning. */
   kill(): Promise<void>;
@@ -30,7 +33,7 @@ const classPath = ["zookeeper", "zookeeper-jute", "slf4j-api", "slf4j-nop"].map(
 /** Sessions last 2 to 20 ticks. */
 const tickMsDefault = 500;
 
-export const startZookeeper = async (tickMs = tickMsDefault): Promise<RealZookeeper> => {
+export const startZookeeper = async (tickMs = tickMsDefault, place = here): Promise<RealZookeeper> => {
   const folder = mkdtempSync(join(tmpdir(), "weft-test-zookeeper-"));
   const port = await findFreePort("127.0.0.1", 0);
   const data = join(folder, "data");
@@ -40,7 +43,7 @@ export const startZookeeper = async (tickMs = tickMsDefault): Promise<RealZookee
     peerPorts.push(await findFreePort("127.0.0.1", 0, (one) => one === port || peerPorts.includes(one)));
   }
   const common = [
-    ...[`tickTime=${tickMs}`, `dataDir=${data}`, `clientPort=${port}`, "clientPortAddress=127.0.0.1"],
+    ...[`tickTime=${tickMs}`, `dataDir=${data}`, `clientPort=${port}`, `clientPortAddress=${place.listen}`],
     ...["admin.enableServer=false", "maxClientCnxns=0", "preAllocSize=1024"],
   ];
   const peers = [1, 2, 3].map((id) => `server.${id}=127.0.0.1:${peerPorts[2 * id - 2]}:${peerPorts[2 * id - 1]}`);
@@ -54,7 +57,7 @@ export const startZookeeper = async (tickMs = tickMsDefault): Promise<RealZookee
   const own = ["initLimit=5", "syncLimit=5", "localSessionsEnabled=true", "localSessionsUpgradingEnabled=true"];
   const ensemble = writeSettings("ensemble.cfg", [...common, ...own, ...peers]);
   const start = (settings: string): Program =>
-    startProgram("java", [
+    place.start("java", [
       ...["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dzookeeper.forceSync=no"],
       ...["-Dreadonlymode.enabled=true", "-cp", classPath.join(":")],
       ...["org.apache.zookeeper.server.quorum.QuorumPeerMain", settings],
@@ -63,7 +66,7 @@ export const startZookeeper = async (tickMs = tickMsDefault): Promise<RealZookee
     eventually(
       "ZooKeeper serves",
       async () => {
-        using writer = await connectWriter(port);
+        using writer = await connectWriter(port, undefined, place.testHost);
         await writer.ping();
         return true;
       },
@@ -73,7 +76,8 @@ export const startZookeeper = async (tickMs = tickMsDefault): Promise<RealZookee
   await serves();
   return {
     port,
-    address: `127.0.0.1:${port}`,
+    address: `${place.host}:${port}`,
+    dataFolder: data,
     signal: (signal) => program.kill(signal),
     kill: async () => {
       program.kill("SIGKILL");

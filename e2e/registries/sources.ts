@@ -52,7 +52,11 @@ export const portsOf = async (plane: TestControlPlane, service: string, namespac
 export const portsBecome = (plane: TestControlPlane, service: string, wanted: string, namespace = "default") =>
   eventually(
     `${service} has ${wanted || "nothing"}`,
-    async () => (await portsOf(plane, service, namespace)) === wanted || undefined,
+    async () => {
+      const now = await portsOf(plane, service, namespace);
+      if (now !== wanted) throw new Error(`it has ${now || "nothing"}`);
+      return true;
+    },
     60_000,
   );
 

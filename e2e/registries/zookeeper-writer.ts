@@ -25,8 +25,8 @@ const allRights = 31;
 const anyVersion = int(-1);
 const acl = (scheme: string, id: string): Buffer => Buffer.concat([int(1), int(allRights), text(scheme), text(id)]);
 
-export const connectWriter = async (port: number, timeoutMs = 10_000): Promise<ZookeeperWriter> => {
-  const socket: Socket = connect({ host: "127.0.0.1", port, noDelay: true });
+export const connectWriter = async (port: number, timeoutMs = 10_000, host = "127.0.0.1"): Promise<ZookeeperWriter> => {
+  const socket: Socket = connect({ host, port, noDelay: true });
   await once(socket, "connect");
   const read = frameReader(4 * 1024 * 1024);
   const waiting: ((bytes: Buffer) => void)[] = [];

@@ -154,14 +154,20 @@ test("2,000 instances are listed, one change among them reads one node, and all 
   assert.equal(source.events.filter(({ kind }) => kind === "removed").length, count);
 });
 
-test("a list longer than a frame may be is an outage that says so, and is read with a larger bound", async () => {
+test("a list longer than is taken is named and harms no other, and is read with a larger bound", async () => {
   using writer = await connectWriter(zookeeper.port);
+  await writer.create("/long/near/a", record(1));
   for (let i = 0; i < 40; i++) await writer.create(`/long/web/${String(i).padStart(200, "x")}`, record(1));
   using narrow = follow("/long?frame-bytes-max=4096");
-  assert.match((await narrow.next("lost")).reason, /frame of \d+ bytes is over the bound of 4096/);
-  assert.ok(!narrow.events.some(({ kind }) => kind === "listed"));
+  const { key, problem, whole } = await narrow.next("unreadable");
+  assert.deepEqual([key, whole], ["/long/web", true]);
+  assert.match(problem, /has \d+ bytes, over the 4096 that are taken/);
+  assert.deepEqual(
+    (await narrow.next("listed")).instances.map((one) => one.service),
+    ["near"],
+  );
   using wide = follow("/long");
-  assert.equal((await wide.next("listed")).instances.length, 40);
+  assert.equal((await wide.next("listed")).instances.length, 41);
 });
 
 test("a tree that only one user may read is read by that user", async () => {

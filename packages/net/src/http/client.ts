@@ -41,6 +41,8 @@ export interface HttpAnswer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly body: Buffer;
+  /** Whether it came by a connection that another answer came by before. */
+  readonly reused?: boolean;
 }
 
 export interface HttpClient extends Disposable {
@@ -99,7 +101,8 @@ export const createHttpClient = (options: HttpClientOptions): HttpClient => {
           answer.once("aborted", () => fail(new Error("the connection ended within the answer")));
           answer.once("end", () => {
             clearTimeout(deadline);
-            resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body: Buffer.concat(parts) });
+            const { statusCode = 0, headers } = answer;
+            resolve({ status: statusCode, headers, body: Buffer.concat(parts), reused: request.reusedSocket });
           });
         });
         request.end(body);

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { errorInWords } from "./error-codes.ts";
-import { frameReader } from "./frame-reader.ts";
+import { cuttingFrameReader, type Frame, frameReader } from "./frame-reader.ts";
 import { cursorOf, frame, int, long, readTexts, text, ZookeeperFormatError } from "./jute.ts";
+import { cutFrameBytes } from "./limits.ts";
 import {
   type ConnectResponse,
   decodeBody,
@@ -133,6 +134,21 @@ test("a frame may be as long as the bound and no longer, and a length is never n
   });
   assert.throws(() => frameReader(8)(int(-1)), { name: "ZookeeperFormatError", message: /length is -1/ });
   assert.throws(() => frameReader(8)(int(2 ** 31 - 1)), ZookeeperFormatError);
+});
+
+test("of a frame over the bound its head is given, wherever it is cut, and those around it are whole", () => {
+  const parts = [8, 20, 0, 200, 21, 3].map((length, at) => Buffer.alloc(length, at + 1));
+  const stream = Buffer.concat(parts.map((one) => frame(one)));
+  const wanted: readonly Frame[] = parts.map((one) => ({
+    bytes: one.length > 20 ? one.subarray(0, cutFrameBytes) : one,
+    length: one.length,
+  }));
+  for (let cut = 0; cut <= stream.length; cut++) {
+    const read = cuttingFrameReader(20, 200);
+    assert.deepEqual([stream.subarray(0, cut), stream.subarray(cut)].flatMap(read), wanted, `cut at ${cut}`);
+  }
+  assert.throws(() => cuttingFrameReader(20, 200)(int(201)), { message: /201 bytes is over the bound of 200/ });
+  assert.throws(() => cuttingFrameReader(20, 200)(int(-1)), { message: /length is -1/ });
 });
 
 test("a stream that broke is not taken up again", () => {

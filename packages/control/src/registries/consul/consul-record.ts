@@ -87,7 +87,8 @@ export const readConsulEntry = (service: string, entry: unknown, rules: ConsulRu
   };
 };
 
-const escaped = (part: string): string => part.replaceAll("%", "%25").replaceAll("/", "%2F");
+/** A part of a key. */
+export const escaped = (part: string): string => part.replaceAll("%", "%25").replaceAll("/", "%2F");
 
 const fieldsIn = (value: unknown): Fields | undefined =>
   typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Fields) : undefined;

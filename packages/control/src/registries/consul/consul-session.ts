@@ -44,7 +44,9 @@ export const runConsulSession = async (options: ConsulSessionOptions, stopped: A
     const closed = (): void => fail("it was closed");
     const fail = (error: unknown): void => {
       stopped.removeEventListener("abort", closed);
-      resolve(error instanceof Error ? error.message : String(error));
+      const reason = error instanceof Error ? error.message : String(error);
+      // Of a service it would have been reported as that.
+      resolve(error instanceof ConsulTooLarge ? `the catalogue of services: ${reason}` : reason);
     };
     stopped.addEventListener("abort", closed);
     follow(options, polls, fail).catch(fail);
@@ -175,11 +177,30 @@ const follow = async (options: ConsulSessionOptions, polls: Polls, fail: (error:
   const watchStates = (): void => {
     if (watchesStates || cold.size === 0) return;
     watchesStates = true;
-    for (const state of options.states) {
-      const changes = changedChecks();
-      const news = (answer: ConsulAnswer): void => checksChanged(changes(answer));
-      polls.follow(`/v1/health/state/${state}`, 1, signal, news).catch(fail);
-    }
+    for (const state of options.states) watchState(state);
+  };
+  /** Where there are too many checks to tell, the services with no query of their own are read now and then. */
+  const watchState = (state: string, wasRefused = false): void => {
+    const key = `health/state/${state}`;
+    const changes = changedChecks();
+    let isBack = wasRefused;
+    const news = (answer: ConsulAnswer): void => {
+      if (isBack) tell([{ kind: "removed", key, because: "deleted" }]);
+      isBack = false;
+      checksChanged(changes(answer));
+    };
+    const failed = (error: unknown): void => {
+      if (!(error instanceof ConsulTooLarge)) {
+        fail(error);
+        return;
+      }
+      tell([{ kind: "unreadable", key, problem: error.message }]);
+      polls.pause(resyncMs).then(() => {
+        sweepCold();
+        watchState(state, true);
+      }, fail);
+    };
+    polls.follow(`/v1/${key}`, 1, signal, news).catch(failed);
   };
   const catalogueNews = (answer: ConsulAnswer): void => {
     const { events, added, gone, doubtful } = view.catalogue(answer);

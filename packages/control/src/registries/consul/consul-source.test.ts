@@ -2,8 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { silentLogger } from "@weft/core/world";
+import { createHeldInstances } from "../outside/held-instances.ts";
 import type { SourceEvent } from "../outside/source-events.ts";
+import { testInstance } from "../outside/testing/instance.ts";
 import { createConsulCalls } from "./consul-calls.ts";
+import { resyncMs } from "./consul-session.ts";
 import { openConsulSource } from "./consul-source.ts";
 import { createFakeConsul, type FakeConsul } from "./testing/fake-consul.ts";
 
@@ -48,12 +51,13 @@ const make = (prepare: (consul: FakeConsul) => void = () => {}, watches = 96) =>
       if (event.kind === "removed") return `${event.because} ${event.key}`;
       if (event.kind === "missing") return `missing ${event.keys.join(" ")}`;
       if (event.kind === "unreadable") return `unreadable ${event.key}`;
+      if (event.kind === "readable") return `readable ${event.key}: ${event.keys.join(" ")}`;
       return event.kind === "lost" ? `lost: ${event.reason}` : event.kind;
     });
     events.length = 0;
     return told;
   };
-  return { consul, fire, settle, words, timers, source };
+  return { consul, fire, settle, words, events, timers, source };
 };
 
 test("what is there is listed; what comes, fails, drains and goes is told at once", async () => {
@@ -309,7 +313,53 @@ test("a service too large to tell is reported and keeps what it had, also over a
   await settle();
   await fire(1_000);
   await fire(1_000);
-  assert.deepEqual(words().toSorted(), ["deleted vast", "put x healthy"]);
+  assert.deepEqual(words().toSorted(), ["put x healthy", "readable vast: vast/n1/v vast/n1/w vast/n1/x"]);
+});
+
+test("a service too large to tell holds no earlier instance back from a control plane that starts anew", async () => {
+  const { consul, fire, settle, events } = make((fresh) => {
+    fresh.register("web", "a");
+    fresh.register("vast", "v");
+    fresh.huge.add("vast");
+  });
+  const instance = (id: string) => testInstance(id, { key: `vast/n1/${id}`, service: "vast" });
+  const held = createHeldInstances(0, {
+    ageMs: 0,
+    instances: [{ instance: instance("v") }, { instance: instance("w") }],
+  });
+  const believe = () => {
+    for (const event of events.splice(0)) held.apply(event, 0);
+    return [...held.values()].map(({ key, held: why }) => `${key}${why ? "?" : ""}`).sort();
+  };
+  await fire();
+  assert.deepEqual(believe(), ["vast/n1/v", "vast/n1/w", "web/n1/a"]);
+  assert.match(held.status(0).unreadable.get("vast") ?? "", /more than/);
+  consul.huge.clear();
+  consul.register("vast", "x");
+  await settle();
+  await fire(1_000);
+  await fire(1_000);
+  assert.deepEqual(believe(), ["vast/n1/v", "vast/n1/w?", "vast/n1/x", "web/n1/a"]);
+  assert.equal(held.status(0).unreadable.size, 0);
+});
+
+test("checks too many to tell are reported, and the services without a query of their own are read now and then", async () => {
+  const { consul, fire, settle, words } = make((fresh) => {
+    for (const id of ["a", "b", "c"]) fresh.register(id, id);
+    fresh.huge.add("critical");
+  }, 2);
+  await fire();
+  await settle();
+  assert.deepEqual(words(), ["connected", "listed a b c", "unreadable health/state/critical"]);
+  consul.check("c", "c", "critical");
+  await settle();
+  await fire(resyncMs);
+  for (let i = 0; i < 4; i++) await fire(1_000);
+  assert.deepEqual(words().toSorted(), ["put c unhealthy", "unreadable health/state/critical"]);
+  consul.huge.clear();
+  await fire(resyncMs);
+  await settle();
+  assert.deepEqual(words(), ["deleted health/state/critical"]);
 });
 
 test("an instance told twice is reported and used once; a service of 50,000 is listed whole", async () => {

@@ -7,7 +7,7 @@
 import { sameValue } from "@weft/core/equal";
 import type { SourceEvent, SourceInstance } from "../outside/source-events.ts";
 import type { ConsulAnswer } from "./consul-calls.ts";
-import { type ConsulRules, ownService, readConsulEntry } from "./consul-record.ts";
+import { type ConsulRules, escaped, ownService, readConsulEntry } from "./consul-record.ts";
 
 export interface ConsulView {
   /** A connection begins: until `list`, answers are only collected. */
@@ -109,8 +109,12 @@ export const createConsulView = (rules: ConsulRules): ConsulView => {
       for (const [key, instance] of state.instances) {
         if (!sameValue(before?.instances.get(key), instance)) events.push({ kind: "put", instance });
       }
-      if (isBack) events.push({ kind: "removed", key: name, because: "deleted" });
       const present = keysOf(state);
+      if (isBack) {
+        // What else was known of it may be from before a connection was lost.
+        events.push({ kind: "readable", key: escaped(name), keys: [...present] });
+        return { events, changed: true };
+      }
       const gone = before ? [...keysOf(before)].filter((key) => !present.has(key)) : [];
       const hides = before !== undefined && state.filtered && !before.filtered;
       events.push(...goneEvents(gone, hides));
@@ -121,7 +125,7 @@ export const createConsulView = (rules: ConsulRules): ConsulView => {
       refused.set(name, problem);
       const before = earlier.get(name);
       if (listing && before) services.set(name, before);
-      return listing ? [] : [unreadableEvent(name, problem)];
+      return listing ? [] : [refusedEvent(name, problem)];
     },
     list() {
       listing = false;
@@ -130,7 +134,7 @@ export const createConsulView = (rules: ConsulRules): ConsulView => {
       const unreadable = all.flatMap((one) =>
         [...one.unreadable].map(([key, problem]) => unreadableEvent(key, problem)),
       );
-      const whole = [...refused].map(([name, problem]) => unreadableEvent(name, problem));
+      const whole = [...refused].map(([name, problem]) => refusedEvent(name, problem));
       return [
         ...whole,
         ...unreadable,
@@ -143,6 +147,9 @@ export const createConsulView = (rules: ConsulRules): ConsulView => {
 };
 
 const unreadableEvent = (key: string, problem: string): SourceEvent => ({ kind: "unreadable", key, problem });
+const refusedEvent = (service: string, problem: string): SourceEvent => ({
+  ...{ kind: "unreadable", key: escaped(service), problem, whole: true },
+});
 const goneEvents = (keys: readonly string[], isHint: boolean): readonly SourceEvent[] => {
   if (isHint && keys.length > 0) return [{ kind: "missing", keys }];
   return keys.map((key) => ({ kind: "removed", key, because: "deleted" }));

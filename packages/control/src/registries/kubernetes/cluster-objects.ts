@@ -6,7 +6,7 @@ import type { Keyed, Source } from "@weft/core/collection";
 import { type ConfigItem, configItem } from "../../model/config-item.ts";
 import { namespaceFacts, nodeFacts, podFacts } from "./cluster-facts.ts";
 import { type ClusterSources, noPods } from "./cluster-view.ts";
-import { isRecord } from "./kubernetes-object.ts";
+import { isRecord, type KubernetesObject } from "./kubernetes-object.ts";
 import { readMeshConfigMap } from "./mesh-config-map.ts";
 import { holdMs, type InForce, type TableChange } from "./object-table.ts";
 import { createPodWaits } from "./pod-waits.ts";
@@ -23,6 +23,11 @@ export interface ClusterObjects {
   /** Lets go what waited or was held long enough; gives whether something changed. */
   tick(nowMs: number, live: boolean): boolean;
   deadlineMs(): number | undefined;
+  /**
+   * The last good form of an object of configuration that cannot be read as it is now, as it was read; else the object.
+   * It is what a restart has to begin with.
+   */
+  goodForm(kind: WatchedKind, key: string, object: KubernetesObject): KubernetesObject;
   findings(): readonly Finding[];
   /** Objects that cannot be read, by `KIND/NAMESPACE/NAME`. */
   unreadable(): ReadonlyMap<string, string>;
@@ -46,6 +51,8 @@ export const createClusterObjects = (options: ClusterObjectsOptions): ClusterObj
   const waits = createPodWaits();
   const problems = new Map<string, readonly Finding[]>();
   const last = new Map<string, ConfigObject>();
+  /** Objects of configuration as they came when they could be read last. */
+  const good = new Map<string, KubernetesObject>();
   /** Items made of the addresses a list lacked, and when they end; in that order. */
   const partial = new Map<string, number>();
 
@@ -70,6 +77,7 @@ export const createClusterObjects = (options: ClusterObjectsOptions): ClusterObj
     source.drop(itemKey);
     problems.delete(itemKey);
     last.delete(itemKey);
+    good.delete(itemKey);
   };
   /** Its object has the name of another kind than what it is read from. */
   const mesh = (key: string, entry: InForce | undefined): void => {
@@ -80,9 +88,11 @@ export const createClusterObjects = (options: ClusterObjectsOptions): ClusterObj
     const before = last.get(itemKey);
     if (before && !read) view.configuration.drop(configItem(before).key);
     last.delete(itemKey);
-    if (!read?.object) return;
+    good.delete(itemKey);
+    if (!entry || !read?.object) return;
     view.configuration.put(configItem(read.object));
     last.set(itemKey, read.object);
+    good.set(itemKey, entry.object);
   };
   /** Where each Secret was found: it may come at one place before it goes at another. */
   const secretOf = new Map<string, string>();
@@ -160,7 +170,10 @@ export const createClusterObjects = (options: ClusterObjectsOptions): ClusterObj
       else if (kind.use === "secret") secret(kind, key, entry);
       else if (entry) {
         const object = read(kind, key, entry);
-        if (object) into(view.configuration, object);
+        if (object) {
+          into(view.configuration, object);
+          good.set(`${kind.name}/${key}`, entry.object);
+        }
       } else out(view.configuration, `${kind.name}/${key}`);
       for (const forgotten of waits.takeForgotten()) {
         view.waived.drop(forgotten);
@@ -179,6 +192,7 @@ export const createClusterObjects = (options: ClusterObjectsOptions): ClusterObj
       const ends = [waits.deadlineMs(), partial.values().next().value].filter((one) => one !== undefined);
       return ends.length === 0 ? undefined : Math.min(...ends);
     },
+    goodForm: (kind, key, object) => good.get(`${kind.name}/${key}`) ?? object,
     findings: () => [...problems.values()].flat(),
     unreadable: () =>
       new Map(

@@ -77,7 +77,7 @@ export const openCluster = (options: ClusterOptions): Cluster => {
   const file = openKeptFile({
     ...options,
     ...{ name: named.name, cluster: named.content },
-    current: () => ({ ageMs: sight.ageMs(), objects: keptOf(followed) }),
+    current: () => ({ ageMs: sight.ageMs(), objects: keptOf(followed, objects) }),
   });
   const apply = (id: string, key: string, change: TableChange): void => {
     const one = followed.get(id);
@@ -250,12 +250,15 @@ const podsIn = function* (followed: ReadonlyMap<string, FollowedKind>): Iterable
 const bodyOf = (object: KubernetesObject | undefined) =>
   object && { namespace: object.metadata.namespace ?? "", spec: object.spec };
 
-/** Keys of secrets are not written to disk. */
-const keptOf = (followed: ReadonlyMap<string, FollowedKind>) =>
+/** Keys of secrets are not written to disk. What cannot be read is written as it was when it could. */
+const keptOf = (followed: ReadonlyMap<string, FollowedKind>, { goodForm }: Pick<ClusterObjects, "goodForm">) =>
   new Map(
     [...followed]
       .filter(([, { kind }]) => kind.use !== "secret")
-      .map(([name, { table }]) => [name, [...table.entries()].map(([, { object }]) => object)]),
+      .map(([name, { kind, table }]) => [
+        name,
+        [...table.entries()].map(([key, { object }]) => goodForm(kind, key, object)),
+      ]),
   );
 
 const restore = (

@@ -47,4 +47,6 @@ export interface NacosCalls {
   query(service: NacosService): Promise<readonly ReadHost[]>;
   /** Ends what `follow` began. */
   leave(service: NacosService): Promise<void>;
+  /** Whether the server may have started anew since this was asked before; absent: a connection ends with its server. */
+  restarted?(): boolean;
 }

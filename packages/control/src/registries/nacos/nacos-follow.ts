@@ -6,7 +6,7 @@ import { type NacosServices, nacosLimits, serviceKey } from "./nacos-services.ts
 
 /** How often all names are read, and with pushes a few services are asked for, lest a push was lost. */
 export const resyncMs = 30_000;
-/** With pushes: how often it is asked how many services there are, which is one small answer. */
+/** How often it is asked how many services there are, which is one small answer, and keeps a connection in use. */
 export const countMs = 2_000;
 /** With pushes: services that are asked for at each resync. */
 export const verifiedServices = 50;
@@ -37,18 +37,31 @@ export interface FollowOptions {
 export const followNacos = async (options: FollowOptions): Promise<never> => {
   const { services, tools, pushes, worked, pause } = options;
   const follower = createFollower(options);
-  services.begin();
-  const first = await follower.list();
-  tools.emit({ kind: "connected" });
-  services.complete(await follower.take(first));
+  const { calls } = options;
+  /** As after a new connection: what lacks then only seems to be gone. */
+  const readAll = async (): Promise<number> => {
+    services.begin();
+    const first = await follower.list();
+    tools.emit({ kind: "connected" });
+    services.complete(await follower.take(first));
+    calls.restarted?.();
+    return tools.clock.nowMs();
+  };
+  let listedMs = await readAll();
   worked();
-  let listedMs = tools.clock.nowMs();
   for (;;) {
-    await pause(pushes ? countMs : pollMs + pollPerServiceMs * services.count());
+    await pause(countMs);
     if (pushes) await follower.confirmEmptied();
-    const due = !pushes || tools.clock.nowMs() - listedMs >= resyncMs;
-    if (!due && !(await follower.countChanged())) continue;
-    await follower.take(await follower.list());
+    const changed = await follower.countChanged();
+    const everyMs = pushes ? resyncMs : pollMs + pollPerServiceMs * services.count();
+    const due = tools.clock.nowMs() - listedMs >= everyMs;
+    const names = due || changed ? await follower.list() : undefined;
+    if (calls.restarted?.()) {
+      listedMs = await readAll();
+      continue;
+    }
+    if (!names) continue;
+    await follower.take(names);
     if (due) {
       await follower.verify(pushes ? verifiedServices : services.count());
       listedMs = tools.clock.nowMs();

@@ -40,9 +40,22 @@ const interfaces: readonly Interface[] = [
 export const nacosHttp = (options: NacosHttpOptions): NacosCalls => {
   const { namespace } = options;
   let found: Interface | undefined;
+  let underWay = 0;
+  let announced = true;
+  let anew = false;
 
-  const ask = (path: string, query: Readonly<Record<string, string>>): Promise<HttpAnswer> =>
-    callNacos(options, { method: "GET", path, query: { namespaceId: namespace, ...query } });
+  const ask = async (path: string, query: Readonly<Record<string, string>>): Promise<HttpAnswer> => {
+    const isLone = underWay++ === 0;
+    try {
+      const answer = await callNacos(options, { method: "GET", path, query: { namespaceId: namespace, ...query } });
+      // A call by itself takes the connection that was used last, if that still stands.
+      if (isLone && answer.reused === false && !announced) anew = true;
+      if (isLone) announced = answer.headers.connection === "close";
+      return answer;
+    } finally {
+      underWay--;
+    }
+  };
   const names = async (group: string, page: number, size: number): Promise<NacosNames> => {
     for (const one of found ? [found] : interfaces) {
       const query = { [one.group]: group, pageNo: String(page), pageSize: String(size) };
@@ -66,7 +79,12 @@ export const nacosHttp = (options: NacosHttpOptions): NacosCalls => {
     if (!read) throw new NacosRefusal(500, "the answer has no instances");
     return read;
   };
-  return { names, follow: hosts, query: hosts, leave: () => Promise.resolve() };
+  const restarted = (): boolean => {
+    const was = anew;
+    anew = false;
+    return was;
+  };
+  return { names, follow: hosts, query: hosts, leave: () => Promise.resolve(), restarted };
 };
 
 export interface NacosHttpCall {

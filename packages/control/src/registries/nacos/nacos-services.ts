@@ -154,7 +154,7 @@ export const createNacosServices = (options: NacosServicesOptions): NacosService
       if (next.size > 0) known.doubtful = [];
       if (known.fresh || live) tellGone(known, next);
       known.instances = next;
-      if (known.refused) emit({ kind: "removed", key: keyOf(known), because: "deleted" });
+      if (known.refused) emit({ kind: "readable", key: keyOf(known), keys: [...next.keys()] });
       known.refused = false;
       known.fresh = true;
       known.heard++;
@@ -165,7 +165,7 @@ export const createNacosServices = (options: NacosServicesOptions): NacosService
       const known = services.get(serviceKey(service));
       if (!known) return;
       known.refused = true;
-      emit({ kind: "unreadable", key: keyOf(known), problem });
+      emit({ kind: "unreadable", key: keyOf(known), problem, whole: true });
     },
     complete(unanswered) {
       live = true;

@@ -48,6 +48,7 @@ const make = (prepare: (nacos: FakeNacos) => void = () => {}, options: Partial<N
       if (event.kind === "removed") return `${event.because} ${tail(event.key)}`;
       if (event.kind === "missing") return `missing ${event.keys.map(tail).join(" ")}`;
       if (event.kind === "unreadable") return `unreadable ${tail(event.key)}: ${event.problem}`;
+      if (event.kind === "readable") return `readable ${tail(event.key)}: ${event.keys.map(tail).join(" ")}`;
       return event.kind === "lost" ? `lost: ${event.reason}` : event.kind;
     });
     events.length = 0;
@@ -223,7 +224,7 @@ test("a service that Nacos refuses to tell counts as it was, and is asked for ag
   assert.deepEqual(words(), ["connected", refused, "listed web/10.0.0.1:80 orders/10.0.0.2:80"]);
   nacos.broken.clear();
   await fire(resyncMs);
-  assert.deepEqual(words(), ["put web/10.0.0.3:80", "missing web/10.0.0.1:80", "deleted web"]);
+  assert.deepEqual(words(), ["put web/10.0.0.3:80", "missing web/10.0.0.1:80", "readable web: web/10.0.0.3:80"]);
 });
 
 test("a service too large to tell is left and reported, and the others are followed", async () => {
@@ -238,7 +239,7 @@ test("a service too large to tell is left and reported, and the others are follo
   nacos.set(web, [host(1)]);
   assert.deepEqual(words(), [], "it is not subscribed to");
   await fire(resyncMs);
-  assert.deepEqual(words(), ["put web/10.0.0.1:80", "deleted web"]);
+  assert.deepEqual(words(), ["put web/10.0.0.1:80", "readable web: web/10.0.0.1:80"]);
 });
 
 test("the stream is answered, a server that asks for another connection gets one, one that sends nonsense too", async () => {
@@ -282,6 +283,38 @@ test("a connection that the server has forgotten is lost", async () => {
   assert.deepEqual(words(), ["lost: Nacos refuses: Connection is unregistered."]);
 });
 
+test("over HTTP, what a server lacks that may have started anew is only missing; what one goes on to lack is gone", async () => {
+  const { nacos, fire, words } = make((fresh) => fresh.set(web, [host(1), host(2), host(3, { ephemeral: false })]), {
+    transport: "http",
+  });
+  await fire();
+  await fire(10_000);
+  words();
+  nacos.setQuietly(web, [host(1)]);
+  nacos.newConnections = 1;
+  await fire(countMs);
+  assert.deepEqual(words(), ["connected", "listed web/10.0.0.1:80"]);
+  await fire(10_000);
+  nacos.setQuietly(web, [host(1), host(2)]);
+  await fire(10_000);
+  nacos.setQuietly(web, [host(1)]);
+  await fire(10_000);
+  assert.deepEqual(words(), ["put web/10.0.0.2:80", "expired web/10.0.0.2:80"]);
+  nacos.closes = true;
+  nacos.newConnections = 1_000;
+  await fire(10_000);
+  nacos.setQuietly(web, [host(4)]);
+  await fire(10_000);
+  await fire(10_000);
+  const told = words();
+  assert.deepEqual(told.slice(0, 2), ["connected", "listed web/10.0.0.1:80"]);
+  assert.deepEqual(
+    told.slice(2),
+    ["put web/10.0.0.4:80", "expired web/10.0.0.1:80"],
+    "a server that says so closes each",
+  );
+});
+
 for (const version of ["v1", "v2", "v3"] as const) {
   test(`without gRPC, the HTTP interface ${version} is found and asked, and gRPC is used once it is there`, async () => {
     const { nacos, fire, words } = make((fresh) => {
@@ -293,10 +326,10 @@ for (const version of ["v1", "v2", "v3"] as const) {
     assert.deepEqual(words(), ["connected", "listed web/10.0.0.1:80 web/10.0.0.2:80"]);
     nacos.set(web, [host(1), host(3)]);
     nacos.set(orders, [host(4)]);
-    await fire();
+    await fire(10_000);
     assert.deepEqual(words().toSorted(), ["expired web/10.0.0.2:80", "put orders/10.0.0.4:80", "put web/10.0.0.3:80"]);
     nacos.set(web, []);
-    await fire();
+    await fire(10_000);
     assert.deepEqual(words(), ["missing web/10.0.0.1:80 web/10.0.0.3:80"]);
     nacos.grpcDown = false;
     await fire(retryGrpcMs);

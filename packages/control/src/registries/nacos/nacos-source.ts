@@ -35,8 +35,9 @@ export interface NacosSourceOptions {
 }
 
 const retryLimits = { baseMs: 250, maxMs: 10_000 };
-/** Without gRPC: how often it is tried whether there is gRPC now. */
+/** Without gRPC: how often it is tried whether there is gRPC now; a server that starts has HTTP first, so sooner then. */
 export const retryGrpcMs = 60_000;
+const retryGrpcFirstMs = 1_000;
 const probeDeadlineMs = 5_000;
 
 export const openNacosSource =
@@ -114,6 +115,7 @@ const openSession = (
       follow: (service) => checked(calls.follow(service)),
       query: (service) => checked(calls.query(service)),
       leave: (service) => checked(calls.leave(service)),
+      restarted: () => calls.restarted?.() ?? false,
     };
   };
   const followed = { services, groups: options.groups, tools: { ...tools, emit }, worked, pause };
@@ -170,8 +172,8 @@ const grpcIsThere = async (
   pause: (ms: number) => Promise<void>,
   token: NacosToken,
 ): Promise<undefined> => {
-  for (;;) {
-    await pause(retryGrpcMs);
+  for (let waitMs = retryGrpcFirstMs; ; waitMs = Math.min(2 * waitMs, retryGrpcMs)) {
+    await pause(waitMs);
     const accessToken = await token();
     const headers = new Map(accessToken === undefined ? [] : [["accessToken", accessToken]]);
     const message = encodePayload({ type: "ServerCheckRequest", clientIp: "", headers, body: Buffer.from("{}") });

@@ -4,19 +4,26 @@ import type { SourceInstance } from "./source-events.ts";
 /** Expiries this close together may have one cause that is not the instances' own. */
 export const expiryWindowMs = 30_000;
 
-export interface Expiries {
+/** What expires, whatever else it is. */
+export interface Expiring {
+  readonly key: string;
+  readonly namespace: string;
+  readonly service: string;
+}
+
+export interface Expiries<T extends Expiring = SourceInstance> {
   /** It expired now, and was believed to. */
-  note(instance: SourceInstance, nowMs: number): void;
+  note(instance: T, nowMs: number): void;
   /** It came back, or was deleted: it counts no more. */
   forget(key: string): void;
   /** How many of the service (`NAMESPACE/SERVICE`) expired within the window. */
   count(service: string, nowMs: number): number;
   /** Those of them that were believed to be gone; from now on they are not. They go on counting. */
-  takeBack(service: string): readonly SourceInstance[];
+  takeBack(service: string): readonly T[];
 }
 
-interface Expiry {
-  readonly instance: SourceInstance;
+interface Expiry<T> {
+  readonly instance: T;
   readonly atMs: number;
 }
 
@@ -25,11 +32,11 @@ interface ServiceExpiries {
   readonly believed: Set<string>;
 }
 
-export const createExpiries = (): Expiries => {
+export const createExpiries = <T extends Expiring = SourceInstance>(windowMs = expiryWindowMs): Expiries<T> => {
   /** In the order of their times. */
-  const all = new Map<string, Expiry>();
+  const all = new Map<string, Expiry<T>>();
   const byService = new Map<string, ServiceExpiries>();
-  const nameOf = ({ namespace, service }: SourceInstance): string => `${namespace}/${service}`;
+  const nameOf = ({ namespace, service }: Expiring): string => `${namespace}/${service}`;
 
   const forget = (key: string): void => {
     const known = all.get(key);
@@ -43,7 +50,7 @@ export const createExpiries = (): Expiries => {
   };
   const forgetOld = (nowMs: number): void => {
     for (const [key, { atMs }] of all) {
-      if (nowMs - atMs < expiryWindowMs) return;
+      if (nowMs - atMs < windowMs) return;
       forget(key);
     }
   };

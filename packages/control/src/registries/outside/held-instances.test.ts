@@ -211,6 +211,40 @@ test("an unreadable record leaves its good one before, also over a list, until t
   assert.equal(world.held.status(0).unreadable.size, 0);
 });
 
+test("what is below a key that is unreadable as a whole stays over lists that lack it, and neighbours do not", () => {
+  const world = make(["a", "b"]);
+  world.put("c");
+  world.tell({ kind: "put", instance: testInstance("a", { key: "shop/webs/a", service: "webs" }) });
+  world.tell({ kind: "connected" });
+  world.tell({ kind: "unreadable", key: "shop/web", problem: "too long", whole: true });
+  world.list();
+  assert.equal(world.ids(), "a a? b c");
+  world.wait(3 * holdMs);
+  assert.equal(world.ids(), "a b c");
+  assert.deepEqual([...world.held.status(0).unreadable], [["shop/web", "too long"]]);
+  world.remove("c");
+  assert.equal(world.ids(), "a b");
+
+  world.tell({ kind: "readable", key: "shop/web", keys: ["shop/web/b"] });
+  assert.equal(world.ids(), "a? b");
+  assert.equal(world.held.status(0).unreadable.size, 0);
+  world.tell({ kind: "unreadable", key: "shop/web", problem: "too long again", whole: true });
+  assert.equal(world.ids(), "a b");
+  world.list("b");
+  world.list("b");
+  assert.equal(world.ids(), "a? b", "who does not say so again can read it");
+});
+
+test("a kept view is no less kept where its service cannot be read from the start", () => {
+  const instances = ["a", "b"].map((id) => ({ instance: testInstance(id) }));
+  const world = make([], { ageMs: 5, instances });
+  world.tell({ kind: "connected" });
+  world.tell({ kind: "unreadable", key: "shop/web", problem: "too long", whole: true });
+  world.list();
+  world.wait(2 * holdMs);
+  assert.equal(world.ids(), "a b");
+});
+
 test("an instance no proxy could use is unreadable, whoever told it", () => {
   const world = make(["a"]);
   const bad = [

@@ -6,15 +6,14 @@
 import { sameValue } from "@weft/core/equal";
 import { createExpiries } from "./expiries.ts";
 import { createFlaps } from "./flaps.ts";
-import { keyCharsMax, problemOf } from "./instance-problem.ts";
+import { problemOf } from "./instance-problem.ts";
 import type { SourceEvent, SourceInstance } from "./source-events.ts";
+import { createUnreadableRecords } from "./unreadable-records.ts";
 
 /** How long an instance that seems gone is kept as a last resort. It runs only while the registry is heard. */
 export const holdMs = 5 * 60_000;
 /** Instances of a source; further ones are refused and reported. */
 export const sourceInstancesMax = 200_000;
-/** Unreadable records remembered by name. */
-export const unreadableMax = 1_000;
 
 export type HoldReason = "absent" | "expired";
 
@@ -87,11 +86,10 @@ export const createHeldInstances = (nowMs: number, restored?: Restored): HeldIns
   const usable = new Map<string, number>();
   const expiries = createExpiries();
   const flaps = createFlaps();
-  const unreadable = new Map<string, { readonly problem: string; readonly listing: number }>();
+  const unreadable = createUnreadableRecords();
   let changed = new Set<string>();
   let state: SourceState = "starting";
   let reason = "";
-  let listing = 0;
   let refused = 0;
   let staleSinceMs: number | undefined = nowMs - (restored?.ageMs ?? 0);
   let livedMs = 0;
@@ -146,7 +144,7 @@ export const createHeldInstances = (nowMs: number, restored?: Restored): HeldIns
       noteUnreadable(key, problem);
       return;
     }
-    unreadable.delete(key);
+    unreadable.forget(key);
     expiries.forget(key);
     const lone = !usable.has(serviceOf(instance));
     if (instances.has(key) || lone || !flaps.waits(instance, now)) {
@@ -156,7 +154,7 @@ export const createHeldInstances = (nowMs: number, restored?: Restored): HeldIns
   };
 
   const remove = (key: string, because: "deleted" | "expired", now: number): void => {
-    unreadable.delete(key);
+    unreadable.forget(key);
     if (because === "deleted") expiries.forget(key);
     if (flaps.stopWaiting(key)) flaps.noteRemoval(key, now);
     const before = instances.get(key);
@@ -186,23 +184,21 @@ export const createHeldInstances = (nowMs: number, restored?: Restored): HeldIns
       present.add(instance.key);
       put(instance, now);
     }
-    for (const [key, { listing: seenIn }] of unreadable)
-      if (seenIn < listing && !present.has(key)) unreadable.delete(key);
+    unreadable.listed(present);
     for (const key of flaps.waitingKeys()) if (!present.has(key)) flaps.stopWaiting(key);
     const services = new Set<string>();
     for (const { key, instance, held } of [...instances.values()]) {
-      if (held || present.has(key) || unreadable.has(key)) continue;
+      if (held || present.has(key) || unreadable.covers(key)) continue;
       hold(instance, "absent", liveClock(now) + holdMs);
       services.add(serviceOf(instance));
     }
     for (const service of services) relieve(service);
-    listing++;
   };
 
   const missing = (keys: readonly string[], now: number): void => {
     const services = new Set<string>();
     for (const key of keys) {
-      unreadable.delete(key);
+      unreadable.forget(key);
       flaps.stopWaiting(key);
       const known = instances.get(key);
       if (!known || known.held) continue;
@@ -212,12 +208,22 @@ export const createHeldInstances = (nowMs: number, restored?: Restored): HeldIns
     for (const service of services) relieve(service);
   };
 
-  const noteUnreadable = (key: string, problem: string): void => {
-    const short = key.slice(0, keyCharsMax);
-    if (unreadable.has(short) || unreadable.size < unreadableMax) unreadable.set(short, { problem, listing });
+  const noteUnreadable = (key: string, problem: string, whole = false): void => {
+    unreadable.note(key, problem, whole);
     // The record is there, only not to be read: the good one before it counts as present.
-    const known = instances.get(key);
-    if (known?.held === "absent") set(known.instance, undefined);
+    for (const one of whole ? [...holds.keys()].filter((held) => held.startsWith(`${key}/`)) : [key]) {
+      const known = instances.get(one);
+      if (known?.held === "absent") set(known.instance, undefined);
+    }
+  };
+  const readable = (key: string, keys: readonly string[], now: number): void => {
+    unreadable.forget(key);
+    const present = new Set(keys);
+    const below = [...instances.keys()].filter((one) => one.startsWith(`${key}/`) && !present.has(one));
+    missing(
+      below.filter((one) => !unreadable.covers(one)),
+      now,
+    );
   };
   const enterLive = (now: number): void => {
     if (state === "live") return;
@@ -264,7 +270,10 @@ export const createHeldInstances = (nowMs: number, restored?: Restored): HeldIns
           missing(event.keys, now);
           break;
         case "unreadable":
-          noteUnreadable(event.key, event.problem);
+          noteUnreadable(event.key, event.problem, event.whole);
+          break;
+        case "readable":
+          readable(event.key, event.keys, now);
           break;
       }
     },
@@ -310,7 +319,7 @@ export const createHeldInstances = (nowMs: number, restored?: Restored): HeldIns
         instances: instances.size,
         held,
         damped: flaps.waiting(),
-        unreadable: new Map([...unreadable].map(([key, { problem }]) => [key, problem])),
+        unreadable: unreadable.problems(),
         refused,
       };
     },

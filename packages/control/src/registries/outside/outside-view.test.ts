@@ -105,7 +105,8 @@ test("a name DNS cannot have is left out and reported, the others stand", () => 
 
 test("a huge service is cut at a bound, the same ones each time", () => {
   const { view, put, commit } = make();
-  for (let id = 0; id < serviceInstancesMax + 2; id++) put(testInstance(String(100_000 + id)));
+  for (let id = 0; id < serviceInstancesMax + 2; id++)
+    put(testInstance(String(100_000 + id), { port: 1 + id, servicePort: 80 }));
   commit();
   assert.equal(view.endpoints.size, serviceInstancesMax);
   assert.deepEqual(view.problems(), [
@@ -124,11 +125,33 @@ test("a huge service is cut at a bound, the same ones each time", () => {
 test("instances that disagree on a port's protocol are reported, and the first key's holds", () => {
   const { view, put, commit } = make();
   put(testInstance("a", { protocol: undefined }));
-  put(testInstance("b", { protocol: "grpc" }));
-  put(testInstance("c", { protocol: "http" }));
+  put(testInstance("b", { protocol: "grpc", address: "10.0.0.2" }));
+  put(testInstance("c", { protocol: "http", address: "10.0.0.3" }));
   commit();
   assert.equal([...view.services.values()][0]?.ports[0]?.protocol, "grpc");
   assert.deepEqual(view.problems(), [
     { code: "WF2116", service: "shop/web", problem: "port 8080 is grpc and http: grpc holds" },
   ]);
+});
+
+test("an application that registered twice is reported with both keys, and is used; one that is held is no second one", () => {
+  const { view, put, commit } = make();
+  put(testInstance("a"));
+  put(testInstance("b"));
+  put(testInstance("c"));
+  put(testInstance("other port", { servicePort: 81 }));
+  put(testInstance("other", { service: "orders" }));
+  view.instances.put({
+    key: "shop/orders/held",
+    instance: testInstance("held", { service: "orders" }),
+    held: "absent",
+  });
+  commit();
+  const problem = "has shop/web/a and shop/web/b, which are both 10.0.0.1:8080 for port 8080, and 1 more like these";
+  assert.deepEqual(view.problems(), [{ code: "WF2118", service: "shop/web", problem }]);
+  assert.equal(view.endpoints.size, 6);
+  view.instances.drop("shop/web/b");
+  view.instances.drop("shop/web/c");
+  commit();
+  assert.deepEqual(view.problems(), []);
 });

@@ -1,4 +1,5 @@
 /** An outside registry's instances in force as services and endpoints of the model; one change touches one service. */
+import { formatAddress } from "@weft/core/address";
 import type { Graph, Source } from "@weft/core/collection";
 import type { RegistryView } from "../../model/merged-services.ts";
 import { protocolOfPort } from "../../model/protocol.ts";
@@ -119,7 +120,7 @@ const claimOf = (key: string, members: readonly InForce[]): ServiceClaim | undef
     const problem = `has ${own.length} instances; the first ${serviceInstancesMax} are used`;
     problems.push({ code: "WF2114", service: key, problem });
   }
-  problems.push(...protocolConflicts(key, own));
+  problems.push(...protocolConflicts(key, own), ...sameAddresses(key, own));
   return { key, namespace, name, raw, lastKey, problems };
 };
 
@@ -138,6 +139,22 @@ const protocolConflicts = (key: string, members: readonly InForce[]): readonly S
       found.set(port, `port ${port} is ${before} and ${said}: ${before} holds`);
   }
   return [...found.values()].map((problem) => ({ code: "WF2116", service: key, problem }));
+};
+
+/** One application that registered twice gets the calls of two; which of its records is the wrong one nobody knows. */
+const sameAddresses = (key: string, members: readonly InForce[]): readonly ServiceProblem[] => {
+  const first = new Map<string, string>();
+  let pair = "";
+  let more = -1;
+  for (const { key: own, instance, held } of members) {
+    if (held) continue;
+    const at = `${formatAddress({ host: instance.address, port: instance.port })} for port ${portOf(instance)}`;
+    const before = first.get(at);
+    if (before === undefined) first.set(at, own);
+    else if (more++ < 0) pair = `has ${before} and ${own}, which are both ${at}`;
+  }
+  if (pair === "") return [];
+  return [{ code: "WF2118", service: key, problem: more > 0 ? `${pair}, and ${more} more like these` : pair }];
 };
 
 const hostnameOf = ({ name, namespace }: ServiceClaim, domain: string): string => `${name}.${namespace}.svc.${domain}`;

@@ -33,8 +33,13 @@ export type SourceEvent =
   | { readonly kind: "removed"; readonly key: string; readonly because: "deleted" | "expired" }
   /** An answer about one service lacks these where it may be the registry's own bad day: a hint, like absence from a list. */
   | { readonly kind: "missing"; readonly keys: readonly string[] }
-  /** A record that does not parse; the others are unharmed. An earlier good record of the same key stays. */
-  | { readonly kind: "unreadable"; readonly key: string; readonly problem: string }
+  /**
+   * A record that does not parse; the others are unharmed. An earlier good record of the same key stays. `whole`: nothing
+   * below `KEY/` can be read, as of a service whose list is longer than is taken; all that was good there stays.
+   */
+  | { readonly kind: "unreadable"; readonly key: string; readonly problem: string; readonly whole?: true }
+  /** What was unreadable as a whole is not any more, and holds these keys: what else was known there is missing. */
+  | { readonly kind: "readable"; readonly key: string; readonly keys: readonly string[] }
   | { readonly kind: "lost"; readonly reason: string };
 
 /** A driver: runs until disposed, reconnects by itself (jittered, bounded back-off), never throws after it was opened. */

@@ -1,5 +1,6 @@
 /** What is wrong with an outside registry now, as findings. */
 import type { Finding } from "@weft/config/finding";
+import type { HoldReason } from "./held-instances.ts";
 import type { SourceStatus } from "./outside-source.ts";
 
 /** Findings of one code for one registry; more are counted in the last of them. */
@@ -23,7 +24,7 @@ export const sourceFindings = (registry: string, status: SourceStatus): readonly
   const listed = (code: string, messages: readonly string[]) => shownFindings(registry, code, messages);
   const age = `${Math.round(status.ageMs / 1_000)} s`;
   const lost = status.state === "lost" ? [`out of reach (${status.reason}); its last view stays, ${age} old`] : [];
-  const held = [...status.held].map(([reason, count]) => `${count} ${heldText[reason]}`);
+  const held = [...status.held].map(([reason, count]) => heldMessage(reason, count));
   const damped =
     status.damped > 0 ? [`${status.damped} instances came and went too often and have to stand first`] : [];
   const unreadable = [...status.unreadable].map(([key, problem]) => `${key}: ${problem}`);
@@ -33,7 +34,7 @@ export const sourceFindings = (registry: string, status: SourceStatus): readonly
     ...listed("WF2110", lost),
     ...listed("WF2111", held),
     ...listed("WF2112", unreadable),
-    ...["WF2113", "WF2114", "WF2116"].flatMap((wanted) =>
+    ...["WF2113", "WF2114", "WF2116", "WF2118"].flatMap((wanted) =>
       listed(
         wanted,
         status.problems.filter(({ code }) => code === wanted).map(({ service, problem }) => `${service} ${problem}`),
@@ -44,6 +45,9 @@ export const sourceFindings = (registry: string, status: SourceStatus): readonly
     ...listed("WF2117", damped),
   ];
 };
+
+/** What is said of `count` instances that are held. */
+export const heldMessage = (reason: HoldReason, count: number): string => `${count} ${heldText[reason]}`;
 
 const heldText = {
   absent: "instances are missing from its list, and are kept as a last resort for 5 minutes",

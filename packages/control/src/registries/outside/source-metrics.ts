@@ -8,12 +8,12 @@ export const embeddedSource = "Registry";
 export const collectSourceMetrics = (
   metrics: Metrics,
   outside: Pick<OutsideRegistries, "statuses">,
-  embeddedInstances: () => number,
+  embedded: { readonly instances: () => number; readonly held: () => number },
 ): void => {
   const each = (value: (status: NamedStatus) => number) => (): readonly Sample[] =>
     outside.statuses().map((status) => ({ labels: { source: status.name }, value: value(status) }));
   metrics.collect("weft_registry_instances", "gauge", "Instances in force, by source.", () => [
-    { labels: { source: embeddedSource }, value: embeddedInstances() },
+    { labels: { source: embeddedSource }, value: embedded.instances() },
     ...each(({ instances }) => instances)(),
   ]);
   metrics.collect(
@@ -28,12 +28,10 @@ export const collectSourceMetrics = (
     "How old the view of an outside registry is; 0 while it is connected.",
     each(({ ageMs }) => ageMs / 1_000),
   );
-  metrics.collect(
-    "weft_registry_held",
-    "gauge",
-    "Instances that seem gone and are kept as a last resort.",
-    each(({ held }) => [...held.values()].reduce((sum, count) => sum + count, 0)),
-  );
+  metrics.collect("weft_registry_held", "gauge", "Instances that seem gone and are kept as a last resort.", () => [
+    { labels: { source: embeddedSource }, value: embedded.held() },
+    ...each(({ held }) => [...held.values()].reduce((sum, count) => sum + count, 0))(),
+  ]);
   metrics.collect("weft_registry_events_total", "counter", "What outside registries told, by kind.", () =>
     outside
       .statuses()

@@ -6,12 +6,13 @@
  */
 import { createHash } from "node:crypto";
 import { errorInWords, zookeeperError } from "@weft/protocols/zookeeper/error-codes";
-import type { ReplyBody, WatchEvent, ZookeeperRequest } from "@weft/protocols/zookeeper/messages";
+import type { WatchEvent, ZookeeperRequest } from "@weft/protocols/zookeeper/messages";
 import type { SourceEvent, SourceInstance } from "../outside/source-events.ts";
 import { createJobs, type Job, type Jobs } from "./jobs.ts";
 import { childPath, type Layout, placeOf } from "./layout.ts";
 import { keyCharsMax, type ZookeeperLimits } from "./limits.ts";
 import { createServices, type Service, type Services } from "./services.ts";
+import type { SessionBody } from "./session.ts";
 
 export interface MirrorOptions {
   /** With its first slash and without a last one. */
@@ -19,6 +20,8 @@ export interface MirrorOptions {
   readonly namespace: string;
   readonly layout: Layout;
   readonly limits: ZookeeperLimits;
+  /** Longer answers come without their content. */
+  readonly frameBytesMax: number;
   readonly emit: (event: SourceEvent) => void;
 }
 
@@ -34,7 +37,7 @@ export interface Mirror {
   /** What to ask next, while the window has room. */
   take(): { readonly job: Job<Reading>; readonly request: ZookeeperRequest } | undefined;
   /** Returns why the connection is of no use, where it is not. */
-  answer(job: Job<Reading>, error: number, body: ReplyBody): string | undefined;
+  answer(job: Job<Reading>, error: number, body: SessionBody): string | undefined;
   changed(event: WatchEvent): void;
 }
 
@@ -48,6 +51,8 @@ interface Held {
   readonly lasting: Set<string>;
   /** Services with instances left out. */
   readonly full: Set<string>;
+  /** Services whose lists cannot be taken, with how long those would be by now, in bytes. */
+  readonly refused: Map<string, number>;
   rootFull: boolean;
   listing: boolean;
   /** One watch tells of the whole tree. */
@@ -58,7 +63,7 @@ export const createMirror = (options: MirrorOptions): Mirror => {
   const { limits } = options;
   const held: Held = {
     ...{ options, jobs: createJobs(limits.windowMax), services: createServices(limits), earlier: new Map() },
-    ...{ lasting: new Set(), full: new Set(), rootFull: false, listing: false, recursive: false },
+    ...{ lasting: new Set(), full: new Set(), refused: new Map(), rootFull: false, listing: false, recursive: false },
   };
   return {
     begin: () => begin(held),
@@ -82,6 +87,7 @@ const begin = (held: Held): void => {
   }
   held.services.clear();
   held.full.clear();
+  held.refused.clear();
   held.lasting.clear();
   held.rootFull = false;
   held.listing = true;
@@ -128,7 +134,7 @@ const awaitNode = (held: Held, path: string): void => {
   if (!held.recursive) held.jobs.add(`await ${path}`, { kind: "await", path }, false);
 };
 
-const answer = (held: Held, job: Job<Reading>, error: number, body: ReplyBody): string | undefined => {
+const answer = (held: Held, job: Job<Reading>, error: number, body: SessionBody): string | undefined => {
   const { what, listed, again } = job;
   // The session is of no use, whatever was asked.
   if (error === zookeeperError.sessionExpired || error === zookeeperError.sessionMoved) return errorInWords(error);
@@ -142,6 +148,8 @@ const answer = (held: Held, job: Job<Reading>, error: number, body: ReplyBody): 
     case "root":
       if (error === zookeeperError.noNode) awaitNode(held, held.options.base);
       else if (error !== 0) return `listing ${held.options.base}: ${errorInWords(error)}`;
+      // Nobody knows what there is then: as good as an outage, in which everything stays.
+      else if (body.kind === "too-long") return `listing ${held.options.base}: ${tooLong(held, body.bytes)}`;
       setServices(held, body.kind === "children" ? body.children : [], { listed, outdated: again });
       return undefined;
     case "await":
@@ -156,6 +164,9 @@ const answer = (held: Held, job: Job<Reading>, error: number, body: ReplyBody): 
       return undefined;
   }
 };
+
+const tooLong = ({ options }: Held, bytes: number): string =>
+  `the answer has ${bytes} bytes, over the ${options.frameBytesMax} that are taken (frame-bytes-max)`;
 
 const noteNode = (held: Held, path: string): void => {
   const place = placeOf(held.options.base, held.options.layout, path);
@@ -190,7 +201,7 @@ const noteService = (held: Held, name: string, listed: boolean): Service | undef
 
 interface ServiceReply extends HowTaken {
   readonly error: number;
-  readonly body: ReplyBody;
+  readonly body: SessionBody;
 }
 
 const serviceRead = (held: Held, name: string, { error, body, listed, outdated }: ServiceReply): void => {
@@ -198,18 +209,26 @@ const serviceRead = (held: Held, name: string, { error, body, listed, outdated }
   if (!service) return;
   if (error === zookeeperError.noNode) awaitNode(held, listPath(held, name));
   else if (error !== 0) {
-    serviceUnreadable(held, service, errorInWords(error));
+    serviceUnreadable(held, service, errorInWords(error), Number.POSITIVE_INFINITY);
+    return;
+  } else if (body.kind === "too-long") {
+    serviceUnreadable(held, service, tooLong(held, body.bytes), body.bytes);
     return;
   }
   const now = new Set(body.kind === "children" ? body.children : []);
   for (const one of [...service.instances.keys()]) if (!now.has(one) && !outdated) dropInstance(held, service, one);
   held.full.delete(name);
+  if (held.refused.delete(name)) {
+    const list = listPath(held, name);
+    held.options.emit({ kind: "readable", key: keyOf(list), keys: [...now].map((one) => keyOf(childPath(list, one))) });
+  }
   for (const one of [...now].sort()) if (!service.instances.has(one)) noteInstance(held, service, one, listed);
 };
 
 /** Its list says nothing: what it had stays. */
-const serviceUnreadable = (held: Held, service: Service, problem: string): void => {
-  held.options.emit({ kind: "unreadable", key: keyOf(listPath(held, service.name)), problem });
+const serviceUnreadable = (held: Held, service: Service, problem: string, bytes: number): void => {
+  held.refused.set(service.name, bytes);
+  held.options.emit({ kind: "unreadable", key: keyOf(listPath(held, service.name)), problem, whole: true });
   for (const instance of held.earlier.values()) {
     if (instance.service !== service.name) continue;
     // The key is the path or begins as it does; only its last part matters to tell it from others.
@@ -217,6 +236,17 @@ const serviceUnreadable = (held: Held, service: Service, problem: string): void 
     if (held.services.ensureInstance(service, name) === undefined) service.instances.set(name, instance);
   }
 };
+
+/** A list that was too long is asked for again when so much went that it no longer is. */
+const refusedGrows = (held: Held, service: string, bytes: number): void => {
+  const before = held.refused.get(service);
+  if (before === undefined) return;
+  held.refused.set(service, before + bytes);
+  if (before + bytes <= held.options.frameBytesMax) readService(held, service);
+};
+
+/** A name in a list has its length before it. */
+const listedBytes = (name: string): number => 4 + Buffer.byteLength(name);
 
 const noteInstance = (held: Held, service: Service, name: string, listed: boolean): void => {
   const { options, full } = held;
@@ -233,7 +263,7 @@ const instanceRead = (
   held: Held,
   { service: serviceName, name }: { readonly service: string; readonly name: string },
   error: number,
-  body: ReplyBody,
+  body: SessionBody,
 ): void => {
   const service = held.services.get(serviceName);
   if (!service?.instances.has(name)) return;
@@ -243,7 +273,7 @@ const instanceRead = (
     if (body.stat.ephemeralOwner === 0n) held.lasting.add(key);
     else held.lasting.delete(key);
     setInstance(held, service, name, body.data);
-  } else notReadable(held, service, name, errorInWords(error));
+  } else notReadable(held, service, name, body.kind === "too-long" ? tooLong(held, body.bytes) : errorInWords(error));
 };
 
 const setInstance = (held: Held, service: Service, name: string, data: Buffer): void => {
@@ -290,6 +320,8 @@ const dropInstances = (held: Held, service: Service): void => {
 const dropService = (held: Held, service: Service): void => {
   dropInstances(held, service);
   held.full.delete(service.name);
+  if (held.refused.delete(service.name))
+    held.options.emit({ kind: "readable", key: keyOf(listPath(held, service.name)), keys: [] });
   held.services.drop(service);
   if (held.rootFull) readRoot(held);
 };
@@ -331,14 +363,16 @@ const instanceChanged = (
   const known = held.services.get(serviceName);
   if (change !== "data") held.jobs.outdate(serviceJob(serviceName));
   if (change === "deleted") {
+    refusedGrows(held, serviceName, -listedBytes(name));
     if (known?.instances.has(name)) dropInstance(held, known, name);
-    else if (held.listing) {
+    else if (held.listing || held.refused.has(serviceName)) {
       const key = keyOf(childPath(listPath(held, serviceName), name));
       held.earlier.delete(key);
       tellGone(held, key);
     }
   } else if (change === "created") {
     const service = known ?? noteService(held, serviceName, false);
+    refusedGrows(held, serviceName, listedBytes(name));
     if (service && !service.instances.has(name)) noteInstance(held, service, name, false);
   } else if (change === "data" && known?.instances.has(name) && held.options.layout.readsData) {
     readInstance(held, serviceName, name);

@@ -6,8 +6,9 @@
 import { formatAddress, type SocketAddress } from "@weft/core/address";
 import type { Random } from "@weft/core/world";
 import { errorInWords } from "@weft/protocols/zookeeper/error-codes";
-import { frameReader, type ReadFrames } from "@weft/protocols/zookeeper/frame-reader";
+import { cuttingFrameReader, type Frame } from "@weft/protocols/zookeeper/frame-reader";
 import { ZookeeperFormatError } from "@weft/protocols/zookeeper/jute";
+import { frameBytesSkippedMax } from "@weft/protocols/zookeeper/limits";
 import {
   decodeBody,
   decodeConnectResponse,
@@ -51,8 +52,11 @@ export type SessionOutput =
     }
   /** The connection is gone, or none came about. */
   | { readonly kind: "failed"; readonly reason: string }
-  | { readonly kind: "reply"; readonly xid: number; readonly error: number; readonly body: ReplyBody }
+  | { readonly kind: "reply"; readonly xid: number; readonly error: number; readonly body: SessionBody }
   | { readonly kind: "event"; readonly event: WatchEvent };
+
+/** What was answered, or how long that would have been where it is over the bound. */
+export type SessionBody = ReplyBody | { readonly kind: "too-long"; readonly bytes: number };
 
 export interface Session {
   /** To be obeyed in order. */
@@ -88,7 +92,7 @@ interface Held {
   readonly servers: readonly SocketAddress[];
   turn: number;
   state: State;
-  read: ReadFrames;
+  read: ReturnType<typeof cuttingFrameReader>;
   sessionId: bigint;
   password: Buffer;
   lastZxid: bigint;
@@ -107,7 +111,7 @@ export const createSession = (settings: SessionSettings, random: Random, nowMs: 
   const held: Held = {
     ...{ settings, random, backoff: exponentialBackoff(reconnectBackoff, random) },
     servers: shuffled(settings.servers, random),
-    ...{ turn: 0, state: { kind: "waiting", untilMs: nowMs }, read: frameReader(settings.frameBytesMax) },
+    ...{ turn: 0, state: { kind: "waiting", untilMs: nowMs }, read: readerFor(settings) },
     ...{ sessionId: 0n, password: noPassword, lastZxid: 0n, refusals: 0, nextXid: 1, pending: [] },
   };
   return {
@@ -124,6 +128,8 @@ export const createSession = (settings: SessionSettings, random: Random, nowMs: 
     deadlineMs: () => deadline(held.state),
   };
 };
+
+const readerFor = ({ frameBytesMax }: SessionSettings) => cuttingFrameReader(frameBytesMax, frameBytesSkippedMax);
 
 const shuffled = <T>(list: readonly T[], random: Random): readonly T[] => {
   const mixed = [...list];
@@ -178,7 +184,7 @@ const greet = (held: Held, nowMs: number): readonly SessionOutput[] => {
     server: state.server,
     untilMs: nowMs + Math.min(greetingMsMax, settings.timeoutMs / 2),
   };
-  held.read = frameReader(settings.frameBytesMax);
+  held.read = readerFor(settings);
   const greeting = { lastZxidSeen: lastZxid, timeoutMs: settings.timeoutMs, sessionId, password, readOnly: true };
   return [{ kind: "write", bytes: encodeConnect(greeting) }];
 };
@@ -189,7 +195,7 @@ const take = (held: Held, bytes: Uint8Array, nowMs: number): readonly SessionOut
   try {
     for (const frame of held.read(bytes)) {
       const { state } = held;
-      if (state.kind === "greeting") outputs.push(...greeted(held, state.server, frame, nowMs));
+      if (state.kind === "greeting") outputs.push(...greeted(held, state.server, wholeOf(frame), nowMs));
       else if (state.kind === "standing") outputs.push(...answered(held, state, frame, nowMs));
       else break;
     }
@@ -198,6 +204,11 @@ const take = (held: Held, bytes: Uint8Array, nowMs: number): readonly SessionOut
     outputs.push(...fail(held, `the server broke the protocol: ${error.message}`, nowMs));
   }
   return outputs;
+};
+
+const wholeOf = ({ bytes, length }: Frame): Buffer => {
+  if (bytes.length === length) return bytes;
+  throw new ZookeeperFormatError(`a frame of ${length} bytes is over the bound`);
 };
 
 const greeted = (held: Held, server: SocketAddress, frame: Buffer, nowMs: number): readonly SessionOutput[] => {
@@ -232,8 +243,10 @@ const greeted = (held: Held, server: SocketAddress, frame: Buffer, nowMs: number
   ];
 };
 
-const answered = (held: Held, state: Standing, frame: Buffer, nowMs: number): readonly SessionOutput[] => {
-  const message = decodeMessage(frame);
+const answered = (held: Held, state: Standing, frame: Frame, nowMs: number): readonly SessionOutput[] => {
+  const message = decodeMessage(frame.bytes);
+  const isCut = frame.bytes.length < frame.length;
+  if (isCut && message.xid < 0) wholeOf(frame);
   state.heardMs = nowMs;
   // Not at the greeting: a server that greets and then refuses what we ask is not to be asked all the time.
   if (nowMs - state.sinceMs >= state.pingMs) held.backoff.reset();
@@ -250,7 +263,8 @@ const answered = (held: Held, state: Standing, frame: Buffer, nowMs: number): re
     throw new ZookeeperFormatError(`answer ${message.xid} where ${asked ? asked.xid : "none"} is next`);
   }
   if (message.zxid > held.lastZxid) held.lastZxid = message.zxid;
-  return [{ kind: "reply", xid: asked.xid, error: message.error, body: decodeBody(asked.kind, message) }];
+  const body: SessionBody = isCut ? { kind: "too-long", bytes: frame.length } : decodeBody(asked.kind, message);
+  return [{ kind: "reply", xid: asked.xid, error: message.error, body }];
 };
 
 const forget = (held: Held): void => {
@@ -265,9 +279,12 @@ const fail = (held: Held, reason: string, nowMs: number, how: "closed" | "ours" 
   if (state.kind === "waiting") return [];
   const server = servers[held.turn % servers.length] as SocketAddress;
   // A server that knows less than we saw refuses us without a word, for ever where the ensemble's data were lost.
-  if (state.kind === "greeting" && how === "closed" && ++held.refusals >= 2 * servers.length) forget(held);
+  const isForgotten = state.kind === "greeting" && how === "closed" && ++held.refusals >= 2 * servers.length;
+  const hadSession = held.sessionId !== 0n;
+  if (isForgotten) forget(held);
   held.turn++;
-  const anotherRound = held.turn % servers.length === 0;
+  // With a session of its own there is nothing to wait for.
+  const anotherRound = held.turn % servers.length === 0 && !(isForgotten && hadSession);
   const delayMs = anotherRound || state.kind === "standing" ? held.backoff.next() : nextServerMsMax * held.random();
   held.state = { kind: "waiting", untilMs: nowMs + delayMs };
   held.pending.length = 0;

@@ -86,8 +86,9 @@ export const openZookeeperCalls = (
         case "reply": {
           const asked = waiting.get(output.xid);
           waiting.delete(output.xid);
-          if (output.error === 0) asked?.resolve(output.body);
-          else asked?.reject(new ZookeeperError(output.error));
+          if (output.error !== 0) asked?.reject(new ZookeeperError(output.error));
+          else if (output.body.kind === "too-long") asked?.reject(new Error("the answer is longer than is taken"));
+          else asked?.resolve(output.body);
           return;
         }
         case "failed":

@@ -46,6 +46,8 @@ const brief = (event: SourceEvent): string => {
       return `removed ${event.key}`;
     case "unreadable":
       return `unreadable ${event.key}: ${event.problem}`;
+    case "readable":
+      return `readable ${event.key} ${event.keys.length}`;
     default:
       return event.kind;
   }
@@ -456,6 +458,66 @@ test("a server without a quorum will do, and its session is not shown to others"
   zookeeper.breakConnection();
   world.run(1_000);
   assert.deepEqual([...zookeeper.sessions], [1n, 2n]);
+});
+
+const longName = (at: number): string => `${at}`.padStart(60, "x");
+
+for (const old of [false, true]) {
+  const how = old ? "watches of single nodes" : "one watch of the tree";
+
+  test(`a list too long is reported, its service keeps what it had, and the others are followed, with ${how}`, () => {
+    const { world, zookeeper, open, events } = setup({ old, url: "zookeeper://a:1/s?frame-bytes-max=1024" });
+    zookeeper.put("/s/api/c", record(3));
+    zookeeper.put("/s/web/a", record(1));
+    open();
+    world.run(100);
+    assert.deepEqual(take(events), ["connected", "listed a=1,c=3"]);
+    for (let at = 0; at < 30; at++) zookeeper.put(`/s/web/${longName(at)}`, record(100 + at));
+    world.run(100);
+    take(events);
+
+    zookeeper.breakConnection();
+    world.run(2_000);
+    const told = take(events);
+    const tooLong = /^unreadable \/s\/web: the answer has \d+ bytes, over the 1024 that are taken/;
+    assert.match(told.find((one) => one.startsWith("unreadable")) ?? "", tooLong);
+    assert.match(told.at(-1) ?? "", /^listed .*\ba=1,c=3/);
+    assert.equal(told.filter((one) => one === "lost").length, 1);
+    zookeeper.put("/s/api/d", record(4));
+    zookeeper.put("/s/api/c", record(5));
+    world.run(100);
+    assert.deepEqual(take(events).toSorted(), ["put c=5", "put d=4"]);
+
+    for (let at = 0; at < 30; at++) zookeeper.delete(`/s/web/${longName(at)}`);
+    zookeeper.put("/s/web/b", record(2));
+    world.run(100);
+    const after = take(events);
+    assert.ok(after.some((one) => one.startsWith("readable /s/web ")));
+    assert.equal(after.filter((one) => one.startsWith("put b=2")).length, 1);
+    assert.ok(!after.includes("removed /s/web/a"));
+    assert.ok(!after.includes("lost"));
+  });
+
+  test(`a record too long is reported by itself, with ${how}`, () => {
+    const { world, zookeeper, open, events } = setup({ old, url: "zookeeper://a:1/s?frame-bytes-max=1024" });
+    zookeeper.put("/s/web/a", record(1));
+    zookeeper.put("/s/web/b", record(2, { payload: "x".repeat(2_000) }));
+    open();
+    world.run(100);
+    const told = take(events);
+    assert.match(told[1] ?? "", /^unreadable \/s\/web\/b: the answer has \d+ bytes/);
+    assert.deepEqual([told[0], ...told.slice(2)], ["connected", "listed a=1"]);
+  });
+}
+
+test("services too many to list are an outage that says where, and what was known stays", () => {
+  const { world, zookeeper, open, events } = setup({ url: "zookeeper://a:1/s?frame-bytes-max=1024" });
+  for (let at = 0; at < 30; at++) zookeeper.put(`/s/${longName(at)}/a`, record(1));
+  open();
+  world.run(100);
+  const [connected, lost] = events;
+  assert.equal(connected?.kind, "connected");
+  assert.match(lost?.kind === "lost" ? lost.reason : "", /listing \/s: the answer has \d+ bytes, over the 1024/);
 });
 
 for (const [what, bytes] of [

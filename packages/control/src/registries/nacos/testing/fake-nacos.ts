@@ -34,6 +34,10 @@ export interface FakeNacos {
   readonly broken: Set<string>;
   /** Services of which every answer is larger than is taken. */
   readonly huge: Set<string>;
+  /** So many calls by HTTP come by a connection of their own. */
+  newConnections: number;
+  /** Says that it closes each connection. */
+  closes: boolean;
   /** How often a call is refused before the connection counts as registered. */
   unregisteredFor: number;
   /** Instances that an answer about a service tells instead, once `answerLate` lets it go. */
@@ -142,7 +146,10 @@ export const createFakeNacos = (): FakeNacos => {
   };
   const call = async ({ path, headers, body }: HttpCall): Promise<HttpAnswer> => {
     if (downFor !== undefined) throw new Error(downFor);
-    const answer = (status: number, said: unknown): HttpAnswer => ({ status, headers: {}, body: bytesOf(said) });
+    const answer = (status: number, said: unknown): HttpAnswer => ({
+      ...{ status, headers: fake.closes ? { connection: "close" } : {} },
+      ...{ body: bytesOf(said), reused: fake.newConnections-- <= 0 },
+    });
     const url = new URL(path, "http://nacos");
     calls.push(`${url.pathname} ${url.searchParams.get("serviceName") ?? ""}`.trim());
     const version = url.pathname.split("/")[2];
@@ -163,6 +170,7 @@ export const createFakeNacos = (): FakeNacos => {
     answerLate: () => {
       for (const go of waiting.splice(0)) go();
     },
+    ...{ newConnections: 0, closes: false },
     ...{ grpcDown: false, version: "v2", user: "" },
     dial: () => {
       const channel: GrpcChannel = { open, unary, [Symbol.dispose]: () => undefined };
