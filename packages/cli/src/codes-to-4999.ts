@@ -55,7 +55,7 @@ WF2103 a registry's credentials cannot be used
 WF2110 a registry is out of reach
   Its last view stays in force, however old it grows; weft registry sources shows its age and why. It is dialled again by itself.
 WF2111 instances seem gone from their registry
-  They are missing from its list after a reconnect, or expired with more than half of their service within 30 s. The registry may be wrong, so they are used where nothing else is for 5 minutes, and are then gone. An instance that registers again is back at once.
+  They are missing from its list after a reconnect, or expired with more than half of their service within 30 s (of what registers at weft itself: within one ttlSeconds). The registry may be wrong, so they are used where nothing else is for 5 minutes, and are then gone. An instance that registers again is back at once.
 WF2112 a record of a registry cannot be read
   The message names its key and what is wrong; the others hold, and so does an earlier good record of that key. Correct or delete it there.
 WF2113 a service of a registry has no name in the mesh
@@ -68,6 +68,8 @@ WF2116 instances of a service disagree on a port
   The protocol of the instance whose key comes first holds. Register them alike.
 WF2117 instances come and go too often
   One that was taken out three times within a minute is used again after it has stood for 10 s, or at once where its service has nothing else.
+WF2118 instances of a service have one address
+  One application registered twice, so that it is called as often as two. Take out the record that is left over.
 WF2120 a registry cannot be written to
   What --register-into wrote there stands until its time ends, 30 s after it was renewed last; the mesh itself is not concerned. It is tried again by itself, and then everything is written again. The message says why.
 WF2121 a registry does not take an instance
@@ -183,6 +185,10 @@ WF2262 the registry's database has gone back
   It lacks changes that it had: it was damaged or replaced by an older copy. Instances with a time to live register again by themselves; register others anew.
 WF2263 an object in a folder of services is none of a registry
   A folder of --registry file:///FOLDER gives Service, EndpointSlice, Endpoints, ServiceEntry and WorkloadEntry. Move other objects into the folder of --config.
+WF2270 the shared store has gone back to an older state
+  A copy of another day was put in place of its data. What this replica knows is newer, stays in force and was written back, as the line counts; what others had written since counts as it is. Instances, objects and tokens that were taken out since the copy may be there again: take them out anew.
+WF2271 the shared store has gone back and takes nothing back yet
+  What it lacks stays in force here and is tried again every two seconds, and by the next connection. The message says why: etcd is out of room, or may not be written to. Until then leave this replica's data folder as it is.
 WF2500 an answer of the HTTP API failed
   It is a fault in weft; the server's log has the details. Report it with them.
 

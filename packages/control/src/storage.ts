@@ -106,7 +106,7 @@ const openShared = async (options: StorageOptions, { etcd, key }: SharedStoreSet
   const id = randomBytes(8).toString("hex");
   const replica = opened.use(openReplica({ store, id, clock, setTimer, log }));
   const registry = opened.use(createSharedRegistry({ store, clock }));
-  opened.use(openSharedExpiry({ store, replica, setTimer, log }));
+  opened.use(openSharedExpiry({ store, replica, registry, clock, setTimer, log }));
   const sharedAddresses = opened.use(createSharedAddresses({ store, setTimer, log }));
   const tokenFile = `${dataFolder}/admin-token`;
   const own = readIfThere(tokenFile)?.trim() || randomBytes(32).toString("base64url");

@@ -1,6 +1,7 @@
 import { parseAddress, type SocketAddress } from "@weft/core/address";
 import { WeftError } from "@weft/core/error";
 import { writeAtomic } from "@weft/net/files/files";
+import { sidecarNodeFlags } from "@weft/net/process/node-flags";
 import { readText } from "@weft/net/read-text";
 import { type Command, type Context, type ExitCode, exitCodes } from "../command.ts";
 import { fetchIdentity, fetchRoot, joinedFiles, parseFingerprint, writeJoined } from "../join/join-mesh.ts";
@@ -152,7 +153,7 @@ const sidecarUnit = (context: Context, flags: JoinFlags, folder: string): string
     user: flags.user,
     folder,
     words: [
-      ...[process.execPath, "--disable-warning=ExperimentalWarning", "--max-semi-space-size=2"],
+      ...[process.execPath, ...sidecarNodeFlags],
       ...[`${context.root}/packages/cli/src/bin/weft.ts`, "sidecar", "--cp", flags.cp, "--cp-name", flags.cpName],
       ...["--root-cert", files.root, "--data", files.data, "--name", name, "--namespace", namespace],
       ...["--service-account", serviceAccount, "--trust-domain", flags.trustDomain, "--ip", flags.ip],

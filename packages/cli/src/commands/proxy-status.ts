@@ -9,6 +9,8 @@ interface StatusFlags extends ApiFlags {
   readonly output: string;
 }
 const columns = ["CDS", "LDS", "EDS", "RDS"] as const;
+/** Virtual hosts, of proxies that ask for them one by one. */
+const onDemandColumn = "VHDS";
 
 /** Whether each connected proxy has what it should have. */
 export const proxyStatusCommand: Command = {
@@ -29,7 +31,9 @@ export const proxyStatusCommand: Command = {
           context.printError(`WF9025 no connected proxy is called ${name}. Next: weft proxy-status\n`);
           return exitCodes.failed;
         }
-        const bad = proxies.filter((proxy) => columns.some((type) => /NACK|STALE/.test(statusOf(proxy, type))));
+        const bad = proxies.filter((proxy) =>
+          [...columns, onDemandColumn].some((type) => /NACK|STALE/.test(statusOf(proxy, type))),
+        );
         const value = envelope("ProxyStatusList", proxies, {
           synced: proxies.length - bad.length,
           notSynced: bad.length,
@@ -45,15 +49,16 @@ const statusOf = (proxy: ProxyItem, type: string): string => proxy.types[type]?.
 
 const table = (proxies: readonly ProxyItem[]): string => {
   if (proxies.length === 0) return "No proxy is connected.\n";
+  const shown = proxies.some(({ types }) => types[onDemandColumn]) ? [...columns, onDemandColumn] : columns;
   const rows = proxies
     .map((proxy) => [
       proxyName(proxy),
-      ...columns.map((type) => statusOf(proxy, type)),
+      ...shown.map((type) => statusOf(proxy, type)),
       proxy.version ?? "",
       noteOf(proxy),
     ])
     .sort(([a = ""], [b = ""]) => (a < b ? -1 : 1));
-  const text = formatTable(["NAME", ...columns, "VERSION", "NOTE"], rows);
+  const text = formatTable(["NAME", ...shown, "VERSION", "NOTE"], rows);
   return `${text}${counted(proxies.length, "proxy", "proxies")}\n`;
 };
 

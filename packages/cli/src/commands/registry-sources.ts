@@ -17,6 +17,8 @@ interface SourceItem {
   readonly unreadable: number;
   readonly problems?: readonly unknown[];
   readonly diskProblem?: string;
+  /** Of weft's own, in a shared store that was found in an older state. */
+  readonly wentBack?: { readonly written: number; readonly left: number };
 }
 
 /** A registry that is written to. */
@@ -91,9 +93,10 @@ const ageText = (seconds: number): string => {
   return seconds < 172_800 ? `${Math.round(seconds / 3_600)}h` : `${Math.round(seconds / 86_400)}d`;
 };
 
-const notesOf = ({ reason, damped, refused, problems = [], diskProblem }: SourceItem): string =>
+const notesOf = ({ reason, damped, refused, problems = [], diskProblem, wentBack }: SourceItem): string =>
   [
     ...(reason ? [reason] : []),
+    ...(wentBack ? [`the store went back, ${wentBack.written} records written back, ${wentBack.left} left`] : []),
     ...(damped > 0 ? [`${damped} damped`] : []),
     ...(refused > 0 ? [`${refused} refused`] : []),
     ...(problems.length > 0 ? [`${problems.length} problems, see weft analyze`] : []),

@@ -42,13 +42,17 @@ test("registry sources shows where services come from, and how old each view is"
   const none = { held: { absent: 0, expired: 0 }, damped: 0, refused: 0, unreadable: 0 };
   const lost = { name: "etcd", url: "etcd://h:1/x", state: "lost", ageSeconds: 200, reason: "refused", services: 2 };
   const own = { name: "Registry", url: "embedded:", state: "live", ageSeconds: 0, services: 1, instances: 3, ...none };
+  const back = { ...own, wentBack: { times: 1, written: 3, overtaken: 1, left: 0 } };
   await using api = await startApi({
     "/v1/registries": {
-      items: [own, { ...lost, instances: 5, ...none, held: { absent: 1, expired: 2 }, unreadable: 4, problems: [{}] }],
+      items: [back, { ...lost, instances: 5, ...none, held: { absent: 1, expired: 2 }, unreadable: 4, problems: [{}] }],
     },
   });
   const { out } = await run(["registry", "sources", "--cp", api.address]);
-  assert.match(out, /\nRegistry +live +- +1 +3 +0 +0 +embedded: +-\n/);
+  assert.match(
+    out,
+    /\nRegistry +live +- +1 +3 +0 +0 +embedded: +the store went back, 3 records written back, 0 left\n/,
+  );
   assert.match(out, /\netcd +lost +3m +2 +5 +3 +4 +etcd:\/\/h:1\/x +refused; 1 problems, see weft analyze\n$/);
   const { items } = JSON.parse((await run(["registry", "sources", "-o", "json", "--cp", api.address])).out);
   assert.deepEqual([items.length, items[1].reason], [2, "refused"]);

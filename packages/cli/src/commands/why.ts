@@ -14,8 +14,9 @@ import { formatTable } from "../output/table.ts";
 import { type Client, followPath } from "../why/follow.ts";
 import { type FoundObject, type FoundStep, openObjects } from "../why/objects.ts";
 import { type OfflineProxy, openOffline } from "../why/offline-proxy.ts";
-import { parseQuestion } from "../why/question.ts";
-import { readResources } from "../why/resources.ts";
+import { type Asked, type OnDemandAnswer, withOnDemand } from "../why/on-demand.ts";
+import { parseQuestion, type Question } from "../why/question.ts";
+import { type ProxyResources, readResources } from "../why/resources.ts";
 import type { Outcome } from "../why/step.ts";
 
 interface WhyFlags extends LocateFlags {
@@ -80,14 +81,14 @@ const show = async (
   const question = parseQuestion({ destination, port, method, path, headers, tls: flags.tls });
   const target = findApi(flags, context.env);
   const from = await locateProxy(context, source, flags);
-  const client = await openClient(target, source, from);
+  const { steps: asked, ...client } = await openClient(target, { name: source, source: from, question });
   const { admin: _clients, ...servers } = flags;
   const { steps, outcome } = await followPath(client, question, async (workload) => {
     const there = await locateProxy(context, workload, servers).catch(unconnected);
     return there && openProxy(there, workload);
   });
   const objects = openObjects(target);
-  const items = await Promise.all(steps.map(objects.find));
+  const items = await Promise.all([...asked, ...steps].map(objects.find));
   const summary = { source, destination, method: method ?? "GET", path: path ?? "/", outcome };
   context.print(render(format, envelope("WhyList", items, summary), () => table(items, outcome)));
   return exitCodes.ok;
@@ -99,8 +100,11 @@ const unconnected = (error: unknown): undefined => {
   throw error;
 };
 
-const openProxy = async (source: DumpSource, name: string): Promise<OfflineProxy> => {
-  const proxy = openOffline(await readResources(source));
+const openProxy = async (source: DumpSource, name: string): Promise<OfflineProxy> =>
+  opened(await readResources(source), name);
+
+const opened = (resources: ProxyResources, name: string): OfflineProxy => {
+  const proxy = openOffline(resources);
   if (proxy.listeners.length > 0) return proxy;
   const [first = "it has none"] = proxy.problems;
   throw new WeftError("WF9036", `the listeners of ${name} cannot be read: ${first}`, {
@@ -108,16 +112,30 @@ const openProxy = async (source: DumpSource, name: string): Promise<OfflineProxy
   });
 };
 
-const openClient = async (target: ApiTarget, name: string, source: DumpSource): Promise<Client> => {
-  const proxy = await openProxy(source, name);
+interface Asking {
+  readonly name: string;
+  readonly source: DumpSource;
+  readonly question: Question;
+}
+
+const openClient = async (
+  target: ApiTarget,
+  { name, source, question }: Asking,
+): Promise<Client & Pick<Asked, "steps">> => {
   const found = await askApi<Envelope>(target, "/v1/proxies").then(
     ({ items }) => (items as readonly Named[]).find((each) => matchesProxy(each, name)),
     // With --admin no control plane is needed.
     () => undefined,
   );
+  const askOnDemand = async (asked: string): Promise<OnDemandAnswer | undefined> => {
+    if (!found) return undefined;
+    const query = new URLSearchParams({ proxyID: found.id, host: asked });
+    return askApi<OnDemandAnswer>(target, `/debug/on_demand?${query}`).catch(() => undefined);
+  };
+  const { resources, steps } = await withOnDemand(await readResources(source), question, askOnDemand);
   const address = parseAddress(found?.address ?? "")?.host ?? "127.0.0.1";
   const identity = (await ownIdentity(source.admin)) ?? (await toldIdentity(target, found)) ?? "";
-  return { proxy, identity, address: isLoopback(address) ? "127.0.0.1" : address };
+  return { proxy: opened(resources, name), identity, address: isLoopback(address) ? "127.0.0.1" : address, steps };
 };
 
 interface Certificates {

@@ -1,6 +1,7 @@
 import { WeftError } from "@weft/core/error";
 import { joinPath } from "@weft/core/path";
 import { type Child, exitWithParentVariable, startChild } from "@weft/net/process/child";
+import { controlPlaneNodeFlags, sidecarNodeFlags } from "@weft/net/process/node-flags";
 import type { Context } from "../command.ts";
 
 const readyTimeoutMs = 20_000;
@@ -38,7 +39,7 @@ export const startControlPlane = async (options: ControlPlaneOptions): Promise<R
   const child = startChild({
     command: process.execPath,
     args: [
-      ...["--disable-warning=ExperimentalWarning", entry, "cp", "--config", configFolder, "--data", dataFolder],
+      ...[...controlPlaneNodeFlags, entry, "cp", "--config", configFolder, "--data", dataFolder],
       ...["--xds-address", `127.0.0.1:${ports.xds}`, "--secure-address", `127.0.0.1:${ports.secure}`],
       ...["--http-address", `127.0.0.1:${ports.http}`, "--monitoring-address", `127.0.0.1:${ports.monitoring}`],
     ],
@@ -75,7 +76,7 @@ export const startProgram = (options: {
 }): Child =>
   startChild({
     command: process.execPath,
-    args: ["--disable-warning=ExperimentalWarning", "--max-semi-space-size=2", options.module],
+    args: [...sidecarNodeFlags, options.module],
     env: {
       ...options.context.env,
       ...compileCache(options.context.root),

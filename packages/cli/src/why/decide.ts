@@ -39,12 +39,13 @@ export const decide = (proxy: OfflineProxy, asked: Asked): Decision => {
   return {
     told,
     place,
-    host: place?.host ?? findHost(table, request.authority),
+    host: place?.host ?? hostOf(table, request.authority),
     clusters: told.cluster === undefined ? [] : sharesOf(proxy, asked, { told, place }),
   };
 };
 
-const findHost = (table: RouteConfigurationJson | undefined, authority: string): VirtualHostJson | undefined => {
+/** The virtual host that a table has for a Host. */
+export const hostOf = (table: RouteConfigurationJson | undefined, authority: string): VirtualHostJson | undefined => {
   const entries = (table?.virtualHosts ?? []).flatMap((value) =>
     (value.domains ?? []).map((domain) => ({ domain, at: "", value })),
   );

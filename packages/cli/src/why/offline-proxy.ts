@@ -50,7 +50,8 @@ const markName = "weft.why";
 
 const createMarks = () => {
   const places: RoutePlace[] = [];
-  const mark = (table: RouteConfigurationJson): RouteConfigurationJson => ({
+  // It has all that it is to decide by: nobody is asked for more.
+  const mark = ({ vhds: _, ...table }: RouteConfigurationJson): RouteConfigurationJson => ({
     ...table,
     virtualHosts: (table.virtualHosts ?? []).map((host) => ({
       ...host,

@@ -1,5 +1,6 @@
 import { WeftError } from "@weft/core/error";
 import { type Child, exitWithParentVariable, startChild } from "@weft/net/process/child";
+import { sidecarNodeFlags } from "@weft/net/process/node-flags";
 
 /** One application port: the mesh dials `port` (the sidecar's), the sidecar dials `appPort` (the application's). */
 export interface Inbound {
@@ -41,9 +42,6 @@ export interface RunningSidecar {
   /** Its admin interface, H:P, as it said in its ready line. */
   readonly admin: string;
 }
-
-/** A small young generation: a proxy's garbage dies at once, and memory is what a sidecar is counted by. */
-const sidecarNodeFlags = ["--disable-warning=ExperimentalWarning", "--max-semi-space-size=2"];
 
 /** The command line that the settings mean. */
 export const sidecarArguments = (settings: SidecarSettings): readonly string[] => [

@@ -3,7 +3,8 @@ import type { Clock } from "@weft/core/world";
 import { type Route, route } from "@weft/net/http/routes";
 import type { HttpRequest } from "@weft/net/http/server";
 import { givenPart } from "@weft/xds/on-demand";
-import { resourceTypeOfUrl, resourceTypes } from "@weft/xds/resource";
+import { resourceType, resourceTypes, subscribedTypes } from "@weft/xds/resource";
+import type { Snapshot } from "@weft/xds/snapshot";
 import type { TypeSync } from "@weft/xds/stream-messages";
 import type { ConnectedProxy } from "../push/connected-proxy.ts";
 import { configDump } from "../status/config-dump.ts";
@@ -52,7 +53,35 @@ export const proxyRoutes = ({ proxies, clock }: ProxyRoutesOptions): readonly Ro
       const whole = snapshot();
       return json({ configs: whole ? configDump(givenPart(whole, isSubscribed)) : [] });
     }),
+    route("GET", "/debug/on_demand", (request) =>
+      json(givenOnDemand(find(request).snapshot(), request.query.get("host") ?? "")),
+    ),
   ];
+};
+
+const labels: ReadonlyMap<string, string> = new Map(subscribedTypes.map(({ typeUrl, label }) => [typeUrl, label]));
+const clusterUrl = resourceType("cluster").typeUrl;
+const endpointsUrl = resourceType("endpoints").typeUrl;
+
+/** What a proxy is given at the first request for a host, named TABLE/HOST as it asks; nothing where it means none. */
+const givenOnDemand = (snapshot: Snapshot | undefined, asked: string): object => {
+  const onDemand = snapshot?.onDemand;
+  const name = onDemand?.resolve(asked);
+  const host = name === undefined ? undefined : onDemand?.hosts.entries.get(name);
+  if (!snapshot || !onDemand || !host) return { onDemand: onDemand !== undefined };
+  const clusters = onDemand
+    .clustersOf(host.name)
+    .flatMap((one) => snapshot.types.get(clusterUrl)?.entries.get(one) ?? []);
+  const endpoints = clusters.flatMap(
+    ({ endpointsName }) => snapshot.types.get(endpointsUrl)?.entries.get(endpointsName ?? "") ?? [],
+  );
+  const jsonOf = ({ json }: { readonly json: object }): object => json;
+  return {
+    onDemand: true,
+    virtualHost: host.json,
+    clusters: clusters.map(jsonOf),
+    endpoints: endpoints.map(jsonOf),
+  };
 };
 
 interface TypeItem {
@@ -74,7 +103,7 @@ const proxyItem = (connected: ConnectedProxy, wall: Wall) => {
     resourceTypes.map(({ label }) => [label, { status: "NOT SENT" }]),
   );
   for (const sync of connected.types()) {
-    const label = resourceTypeOfUrl(sync.typeUrl)?.label;
+    const label = labels.get(sync.typeUrl);
     if (label !== undefined) types[label] = typeItem(sync, wall);
   }
   return {

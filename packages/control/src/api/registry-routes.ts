@@ -4,6 +4,7 @@ import { WeftError } from "@weft/core/error";
 import { type Route, route } from "@weft/net/http/routes";
 import { HttpRefusal, type HttpReply, type HttpRequest } from "@weft/net/http/server";
 import type { SeenEndpoint, SeenService } from "../loads/reported-health.ts";
+import type { HeardEndpoint } from "../loads/shared-health.ts";
 import type { MeshModel } from "../model/mesh-model.ts";
 import { type EndpointRecord, idOfEndpoint, type Service } from "../model/service.ts";
 import type { Instance, InstanceRef } from "../registries/embedded/instance.ts";
@@ -17,12 +18,14 @@ export interface RegistryRoutesOptions {
   readonly commit: () => void;
   /** What proxies report of a service's endpoints. */
   readonly seen: (service: string) => SeenService;
+  /** Of the proxies of all replicas, where there may be several. */
+  readonly heard?: ((service: string) => ReadonlyMap<string, HeardEndpoint>) | undefined;
 }
 
 /** Bytes a watcher may be behind before it is cut off; it comes back with `since`. */
 const watchLagBytesMax = 8 * 1024 * 1024;
 
-export const registryRoutes = ({ registry, model, commit, seen }: RegistryRoutesOptions): readonly Route[] => {
+export const registryRoutes = ({ registry, model, commit, seen, heard }: RegistryRoutesOptions): readonly Route[] => {
   const find = (request: HttpRequest): Service => {
     const wanted = param(request, "service");
     const namespace = request.query.get("namespace");
@@ -67,12 +70,13 @@ export const registryRoutes = ({ registry, model, commit, seen }: RegistryRoutes
       const labels = parseLabels(request.query.get("labels") ?? "");
       const service = find(request);
       const proxies = seen(service.key);
+      const everywhere = heard?.(service.key);
       const items = endpointsOf(service)
         .filter(({ servicePort }) => port === null || String(servicePort) === port)
         .filter((endpoint) => labels.every(([name, value]) => endpoint.labels[name] === value));
       return listAnswer(
         "Endpoint",
-        items.map((one) => shownEndpoint(one, proxies.get(idOfEndpoint(one)))),
+        items.map((one) => shownEndpoint(one, proxies.get(idOfEndpoint(one)), everywhere?.get(idOfEndpoint(one)))),
       );
     }),
     route("GET", "/v1/registry/{service}/instances/{id}", (request) =>
@@ -98,7 +102,11 @@ export const registryRoutes = ({ registry, model, commit, seen }: RegistryRoutes
       }),
     ),
     route("POST", "/v1/registry/{service}/instances/{id}/heartbeat", (request) =>
-      answered(async () => instanceAnswer(await registry.heartbeat(refIn(request)), 200)),
+      answered(async () => {
+        const instance = await registry.heartbeat(refIn(request));
+        commit();
+        return instanceAnswer(instance, 200);
+      }),
     ),
   ];
 };
@@ -114,7 +122,11 @@ const shown = (service: Service, endpoints: readonly EndpointRecord[]) => ({
 });
 
 /** `sentAs` is the health that proxies are told: the registry's own, unless enough of them found it failed. */
-const shownEndpoint = (endpoint: EndpointRecord, proxies: SeenEndpoint | undefined) => ({
+const shownEndpoint = (
+  endpoint: EndpointRecord,
+  proxies: SeenEndpoint | undefined,
+  everywhere: HeardEndpoint | undefined,
+) => ({
   address: endpoint.address,
   port: endpoint.port,
   servicePort: endpoint.servicePort,
@@ -125,6 +137,7 @@ const shownEndpoint = (endpoint: EndpointRecord, proxies: SeenEndpoint | undefin
   sentAs: endpoint.health === "healthy" && endpoint.reportedFailed ? "unhealthy" : endpoint.health,
   ...(endpoint.held ? { held: endpoint.held } : {}),
   ...(proxies ? { proxies } : {}),
+  ...(everywhere ? { everywhere } : {}),
   weight: endpoint.weight,
   locality: endpoint.locality,
   tls: endpoint.meshTls,

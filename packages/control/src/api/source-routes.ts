@@ -19,10 +19,11 @@ export const sourceRoutes = (
   route("GET", "/v1/registries", () => {
     const own = embedded.list();
     const services = new Set(own.map(({ namespace, service }) => `${namespace}/${service}`)).size;
-    const none = { held: { absent: 0, expired: 0 }, damped: 0, refused: 0, unreadable: 0 };
+    const held = own.reduce((sum, { heldUntil }) => sum + (heldUntil === undefined ? 0 : 1), 0);
+    const others = { held: { absent: 0, expired: held }, damped: 0, refused: 0, unreadable: 0 };
     const registry = { name: embeddedSource, url: "embedded:", ...ownState(shared), services };
     return listAnswer("RegistrySource", [
-      { ...registry, instances: own.length, ...none },
+      { ...registry, instances: own.length, ...others },
       ...outside.statuses().map(shownSource),
       ...writeBacks.statuses().map(shownTarget),
     ]);
@@ -31,9 +32,10 @@ export const sourceRoutes = (
 
 /** Of weft's own registry: live, unless it is in a shared store that is away. */
 const ownState = (shared: Pick<SharedStore, "status"> | undefined) => {
-  const { connected = true, ageMs = 0, reason = "" } = shared?.status() ?? {};
+  const { connected = true, ageMs = 0, reason = "", goneBack } = shared?.status() ?? {};
   const ageSeconds = Math.round(ageMs) / 1_000;
-  return { state: connected ? "live" : "frozen", ageSeconds, ...(connected ? {} : { reason }) };
+  const wentBack = goneBack !== undefined && goneBack.times > 0 ? { wentBack: goneBack } : {};
+  return { state: connected ? "live" : "frozen", ageSeconds, ...(connected ? {} : { reason }), ...wentBack };
 };
 
 /** A registry that is written to, among those that are read. */

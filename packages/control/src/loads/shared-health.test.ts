@@ -60,6 +60,7 @@ const world = () => {
       store,
       judge,
       verdict: () => verdict,
+      heard: () => Object.fromEntries(health.heard(key)),
       finds: (findings: Findings) => {
         own = checked(findings);
         judge();
@@ -243,4 +244,22 @@ test("a record has the same text for equal findings, a bound for any, and reads 
   assert.equal(port && parseOpinions(formatOpinions(port))?.voices.size, healthRecordLimits.voicesMax);
   const name = { replica: "r", service: "default/a/b", port: 8080 };
   assert.deepEqual(parseHealthRecordKey(healthRecordKey(name)), name);
+});
+
+test("how many check and for how many it fails is the same at every replica, and without one that died", async () => {
+  const { open, time } = world();
+  const [one, two] = [open("1"), open("2")];
+  const settled = () => time.advance(3 * sharedHealthLimits.writeMs);
+  await settled();
+  one.finds({ a: [1], b: [] });
+  two.finds({ c: [1, 2] });
+  await settled();
+  const both = { [idOf(1)]: { checking: 3, failing: 2 }, [idOf(2)]: { checking: 3, failing: 1 } };
+  assert.deepEqual([one.heard(), two.heard()], [both, both]);
+  two.die();
+  await settled();
+  assert.deepEqual(one.heard(), { [idOf(1)]: { checking: 2, failing: 1 } });
+  one.finds({ a: [], b: [] });
+  await settled();
+  assert.deepEqual(one.heard(), {});
 });

@@ -22,6 +22,7 @@ import {
   isFailed,
   type PortOpinions,
   reportedHealthLimits,
+  type SeenEndpoint,
   withoutSpared,
 } from "./reported-health.ts";
 
@@ -35,11 +36,18 @@ export interface SharedHealthOptions {
 export interface SharedHealth extends Disposable {
   /** What counts as failed, given what the proxies of this replica found; that is written where it is of use. */
   judge(own: CheckedPorts, model: Pick<MeshModel, "endpoints">): readonly ReportedHealth[];
+  /**
+   * What the proxies of all replicas found of a service's endpoints, by `endpointId`: of those of ports where one fails for
+   * somebody, as nothing is shared of others.
+   */
+  heard(service: string): ReadonlyMap<string, HeardEndpoint>;
   /** Calls when other replicas say something else than before. */
   follow(tell: () => void): Disposable;
   /** There are findings that may go stale. */
   isBusy(): boolean;
 }
+
+export type HeardEndpoint = Pick<SeenEndpoint, "checking" | "failing">;
 
 export const sharedHealthLimits = {
   /** Ports of services that one replica writes of, and all they take together. */
@@ -175,6 +183,16 @@ export const createSharedHealth = ({ store, replica, setTimer, log }: SharedHeal
         return withoutSpared(service, failed, model);
       });
     },
+    heard(service) {
+      const ports = told();
+      const found = new Map<string, HeardEndpoint>();
+      for (const [port, all] of ports) {
+        if (portIn(port).service !== service) continue;
+        const { checking, failing } = voicesOf(all);
+        for (const [id, count] of failing) found.set(id, { checking, failing: count });
+      }
+      return found;
+    },
     follow(tell) {
       const following = new DisposableStack();
       following.use(store.follow(healthGroup, tell));
@@ -215,13 +233,19 @@ const standIn = (ports: Map<string, Told[]>, wanted: ReadonlyMap<string, string>
 };
 
 /** One voice counts once, as its last replica has it: a proxy that went over is still with the one that died. */
-const failedOf = (all: readonly Told[]): ReadonlySet<string> => {
+const voicesOf = (
+  all: readonly Told[],
+): { readonly checking: number; readonly failing: ReadonlyMap<string, number> } => {
   const heard = new Map<string, PortOpinions>();
   for (const { opinions } of all.toSorted((a, b) => a.revision - b.revision))
     for (const voice of opinions.voices) heard.set(voice, opinions);
   const failing = new Map<string, number>();
   for (const [voice, { failing: of }] of heard)
     for (const [id, by] of of) if (by.has(voice)) failing.set(id, (failing.get(id) ?? 0) + 1);
-  const checking = heard.size;
+  return { checking: heard.size, failing };
+};
+
+const failedOf = (all: readonly Told[]): ReadonlySet<string> => {
+  const { checking, failing } = voicesOf(all);
   return new Set([...failing].flatMap(([id, count]) => (isFailed({ checking, failing: count }) ? [id] : [])));
 };

@@ -9,7 +9,7 @@ import type { Source } from "@weft/core/collection";
 import { sameValue } from "@weft/core/equal";
 import { formatPosition, type SourcePosition, WeftError } from "@weft/core/error";
 import type { Logger } from "@weft/core/world";
-import { contentHash } from "@weft/xds/snapshot";
+import { contentHash } from "@weft/xds/content-hash";
 import { type ConfigItem, configItem } from "../model/config-item.ts";
 import { objectDocument } from "./object-document.ts";
 

@@ -2,8 +2,17 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BinaryWriter } from "@bufbuild/protobuf/wire";
 import fc from "fast-check";
+import { eachField } from "./messages.ts";
 import { encodeRangeAnswer, readMessage } from "./testing/server-messages.ts";
-import { decodeLeaseAnswer, decodeTxnAnswer, encodeLeaseGrant, encodeLeaseId, encodeTxn } from "./writes.ts";
+import {
+  decodeLeaseAnswer,
+  decodeTxnAnswer,
+  decodeTxnGroupAnswer,
+  encodeLeaseGrant,
+  encodeLeaseId,
+  encodeTxn,
+  encodeTxnGroup,
+} from "./writes.ts";
 
 const [key, value] = [Buffer.from("/a"), Buffer.from("text")];
 const part = (bytes: unknown, field: number): ReadonlyMap<number, unknown> =>
@@ -41,6 +50,25 @@ test("a transaction that is refused tells what was found in place of what was co
   );
 });
 
+test("several transactions are operations of one, and each is answered for itself", () => {
+  const one = { compares: [{ key, modRevision: 3 }], puts: [{ key, value }], deletes: [] };
+  const two = { compares: [], puts: [], deletes: [value] };
+  const operations: Buffer[] = [];
+  eachField(encodeTxnGroup([one, two]), (field, reader) => {
+    assert.equal(field, 2);
+    operations.push(Buffer.from(readMessage(reader.bytes()).get(4) as Uint8Array));
+    return true;
+  });
+  assert.deepEqual(operations, [Buffer.from(encodeTxn(one)), Buffer.from(encodeTxn(two))]);
+  const header = new BinaryWriter().uint32(0o10).uint64(5).uint32(0o30).int64(12).finish();
+  const nested = (succeeded: boolean): Uint8Array =>
+    new BinaryWriter().uint32(0o42).bytes(new BinaryWriter().uint32(0o20).bool(succeeded).finish()).finish();
+  const bytes = new BinaryWriter().uint32(0o12).bytes(header).uint32(0o20).bool(true);
+  for (const succeeded of [true, false]) bytes.uint32(0o32).bytes(nested(succeeded));
+  const { revision, answers } = decodeTxnGroupAnswer(bytes.finish());
+  assert.deepEqual([revision, answers.map(({ succeeded }) => succeeded)], [12, [true, false]]);
+});
+
 test("a lease's answer is read, and any bytes are read or refused", () => {
   const bytes = new BinaryWriter()
     .uint32(0o20)
@@ -51,7 +79,7 @@ test("a lease's answer is read, and any bytes are read or refused", () => {
   assert.deepEqual(decodeLeaseAnswer(bytes), { id: 2n ** 62n, ttlSeconds: 30, error: "" });
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 100 }), (noise) => {
-      for (const decode of [decodeTxnAnswer, decodeLeaseAnswer]) {
+      for (const decode of [decodeTxnAnswer, decodeTxnGroupAnswer, decodeLeaseAnswer]) {
         try {
           decode(noise);
         } catch (error) {

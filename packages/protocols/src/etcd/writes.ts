@@ -72,6 +72,44 @@ export const decodeTxnAnswer = (bytes: Uint8Array): EtcdTxnAnswer => {
   return answer;
 };
 
+/**
+ * Several transactions as one: each is done or not by its own comparisons, all at one revision, and kept by one write of
+ * the server's. No key may be written by two of them.
+ */
+export const encodeTxnGroup = (txns: readonly EtcdTxn[]): Uint8Array => {
+  const writer = new BinaryWriter();
+  for (const txn of txns) writer.uint32(0o22).bytes(new BinaryWriter().uint32(0o42).bytes(encodeTxn(txn)).finish());
+  return writer.finish();
+};
+
+export interface EtcdTxnGroupAnswer {
+  readonly revision: number;
+  /** In the order of what was asked; their own revisions are not told. */
+  readonly answers: readonly EtcdTxnAnswer[];
+}
+
+export const decodeTxnGroupAnswer = (bytes: Uint8Array): EtcdTxnGroupAnswer => {
+  const answer = { ...noHeader, answers: [] as EtcdTxnAnswer[] };
+  eachField(bytes, (field, reader) => {
+    if (field === 1) Object.assign(answer, decodeHeader(reader.bytes()));
+    else if (field === 3) answer.answers.push(...txnsIn(reader.bytes()));
+    else return false;
+    return true;
+  });
+  return answer;
+};
+
+/** Of one operation's answer, where it was a transaction. */
+const txnsIn = (bytes: Uint8Array): readonly EtcdTxnAnswer[] => {
+  const answers: EtcdTxnAnswer[] = [];
+  eachField(bytes, (field, reader) => {
+    if (field !== 4) return false;
+    answers.push(decodeTxnAnswer(reader.bytes()));
+    return true;
+  });
+  return answers;
+};
+
 /** Of one operation's answer, where it was a reading. */
 const recordsIn = (bytes: Uint8Array): readonly EtcdKeyValue[] => {
   const records: EtcdKeyValue[] = [];

@@ -15,6 +15,11 @@ const grpcServicesKey = "grpc-services";
 /** Instance metadata that names the workload it is one of, which metrics show; else its id does. */
 const workloadKey = "workload";
 
+export interface EmbeddedView extends RegistryView, Disposable {
+  /** How many instances were not renewed in time, with most of their service, and are kept as a last resort. */
+  held(): number;
+}
+
 interface InstanceItem {
   readonly key: string;
   readonly instance: Instance;
@@ -28,7 +33,7 @@ export const embeddedView = (
   graph: Graph,
   registry: Pick<RegistryBook, "watch">,
   options: { readonly domain: string; readonly changed: () => void },
-): RegistryView & Disposable => {
+): EmbeddedView => {
   const { domain, changed } = options;
   const instances: Source<InstanceItem> = graph.source("instances", {
     equal: (a, b) => a.instance.resourceVersion === b.instance.resourceVersion,
@@ -41,12 +46,19 @@ export const embeddedView = (
     ),
   );
   const endpoints = graph.derive("registry endpoints", instances, ({ instance }) => endpointRecords(instance, domain));
+  const held = new Set<string>();
   const following = registry.watch({}, ({ type, object }) => {
+    if (type !== "DELETED" && object.heldUntil !== undefined) held.add(instanceKey(object));
+    else held.delete(instanceKey(object));
     if (type === "DELETED") instances.drop(instanceKey(object));
     else instances.put({ key: instanceKey(object), instance: object });
     changed();
   });
-  return { name: source, services, endpoints, [Symbol.dispose]: () => following[Symbol.dispose]() };
+  return {
+    ...{ name: source, services, endpoints },
+    held: () => held.size,
+    [Symbol.dispose]: () => following[Symbol.dispose](),
+  };
 };
 
 const hostnameOf = ({ service, namespace }: Instance, domain: string): string =>
@@ -106,6 +118,7 @@ const endpointRecords = (instance: Instance, domain: string): readonly EndpointR
     locality: instance.locality,
     weight: instance.weight,
     health: instance.health,
+    ...(instance.heldUntil === undefined ? {} : { held: "expired" }),
     network: "",
     cluster: "",
     meshTls: hasMeshTls(instance.labels, instance.serviceAccount),

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { WeftError } from "@weft/core/error";
 import fc from "fast-check";
-import { createGroupedRegistry, groupMax, groupMs } from "./grouped-registry.ts";
+import { createGroupedRegistry, crowdMin, groupMax, groupMs, waitsMax } from "./grouped-registry.ts";
 import type { InstanceRef } from "./instance.ts";
 import { createEmbeddedRegistry, type RegistryEvent } from "./registry.ts";
 import { memoryStore, type RegistryStore } from "./store.ts";
@@ -29,19 +29,28 @@ const make = () => {
     timers.push({ callback, delayMs });
     return { [Symbol.dispose]: () => {} };
   });
-  const fire = (): void => {
+  const fireOnce = (): void => {
     for (const { callback } of timers.splice(0)) callback();
+  };
+  const fire = (): void => {
+    while (timers.length > 0) fireOnce();
   };
   const events: RegistryEvent[] = [];
   registry.watch({}, (event) => events.push(event));
   const again = () => createEmbeddedRegistry({ store, clock });
-  return { registry, grouped, disk, clock, timers, fire, events, again };
+  /** Has something written, behind which the next waits. */
+  const write = async (): Promise<void> => {
+    await Promise.resolve(grouped.remove(ref("first"))).catch(() => {});
+    disk.writes = 0;
+  };
+  return { registry, grouped, disk, clock, timers, fire, fireOnce, events, again, write };
 };
 const isNotKept = (error: unknown): boolean =>
   error instanceof WeftError && error.code === "WF2260" && /disk is full/.test(error.message);
 
 test("changes that come together are kept by one write, each with a version of its own, and only then told and answered", async () => {
-  const { grouped, disk, timers, fire, events, again } = make();
+  const { grouped, disk, timers, fire, events, again, write } = make();
+  await write();
   let answered = 0;
   const answers = ["a", "b", "c"].map((id) =>
     Promise.resolve(grouped.put(ref(id), body)).finally(() => {
@@ -69,8 +78,22 @@ test("changes that come together are kept by one write, each with a version of i
   );
 });
 
+test("a change that comes alone is kept and told at once, and the next one too when a moment has passed", async () => {
+  const { grouped, disk, fire, timers, events } = make();
+  const first = grouped.put(ref("a"), body);
+  assert.deepEqual([disk.writes, events.length], [1, 1]);
+  const second = grouped.put(ref("b"), body);
+  assert.equal(disk.writes, 1);
+  fire();
+  assert.deepEqual([disk.writes, timers.length], [2, 0]);
+  const third = grouped.put(ref("c"), body);
+  assert.equal(disk.writes, 3);
+  await Promise.all([first, second, third]);
+});
+
 test("a refusal within a group is one of that change alone, and each sees what those before it did", async () => {
-  const { grouped, fire, again } = make();
+  const { grouped, fire, again, write } = make();
+  await write();
   const first = grouped.put(ref("a"), body, { ifMatch: 0 });
   const second = Promise.resolve(grouped.put(ref("a"), { ...body, weight: 2 }, { ifMatch: 0 }));
   const wrong = Promise.resolve(grouped.put(ref("b"), { port: 1 }));
@@ -86,13 +109,38 @@ test("a refusal within a group is one of that change alone, and each sees what t
 });
 
 test("a group that is large enough does not wait", async () => {
-  const { grouped, disk } = make();
+  const { grouped, disk, write } = make();
+  await write();
   await Promise.all(Array.from({ length: groupMax }, (_, at) => grouped.put(ref(`i${at}`), body)));
   assert.equal(disk.writes, 1);
 });
 
+test("a group waits on while very many join it, but not for ever, and no longer once few do", async () => {
+  const { grouped, disk, fireOnce, timers, write } = make();
+  await write();
+  let at = 0;
+  const open: unknown[] = [];
+  const join = (count: number): void => {
+    for (let left = count; left > 0; left--) open.push(grouped.put(ref(`i${at++}`), body));
+  };
+  for (let waits = 0; waits < waitsMax; waits++) {
+    assert.equal(disk.writes, 0);
+    join(crowdMin + 1);
+    fireOnce();
+  }
+  assert.deepEqual([disk.writes, timers.length], [1, 1]);
+  join(crowdMin + 1);
+  fireOnce();
+  join(crowdMin);
+  assert.equal(disk.writes, 1);
+  fireOnce();
+  assert.deepEqual([disk.writes, timers.length], [2, 1]);
+  await Promise.all(open);
+});
+
 test("what cannot be kept is not made: all is as before, in memory too, and goes on when there is room", async () => {
-  const { registry, grouped, disk, fire, events, again } = make();
+  const { registry, grouped, disk, fire, events, again, write } = make();
+  await write();
   registry.put(ref("old"), { ...body, ttlSeconds: 10 });
   registry.put(ref("goes"), body);
   const before = registry.list();

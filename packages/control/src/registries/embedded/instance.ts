@@ -36,10 +36,15 @@ export interface Instance extends InstanceRef {
   /** Wall clock, RFC 3339. */
   readonly registeredAt: string;
   readonly resourceVersion: number;
+  /**
+   * It was not renewed in time, as most of its service: until then (wall clock, RFC 3339) it is used where nothing else
+   * is, unless it is renewed.
+   */
+  readonly heldUntil?: string;
 }
 
 /** What a registration says; versions and times are the registry's. */
-export type InstanceSpec = Omit<Instance, "registeredAt" | "resourceVersion" | "ports"> & {
+export type InstanceSpec = Omit<Instance, "registeredAt" | "resourceVersion" | "ports" | "heldUntil"> & {
   readonly ports: readonly (Omit<InstancePort, "servicePort"> & { readonly servicePort: number | undefined })[];
 };
 

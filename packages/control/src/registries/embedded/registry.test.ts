@@ -68,6 +68,7 @@ test("an instance lives as long as it renews, by heartbeat or by registering aga
   registry.put(ref("a"), { ...body, ttlSeconds: 10 });
   registry.put(ref("b"), { ...body, ttlSeconds: 10 });
   registry.put(ref("forever"), body);
+  registry.put(ref("for-ever"), body);
   clock.now = 9000;
   registry.heartbeat(ref("a"));
   assert.equal(registry.deadlineMs(), 10_000);

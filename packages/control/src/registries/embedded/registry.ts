@@ -6,6 +6,8 @@
 import { sameValue } from "@weft/core/equal";
 import { WeftError } from "@weft/core/error";
 import type { Clock } from "@weft/core/world";
+import { holdMs } from "../outside/held-instances.ts";
+import { createExpiredInstances } from "./expired-instances.ts";
 import { createExpiry } from "./expiry.ts";
 import { type Instance, type InstanceRef, type InstanceSpec, isIpAddress, parseInstance } from "./instance.ts";
 import { createInstanceTable, type InstanceTable, instanceKey } from "./instance-table.ts";
@@ -26,7 +28,7 @@ export interface EmbeddedRegistry {
     options?: { readonly ifMatch?: number },
   ): { readonly instance: Instance; readonly created: boolean };
   remove(ref: InstanceRef, options?: { readonly ifMatch?: number }): Instance;
-  /** Renews an instance's life. Refuses (WF8003) one that is not there: it must register again. */
+  /** Renews an instance's life; a held one is live again. Refuses (WF8003) one that is not there: it must register again. */
   heartbeat(ref: InstanceRef): Instance;
   get(ref: InstanceRef): Instance | undefined;
   /** In the order of namespace, service and id. */
@@ -38,7 +40,10 @@ export interface EmbeddedRegistry {
    * instance as ADDED. Refuses (WF8005) a `since` older than the history kept, or from another registry's future.
    */
   watch(options: { readonly since?: number }, tell: (event: RegistryEvent) => void): Disposable;
-  /** Removes instances that were not renewed in time. */
+  /**
+   * Removes instances that were not renewed in time, and says which. Where they are more than half of a service they are
+   * held first, with those that went just before.
+   */
   tick(): readonly Instance[];
   /** When `tick` is next due, on the monotonic clock. */
   deadlineMs(): number | undefined;
@@ -96,24 +101,23 @@ export const createEmbeddedRegistry = (options: {
   const limits: RegistryLimits = { ...defaultRegistryLimits, ...options.limits };
   const table = createInstanceTable(limits);
   const { instances } = table;
-  const renewed = new Map<string, number>();
+  /** When the life of each ends that has to renew it, or that is held. */
+  const ends = new Map<string, number>();
   const expiry = createExpiry();
+  const expired = createExpiredInstances();
   let pending: Pending | undefined;
-  /** Instances that are gone, and could not be written as such. */
-  const owed = new Set<string>();
+  /** Records of instances that are gone or held, and could not be written as such. */
+  const owed = new Map<string, string | undefined>();
 
-  const deadlineOf = (key: string): number | undefined => {
-    const instance = instances.get(key);
-    if (!instance || instance.ttlSeconds === 0) return undefined;
-    return (renewed.get(key) ?? 0) + instance.ttlSeconds * 1000;
-  };
-
+  const endOf = (instance: Instance): number => clock.nowMs() + leftMs(instance, clock.wallMs());
   const hold = (instance: Instance): void => {
     const key = instanceKey(instance);
+    expired.replaced(instances.get(key), instance);
     table.hold(instance);
-    if (instance.ttlSeconds === 0) return;
-    renewed.set(key, clock.nowMs());
-    expiry.add(key, clock.nowMs() + instance.ttlSeconds * 1000);
+    const endMs = endOf(instance);
+    ends.set(key, endMs);
+    if (instance.ttlSeconds > 0) expiry.add(key, endMs);
+    else ends.delete(key);
   };
 
   // Nobody could renew while the registry was down, so each gets its whole time again.
@@ -126,7 +130,7 @@ export const createEmbeddedRegistry = (options: {
   }
 
   const keep = ({ entries }: Pending): void => {
-    for (const key of owed) if (!entries.has(key)) entries.set(key, undefined);
+    for (const [key, value] of owed) if (!entries.has(key)) entries.set(key, value);
     try {
       store.write([...entries].map(([key, value]) => ({ key, value })));
     } catch (error) {
@@ -161,25 +165,60 @@ export const createEmbeddedRegistry = (options: {
     pending?.undo.push(undo);
   };
   const forget = (instance: Instance): void => {
-    renewed.delete(instanceKey(instance));
+    ends.delete(instanceKey(instance));
+    expired.replaced(instance, undefined);
     table.release(instance);
   };
-  const drop = (instance: Instance): void => {
-    const renewedMs = renewed.get(instanceKey(instance));
-    forget(instance);
-    change({ type: "DELETED", object: instance, resourceVersion: nextVersion() }, () => {
-      hold(instance);
-      if (renewedMs !== undefined) renewed.set(instanceKey(instance), renewedMs);
-    });
+  /** Puts back what was there before a change, with the end it had. */
+  const restoring = (key: string): (() => void) => {
+    const [before, endMs] = [instances.get(key), ends.get(key)];
+    return () => {
+      const now = instances.get(key);
+      if (now) forget(now);
+      if (before) hold(before);
+      if (endMs !== undefined) ends.set(key, endMs);
+    };
   };
-  /** Takes out what has ended although that cannot be kept: a restart may bring it back for one more of its times. */
-  const dropUnkept = (gone: readonly Instance[]): void => {
-    const from = table.version();
-    for (const instance of gone) {
-      forget(instance);
-      owed.add(instancePrefix + instanceKey(instance));
+  const drop = (instance: Instance): void => {
+    const undo = restoring(instanceKey(instance));
+    forget(instance);
+    change({ type: "DELETED", object: instance, resourceVersion: nextVersion() }, undo);
+  };
+  const set = (given: Instance): Instance => {
+    const [key, resourceVersion] = [instanceKey(given), nextVersion()];
+    const type = instances.has(key) ? "MODIFIED" : "ADDED";
+    const object = { ...given, resourceVersion };
+    const undo = restoring(key);
+    hold(object);
+    change({ type, object, resourceVersion }, undo);
+    return object;
+  };
+  const hasRoom = (instance: Instance): boolean => {
+    if (instances.has(instanceKey(instance))) return true;
+    try {
+      table.checkRoom(instance);
+      return true;
+    } catch {
+      return false;
     }
-    table.publish(gone.map((object, at) => ({ type: "DELETED", object, resourceVersion: from + at + 1 })));
+  };
+  /** Makes a change although it cannot be kept: after a restart those that ended may have one more of their times. */
+  const changeUnkept = (gone: readonly Instance[], held: readonly Instance[]): void => {
+    let resourceVersion = table.version();
+    const events: RegistryEvent[] = [];
+    for (const object of gone) {
+      forget(object);
+      owed.set(instancePrefix + instanceKey(object), undefined);
+      events.push({ type: "DELETED", object, resourceVersion: ++resourceVersion });
+    }
+    for (const given of held.filter(hasRoom)) {
+      const object = { ...given, resourceVersion: ++resourceVersion };
+      const type = instances.has(instanceKey(given)) ? "MODIFIED" : "ADDED";
+      hold(object);
+      owed.set(instancePrefix + instanceKey(given), JSON.stringify(object));
+      events.push({ type, object, resourceVersion });
+    }
+    table.publish(events);
   };
 
   return {
@@ -189,24 +228,15 @@ export const createEmbeddedRegistry = (options: {
       const before = instances.get(instanceKey(ref));
       if (!before) table.checkRoom(spec);
       const next = nextInstance(spec, before, { table, clock });
+      expired.forget(instanceKey(ref));
       if (before && sameValue(before, next)) {
-        renewed.set(instanceKey(ref), clock.nowMs());
+        if (before.ttlSeconds > 0) ends.set(instanceKey(ref), endOf(before));
         return { instance: before, created: false };
       }
-      return together(() => {
-        const resourceVersion = nextVersion();
-        const instance = { ...next, resourceVersion };
-        const renewedMs = renewed.get(instanceKey(ref));
-        hold(instance);
-        change({ type: before ? "MODIFIED" : "ADDED", object: instance, resourceVersion }, () => {
-          forget(instance);
-          if (before) hold(before);
-          if (before && renewedMs !== undefined) renewed.set(instanceKey(ref), renewedMs);
-        });
-        return { instance, created: !before };
-      });
+      return together(() => ({ instance: set(next), created: !before }));
     },
     remove(ref, { ifMatch } = {}) {
+      expired.forget(instanceKey(ref));
       const instance = table.found(ref);
       table.checkVersion(ref, ifMatch);
       together(() => drop(instance));
@@ -214,7 +244,13 @@ export const createEmbeddedRegistry = (options: {
     },
     heartbeat(ref) {
       const instance = table.found(ref);
-      if (instance.ttlSeconds > 0) renewed.set(instanceKey(ref), clock.nowMs());
+      if (instance.heldUntil !== undefined) {
+        const { heldUntil: _, ...live } = instance;
+        const renewed = together(() => set(live));
+        expired.forget(instanceKey(ref));
+        return renewed;
+      }
+      if (instance.ttlSeconds > 0) ends.set(instanceKey(ref), endOf(instance));
       return instance;
     },
     get: table.get,
@@ -222,12 +258,22 @@ export const createEmbeddedRegistry = (options: {
     version: table.version,
     watch: table.watch,
     tick() {
-      const due = expiry.due(clock.nowMs(), deadlineOf);
-      const gone = due.flatMap((key) => instances.get(key) ?? []);
+      const due = expiry.due(clock.nowMs(), (key) => ends.get(key)).flatMap((key) => instances.get(key) ?? []);
+      const isHeld = ({ heldUntil }: Instance): boolean => heldUntil !== undefined;
+      const verdict = expired.judge(
+        due.filter((one) => !isHeld(one)),
+        clock.nowMs(),
+      );
+      const heldUntil = new Date(clock.wallMs() + holdMs).toISOString();
+      const held = verdict.held.map((one) => ({ ...one, heldUntil }));
+      const gone = [...due.filter(isHeld), ...verdict.gone];
       try {
-        together(() => gone.forEach(drop));
+        together(() => {
+          gone.forEach(drop);
+          for (const one of held) if (hasRoom(one)) set(one);
+        });
       } catch {
-        dropUnkept(gone);
+        changeUnkept(gone, held);
       }
       return gone;
     },
@@ -240,16 +286,23 @@ export const createEmbeddedRegistry = (options: {
 const keptInstance = (key: string, value: string): Instance | undefined => {
   try {
     const instance = JSON.parse(value) as Instance;
-    const { address, ports, labels, metadata, weight, ttlSeconds, resourceVersion } = instance;
+    const { address, ports, labels, metadata, weight, ttlSeconds, resourceVersion, heldUntil } = instance;
     const isWhole =
       instancePrefix + instanceKey(instance) === key &&
       isIpAddress(address) &&
       [weight, ttlSeconds, resourceVersion, ...ports.map(({ port }) => port)].every(Number.isInteger) &&
-      [labels, metadata].every((texts) => Object.values(texts).every((text) => typeof text === "string"));
+      [labels, metadata].every((texts) => Object.values(texts).every((text) => typeof text === "string")) &&
+      (heldUntil === undefined || !Number.isNaN(Date.parse(heldUntil)));
     return isWhole ? instance : undefined;
   } catch {
     return undefined;
   }
+};
+
+/** What is left of an instance's life. One that is held has its time to live once more in any case, as it may be a restart. */
+const leftMs = ({ ttlSeconds, heldUntil }: Instance, wallMs: number): number => {
+  if (heldUntil === undefined) return ttlSeconds * 1_000;
+  return Math.min(holdMs, Math.max(ttlSeconds * 1_000, Date.parse(heldUntil) - wallMs));
 };
 
 /** The instance that a registration makes; where nothing changes it equals the one before. */

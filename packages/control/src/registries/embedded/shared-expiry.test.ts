@@ -6,6 +6,7 @@ import { openReplica, replicaLimits } from "../../store/shared/replica.ts";
 import { createManualTime } from "../../store/shared/testing/manual-time.ts";
 import { createMemoryShared } from "../../store/shared/testing/memory-shared-store.ts";
 import { openSharedExpiry } from "./shared-expiry.ts";
+import { ofSeveral, ownMax } from "./shared-leases.ts";
 import { createSharedRegistry } from "./shared-registry.ts";
 
 const ref = (id: string) => ({ namespace: "default", service: "shop", id });
@@ -19,7 +20,7 @@ const world = () => {
     const { clock, setTimer } = time;
     const replica = openReplica({ store, id, clock, setTimer, log: silentLogger });
     const registry = createSharedRegistry({ store, clock });
-    const expiry = openSharedExpiry({ store, replica, setTimer, log: silentLogger });
+    const expiry = openSharedExpiry({ store, replica, registry, clock, setTimer, log: silentLogger });
     const leaseOf = (key: string): string => shared.records.get(key)?.lease ?? "";
     return {
       store,
@@ -63,10 +64,12 @@ test("many that run out at once all go, whichever replica is first with which", 
   const [one, two] = [open("1"), open("2")];
   await time.advance(0);
   const ids = Array.from({ length: 100 }, (_, i) => `i${i}`);
+  const staying = ids.map((id) => `stays-${id}`).sort();
   for (const id of ids) await one.registry.put(ref(id), body(80));
+  for (const id of staying) await one.registry.put(ref(id), body(80, { ttlSeconds: 0 }));
   for (const id of ids) runOut(id);
   await time.advance(0);
-  assert.deepEqual([one.ids(), two.ids()], [[], []]);
+  assert.deepEqual([one.ids(), two.ids()], [staying, staying]);
 });
 
 test("what ran out while no replica was there is still in force at the next start, with its whole time again", async () => {
@@ -145,4 +148,24 @@ test("an instance that is taken out, or need not be renewed any more, leaves not
   assert.ok(!lives("b"));
   await time.advance(60_000);
   assert.deepEqual(one.ids(), ["a"]);
+});
+
+test("a replica that comes back alone gives those that share a lease one each: nobody could have told it that they live", async () => {
+  const { time, shared, open, runOut, lives } = world();
+  const one = open("1");
+  await time.advance(0);
+  const ids = Array.from({ length: ownMax + 3 }, (_, at) => `i${at}`);
+  for (const id of ids) await one.registry.put(ref(id), body(80, { ttlSeconds: 60 }));
+  const [last, other] = [ids.at(-1) ?? "", ids.at(-2) ?? ""];
+  const several = shared.records.get(`alive/default/shop/${last}`);
+  assert.equal(several?.value, ofSeveral);
+  one.die();
+  const two = open("2");
+  await time.advance(replicaLimits.ttlSeconds * 1_000);
+  const own = shared.records.get(`alive/default/shop/${last}`);
+  assert.deepEqual([own?.value, own?.lease === several?.lease], [own?.lease, false]);
+  shared.expire(several?.lease ?? "");
+  runOut(other);
+  assert.deepEqual([lives(last), lives(other)], [true, false]);
+  assert.ok(two.ids().includes(last));
 });

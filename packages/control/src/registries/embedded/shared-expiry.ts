@@ -1,49 +1,66 @@
 /**
  * Ends instances in the shared store whose time is over. Their leases run in the store, also while no control plane is
- * there to be told that they live: what ran out then, unheard, gets its whole time again.
+ * there to be told that they live: what ran out then, unheard, gets its whole time again. Most of a service that runs out
+ * together is held.
  */
-import type { Logger, SetTimer } from "@weft/core/world";
+import type { Clock, Logger, SetTimer } from "@weft/core/world";
 import type { Replica } from "../../store/shared/replica.ts";
 import { asSeen, type SharedStore } from "../../store/shared/shared-store.ts";
-import { type AliveRecords, aliveGroup, aliveRecords } from "./shared-records.ts";
+import { holdMs } from "../outside/held-instances.ts";
+import type { RegistryBook } from "./registry.ts";
+import { type EndPlan, openSharedEnds } from "./shared-ends.ts";
+import { ofSeveral } from "./shared-leases.ts";
+import { type AliveRecords, aliveGroup, aliveRecordKey, aliveRecords, instanceRecordKey } from "./shared-records.ts";
 
 export interface SharedExpiryOptions {
   readonly store: SharedStore;
   readonly replica: Pick<Replica, "isCurrent" | "isFirst" | "onJoined">;
+  /** Over the same store. */
+  readonly registry: Pick<RegistryBook, "get" | "list">;
+  readonly clock: Clock;
   readonly setTimer: SetTimer;
   readonly log: Logger;
 }
 
 /** How often those are looked for that have no lease and that nobody has ended. */
 const sweepMs = 10_000;
-/** Ended in one write; each is compared twice, and etcd takes 128 comparisons. */
-const endedTogetherMax = 40;
 /** Leases that are asked for or renewed at a time. */
 const togetherMax = 16;
 
 /** Works until disposed. */
-export const openSharedExpiry = ({ store, replica, setTimer, log }: SharedExpiryOptions): Disposable => {
+export const openSharedExpiry = (options: SharedExpiryOptions): Disposable => {
+  const { store, replica, registry, clock, setTimer, log } = options;
   const records: AliveRecords = aliveRecords(store);
+  const ends = openSharedEnds({ store, registry, wallMs: clock.wallMs });
   const over = new Set<string>();
   let ending = false;
   let without: ReadonlySet<string> = new Set();
   let disposed = false;
 
+  /** False: another replica was first with something of it. */
+  const carryOut = async ({ seen, deletes, marks, markSeconds, held }: EndPlan): Promise<boolean> => {
+    const lease = await store.grant(markSeconds);
+    const holds = await Promise.all(
+      held.map(async ({ resourceVersion: _, ...instance }) => ({ instance, lease: await store.grant(holdMs / 1_000) })),
+    );
+    const puts = holds.flatMap(({ instance, lease: own }) => [
+      { key: instanceRecordKey(instance), value: JSON.stringify({ instance }) },
+      { key: aliveRecordKey(instance), value: own, lease: own },
+    ]);
+    const outcome = await store.write({ seen, deletes, puts: [...puts, ...marks.map((mark) => ({ ...mark, lease }))] });
+    if (outcome.kind === "written") return true;
+    await Promise.all([lease, ...holds.map((hold) => hold.lease)].map(store.revoke));
+    return false;
+  };
   const end = async (): Promise<void> => {
-    let size: number = endedTogetherMax;
     while (over.size > 0 && !disposed) {
       for (const key of over) if (!records.isWithout(key)) over.delete(key);
-      const part = [...over].slice(0, size);
-      if (part.length === 0) return;
-      const seen = part.flatMap((key) => [asSeen(store, records.instanceAt(key)), { key, revision: 0 }]);
-      const outcome = await store.write({ seen, deletes: part.map(records.instanceAt) });
-      if (outcome.kind === "conflict") {
-        // Another replica was first with some of them: alone, each finds its own.
-        size = 1;
-        continue;
-      }
-      for (const key of part) over.delete(key);
-      log.info("instances were not renewed in time and are taken out", { instances: part.length, first: part[0] });
+      const plan = ends.plan(over);
+      if (plan.keys.length + plan.held.length === 0) return;
+      if (!(await carryOut(plan))) continue;
+      for (const key of plan.keys) over.delete(key);
+      if (plan.gone > 0)
+        log.info("instances were not renewed in time and are taken out", { instances: plan.gone, first: plan.keys[0] });
     }
   };
   const endSoon = (): void => {
@@ -95,16 +112,31 @@ export const openSharedExpiry = ({ store, replica, setTimer, log }: SharedExpiry
     if (replica.isFirst()) quietly(reviveAll(isSure ? found : found.filter((key) => without.has(key))));
     without = new Set(found);
   };
+  /** It is held, and has its time to live in any case before that ends. */
+  const isHeldLong = (key: string): boolean => {
+    const { heldUntil, ttlSeconds } = records.instanceOf(key) ?? {};
+    return heldUntil !== undefined && Date.parse(heldUntil) > clock.wallMs() + (ttlSeconds ?? 0) * 1_000;
+  };
+  const renewAt = async (key: string): Promise<void> => {
+    const record = store.get(key);
+    if (!record) return;
+    if (record.value !== ofSeveral) {
+      await store.renew(record.value);
+      return;
+    }
+    const lease = await store.grant(Math.max(1, records.ttlOf(key)));
+    const seen = [{ key, revision: record.revision }];
+    const outcome = await store.write({ seen, puts: [{ key, value: lease, lease }] });
+    if (outcome.kind === "conflict") await store.revoke(lease);
+  };
   replica.onJoined((alone) => {
     if (!alone) return;
     sweep(true);
     // Whoever lives has had nobody to tell it.
     quietly(
       each(
-        [...store.group(aliveGroup).values()].map(({ value }) => value),
-        async (lease) => {
-          await store.renew(lease);
-        },
+        [...store.group(aliveGroup).keys()].filter((key) => !isHeldLong(key)),
+        renewAt,
       ),
     );
   });
@@ -121,6 +153,7 @@ export const openSharedExpiry = ({ store, replica, setTimer, log }: SharedExpiry
       disposed = true;
       timer[Symbol.dispose]();
       following[Symbol.dispose]();
+      ends[Symbol.dispose]();
     },
   };
 };

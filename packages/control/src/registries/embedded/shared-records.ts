@@ -8,20 +8,35 @@ export const instanceGroup = "instances";
 /** Of those that have to be renewed; the value is the lease's id. Without a lease their time is over. */
 export const aliveGroup = "alive";
 
+/** Of those that are gone because they were not renewed, as they were; for as long as that counts. */
+export const endedGroup = "ended";
+
 export const instanceRecordKey = (ref: InstanceRef): string => `${instanceGroup}/${instanceKey(ref)}`;
 export const aliveRecordKey = (ref: InstanceRef): string => `${aliveGroup}/${instanceKey(ref)}`;
 
+export const endedRecordKey = (ref: InstanceRef): string => `${endedGroup}/${instanceKey(ref)}`;
+
 /** `undefined` for a record that nobody of this version wrote. */
 export const instanceIn = (record: SharedRecord): Instance | undefined => {
+  const instance = instanceAs(record);
+  return instance && instanceRecordKey(instance) === record.key ? instance : undefined;
+};
+/** As `instanceIn`, of one that is gone. */
+export const endedIn = (record: SharedRecord): Instance | undefined => {
+  const instance = instanceAs(record);
+  return instance && endedRecordKey(instance) === record.key ? instance : undefined;
+};
+
+const instanceAs = (record: SharedRecord): Instance | undefined => {
   const { instance } = (jsonOf(record) ?? {}) as { instance?: Partial<Instance> };
   if (typeof instance !== "object" || instance === null || !Array.isArray(instance.ports)) return undefined;
-  if (instanceRecordKey(instance as InstanceRef) !== record.key) return undefined;
   return { ...(instance as Instance), resourceVersion: record.revision };
 };
 
 /** By the key of the record that says that an instance lives. */
 export interface AliveRecords {
   instanceAt(key: string): string;
+  instanceOf(key: string): Instance | undefined;
   /** 0 where there is no such instance, or it need not be renewed. */
   ttlOf(key: string): number;
   /** The instance has to be renewed, and has no lease. */
@@ -47,6 +62,10 @@ export const aliveRecords = (store: Pick<SharedStore, "get" | "group">): AliveRe
   const isWithout = (key: string): boolean => store.get(key) === undefined && ttlOf(key) > 0;
   return {
     instanceAt,
+    instanceOf(key) {
+      const record = store.get(instanceAt(key));
+      return record && instanceIn(record);
+    },
     ttlOf,
     isWithout,
     withoutLease: () =>

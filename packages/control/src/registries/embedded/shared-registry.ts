@@ -11,7 +11,8 @@ import { type Instance, type InstanceRef, parseInstance } from "./instance.ts";
 import { createInstanceTable, type InstanceTable, notRegistered } from "./instance-table.ts";
 import { defaultRegistryLimits, type RegistryLimits } from "./limits.ts";
 import { nextInstance, type RegistryBook, type RegistryEvent } from "./registry.ts";
-import { aliveRecordKey, instanceGroup, instanceIn, instanceRecordKey } from "./shared-records.ts";
+import { createSharedLeases, ofSeveral, type TakenLease } from "./shared-leases.ts";
+import { aliveRecordKey, endedRecordKey, instanceGroup, instanceIn, instanceRecordKey } from "./shared-records.ts";
 
 export interface SharedRegistryOptions {
   readonly store: SharedStore;
@@ -35,14 +36,41 @@ export const createSharedRegistry = (options: SharedRegistryOptions): RegistryBo
   const following = store.follow(instanceGroup, (changes) =>
     table.publish(changes.flatMap((change) => take(table, change))),
   );
-  const leaseOf = (ref: InstanceRef): string | undefined => store.get(aliveRecordKey(ref))?.value;
+  const markOf = (ref: InstanceRef): readonly string[] => {
+    const key = endedRecordKey(ref);
+    return store.get(key) ? [key] : [];
+  };
+  const leases = createSharedLeases(store, clock);
+  const isAlive = (ref: InstanceRef): boolean => store.get(aliveRecordKey(ref)) !== undefined;
+  /** Its own; none where it has that of several. */
+  const leaseOf = (ref: InstanceRef): string | undefined => {
+    const lease = store.get(aliveRecordKey(ref))?.value;
+    return lease === ofSeveral ? undefined : lease;
+  };
 
-  /** The lease before where it has the same time and is not over; else a new one. */
-  const leaseFor = async (next: Instance, before: Instance | undefined): Promise<string | undefined> => {
+  /** Gives an instance its whole time again, with a lease of its own where it had that of several; false: it is over. */
+  const renew = async (ref: InstanceRef, ttlSeconds: number): Promise<boolean> => {
+    const key = aliveRecordKey(ref);
+    for (let attempt = 0; attempt < attemptsMax; attempt++) {
+      const record = store.get(key);
+      if (!record) return false;
+      if (record.value !== ofSeveral) return await store.renew(record.value);
+      const { lease, value } = await leases.take(ttlSeconds);
+      const seen = [{ key, revision: record.revision }];
+      const outcome = await store.write({ seen, puts: [{ key, value, lease }] });
+      if (outcome.kind === "written") return true;
+      if (value !== ofSeveral) void store.revoke(lease);
+    }
+    throw storeUnavailable("others renew the same instance without end");
+  };
+
+  /** The lease before where it has the same time, which is not over, and is not that of a hold; else a new one. */
+  const leaseFor = async (next: Instance, before: Instance | undefined): Promise<TakenLease | undefined> => {
     if (next.ttlSeconds === 0) return undefined;
-    const old = before?.ttlSeconds === next.ttlSeconds ? leaseOf(next) : undefined;
-    if (old !== undefined && (await store.renew(old))) return old;
-    return await store.grant(next.ttlSeconds);
+    const isSameTime = before?.ttlSeconds === next.ttlSeconds && before.heldUntil === undefined;
+    const old = isSameTime ? leaseOf(next) : undefined;
+    if (old !== undefined && (await store.renew(old))) return { lease: old, value: old };
+    return await leases.take(next.ttlSeconds);
   };
 
   const write = async (next: Instance, before: Instance | undefined): Promise<number | undefined> => {
@@ -50,16 +78,19 @@ export const createSharedRegistry = (options: SharedRegistryOptions): RegistryBo
     const alive = aliveRecordKey(next);
     const seen = [asSeen(store, key)];
     const old = leaseOf(next);
-    const lease = await leaseFor(next, before);
+    const taken = await leaseFor(next, before);
     const { resourceVersion: _, ...instance } = next;
     const puts = [{ key, value: JSON.stringify({ instance }) }];
+    // Its end before counts no more.
+    const deletes = markOf(next);
     const outcome = await store.write(
-      lease === undefined
-        ? { seen, puts, deletes: old === undefined ? [] : [alive] }
-        : { seen, puts: [...puts, { key: alive, value: lease, lease }] },
+      taken === undefined
+        ? { seen, puts, deletes: isAlive(next) ? [...deletes, alive] : deletes }
+        : { seen, puts: [...puts, { key: alive, ...taken }], deletes },
     );
-    const unused = outcome.kind === "written" ? old : lease;
-    if (unused !== undefined && old !== lease) void store.revoke(unused);
+    const own = taken?.value === ofSeveral ? undefined : taken?.lease;
+    const unused = outcome.kind === "written" ? old : own;
+    if (unused !== undefined && old !== own) void store.revoke(unused);
     return outcome.kind === "written" ? outcome.revision : undefined;
   };
 
@@ -72,8 +103,7 @@ export const createSharedRegistry = (options: SharedRegistryOptions): RegistryBo
         if (!before) table.checkRoom(spec);
         const next = nextInstance(spec, before, { table, clock });
         if (before && sameValue(before, next)) {
-          const lease = leaseOf(ref);
-          const lives = next.ttlSeconds === 0 || (lease !== undefined && (await store.renew(lease)));
+          const lives = next.ttlSeconds === 0 || (await renew(ref, next.ttlSeconds));
           if (lives) return { instance: before, created: false };
         }
         const revision = await write(next, before);
@@ -84,11 +114,13 @@ export const createSharedRegistry = (options: SharedRegistryOptions): RegistryBo
     },
     async remove(ref, { ifMatch } = {}) {
       for (let attempt = 0; attempt < attemptsMax; attempt++) {
+        const deletesMark = markOf(ref);
+        if (!table.get(ref) && deletesMark.length > 0) await store.write({ seen: [], deletes: deletesMark });
         const instance = table.found(ref);
         table.checkVersion(ref, ifMatch);
         const lease = leaseOf(ref);
         const key = instanceRecordKey(ref);
-        const deletes = lease === undefined ? [key] : [key, aliveRecordKey(ref)];
+        const deletes = isAlive(ref) ? [key, aliveRecordKey(ref)] : [key];
         const outcome = await store.write({ seen: [asSeen(store, key)], deletes });
         if (outcome.kind === "conflict") continue;
         if (lease !== undefined) void store.revoke(lease);
@@ -97,9 +129,13 @@ export const createSharedRegistry = (options: SharedRegistryOptions): RegistryBo
       throw storeUnavailable("others register the same instance without end");
     },
     async heartbeat(ref) {
+      for (let attempt = 0; attempt < attemptsMax && table.found(ref).heldUntil !== undefined; attempt++) {
+        const before = table.found(ref);
+        const { heldUntil: _, ...live } = before;
+        await write(live, before);
+      }
       const instance = table.found(ref);
-      const lease = leaseOf(ref);
-      if (instance.ttlSeconds === 0 || (lease !== undefined && (await store.renew(lease)))) return instance;
+      if (instance.ttlSeconds === 0 || (await renew(ref, instance.ttlSeconds))) return instance;
       // Its time is over, though it may still be seen here.
       throw notRegistered(ref);
     },

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { silentLogger } from "@weft/core/world";
 import { makePrivateFolder } from "@weft/net/process/private-folder";
+import { eventually } from "@weft/testkit/eventually";
 import { createEmbeddedRegistry } from "./registry.ts";
 import { memoryStore } from "./store.ts";
 import { markAfterMs, openVersionMark } from "./version-mark.ts";
@@ -26,7 +27,7 @@ const open = (path: string, entries: Map<string, string>) => {
   return { registry, errors, timers, mark };
 };
 
-test("a database that lacks changes it had is told of, one that has more is not", () => {
+test("a database that lacks changes it had is told of, one that has more is not", async () => {
   using folder = makePrivateFolder("weft-mark-");
   const path = join(folder.path, "registry-version");
   const entries = new Map<string, string>();
@@ -39,7 +40,7 @@ test("a database that lacks changes it had is told of, one that has more is not"
     [markAfterMs],
   );
   first.timers[0]?.callback();
-  assert.equal(readFileSync(path, "utf8"), "2\n");
+  await eventually("the mark is written", () => readFileSync(path, "utf8") === "2\n" || undefined);
   assert.deepEqual(open(path, entries).errors, []);
   assert.match(open(path, older).errors[0] ?? "", /^WF2262 .*gone back/);
   assert.match(open(path, new Map()).errors[0] ?? "", /^WF2262/);

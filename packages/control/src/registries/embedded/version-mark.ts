@@ -3,7 +3,7 @@
  * copy, is noticed. A write-ahead log that is damaged looks like one that ends there.
  */
 import type { Logger, SetTimer } from "@weft/core/world";
-import { readIfThere, writeAtomic } from "@weft/net/files/files";
+import { readIfThere, writeAtomic, writeAtomicBeside } from "@weft/net/files/files";
 import type { EmbeddedRegistry } from "./registry.ts";
 
 /** A change is marked so soon. */
@@ -27,24 +27,37 @@ export const openVersionMark = ({ path, registry, setTimer, log }: VersionMarkOp
       was: marked,
       is: found,
     });
-  const write = (): void => {
+  const failed = (error: unknown): void =>
+    log.debug("the registry's version cannot be marked", { path, problem: String(error) });
+  const text = (): string => `${registry.version()}\n`;
+  let closed = false;
+  /** Since the last write began. */
+  let changed = false;
+  const write = async (): Promise<void> => {
+    changed = false;
+    await writeAtomicBeside(path, text()).catch(failed);
     timer = undefined;
+    if (changed && !closed) arm();
+  };
+  const writeNow = (): void => {
     try {
-      writeAtomic(path, `${registry.version()}\n`);
+      writeAtomic(path, text());
     } catch (error) {
-      log.debug("the registry's version cannot be marked", { path, problem: String(error) });
+      failed(error);
     }
   };
   const arm = (): void => {
-    timer ??= setTimer(write, markAfterMs);
+    changed = true;
+    timer ??= setTimer(() => void write(), markAfterMs);
   };
   const following = registry.watch({ since: found }, arm);
   return {
     [Symbol.dispose]: () => {
+      closed = true;
       following[Symbol.dispose]();
       if (!timer) return;
       timer[Symbol.dispose]();
-      write();
+      writeNow();
     },
   };
 };

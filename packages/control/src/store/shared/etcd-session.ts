@@ -52,9 +52,10 @@ export const listShared = async ({ channel, metadata, prefix }: EtcdSession): Pr
       continue;
     }
     first ??= page;
-    for (const { key: name, value, modRevision } of page.records) {
+    for (const { key: name, value, modRevision, lease } of page.records) {
       const text = Buffer.from(name).toString("utf8").slice(prefix.length);
-      records.push({ key: text, value: Buffer.from(value).toString("utf8"), revision: modRevision });
+      const leased = lease !== 0n;
+      records.push({ key: text, value: Buffer.from(value).toString("utf8"), revision: modRevision, leased });
     }
     const last = page.records.at(-1);
     if (!page.more || !last) return { clusterId: first.clusterId, revision: first.revision, records };
@@ -121,6 +122,6 @@ export const watchShared = (session: EtcdSession, mirror: SharedMirror): Promise
 
 const changeOf = ({ kind, record }: EtcdEvent, prefix: string) => ({
   key: Buffer.from(record.key).toString("utf8").slice(prefix.length),
-  ...(kind === "put" ? { value: Buffer.from(record.value).toString("utf8") } : {}),
+  ...(kind === "put" ? { value: Buffer.from(record.value).toString("utf8"), leased: record.lease !== 0n } : {}),
   revision: record.modRevision,
 });

@@ -9,18 +9,24 @@ import type { KeyValueStore } from "@weft/net/sqlite/key-value-store";
 import {
   decodeLeaseAnswer,
   decodeTxnAnswer,
+  decodeTxnGroupAnswer,
+  type EtcdTxn,
+  type EtcdTxnAnswer,
   encodeLeaseGrant,
   encodeLeaseId,
   encodeTxn,
+  encodeTxnGroup,
   etcdWriteMethods,
 } from "@weft/protocols/etcd/writes";
 import { exponentialBackoff } from "@weft/xds/backoff";
 import { authenticate } from "../../registries/etcd/etcd-calls.ts";
 import type { SourceCredentials } from "../../registries/outside/driver.ts";
 import { type EtcdSession, listShared, watchShared } from "./etcd-session.ts";
+import { createGroupedWrites } from "./grouped-writes.ts";
 import { keepShared, loadShared } from "./shared-disk.ts";
 import { createSharedMirror, type SharedList, type SharedMirror } from "./shared-mirror.ts";
 import { type SharedStore, type SharedWrite, storeUnavailable, type WriteOutcome } from "./shared-store.ts";
+import { createStoreMender } from "./write-back.ts";
 
 export interface EtcdStoreOptions {
   /** A channel to the next of the servers. */
@@ -70,9 +76,10 @@ export const openEtcdStore = async (options: EtcdStoreOptions): Promise<SharedSt
     const session: EtcdSession = { channel: own, metadata: () => token, prefix, setTimer };
     const list = await listShared(session);
     refuseOther(mirror, list);
-    mirror.takeList(list);
+    mender.take(list);
     const watching = watchShared(session, mirror);
     live = session;
+    void mender.mend(() => disposed || live !== session);
     backoff.reset();
     if (reason !== "")
       log.info("the shared store is followed", { revision: list.revision, records: list.records.length });
@@ -115,6 +122,9 @@ export const openEtcdStore = async (options: EtcdStoreOptions): Promise<SharedSt
   };
   /** Later than that it is told all the same: what is written is written. */
   const seen = (condition: () => boolean): Promise<boolean> => within(condition, seenWithinMs);
+  const write = createWrites({ prefix, call, seen, mirror });
+  const markId = (): string => `${clock.wallMs()}-${options.random()}`;
+  const mender = createStoreMender({ mirror, write, markId, setTimer, log });
 
   start();
   if (!(await inTime(first.promise, known ? firstWaitMs.known : firstWaitMs.unknown, setTimer))) {
@@ -144,7 +154,7 @@ export const openEtcdStore = async (options: EtcdStoreOptions): Promise<SharedSt
       appearing--;
       return found;
     },
-    write: async (change) => await writeTxn(change, { prefix, call, seen, mirror }),
+    write,
     grant: async (ttlSeconds) => {
       const { id, error } = decodeLeaseAnswer(
         await refusing(call(etcdWriteMethods.leaseGrant, encodeLeaseGrant(ttlSeconds))),
@@ -164,6 +174,7 @@ export const openEtcdStore = async (options: EtcdStoreOptions): Promise<SharedSt
       reason,
       ageMs: live ? 0 : clock.nowMs() - lostAtMs,
       revision: mirror.revision(),
+      goneBack: mender.counts(),
     }),
     [Symbol.dispose]: () => {
       disposed = true;
@@ -207,37 +218,80 @@ interface Writing {
   readonly mirror: SharedMirror;
 }
 
-const writeTxn = async (change: SharedWrite, { prefix, call, seen, mirror }: Writing): Promise<WriteOutcome> => {
+/** The store is away for whatever is asked of it. */
+const awayStatuses: ReadonlySet<number> = new Set([
+  grpcStatus.unavailable,
+  grpcStatus.deadlineExceeded,
+  grpcStatus.cancelled,
+  grpcStatus.unauthenticated,
+]);
+
+const isOfOne = (error: unknown): boolean => error instanceof GrpcError && !awayStatuses.has(error.status);
+
+const createWrites = (writing: Writing): ((change: SharedWrite) => Promise<WriteOutcome>) => {
+  const { call, prefix } = writing;
+  const grouped = createGroupedWrites({
+    isOfOne,
+    send: async (changes) => {
+      const txns = changes.map((change) => txnOf(change, prefix));
+      const [only] = txns;
+      if (only && txns.length === 1) {
+        const answer = decodeTxnAnswer(await call(etcdWriteMethods.txn, encodeTxn(only)));
+        return outcomesOf(changes, [answer], answer.revision, writing);
+      }
+      const { answers, revision } = decodeTxnGroupAnswer(await call(etcdWriteMethods.txn, encodeTxnGroup(txns)));
+      return outcomesOf(changes, answers, revision, writing);
+    },
+  });
+  return async (change) => {
+    try {
+      return await grouped(change);
+    } catch (error) {
+      // A lease that ended meanwhile: the record went with it, or is about to.
+      if (error instanceof GrpcError && error.status === grpcStatus.notFound) return { kind: "conflict" };
+      throw error instanceof GrpcError ? storeUnavailable(error.message) : error;
+    }
+  };
+};
+
+const txnOf = ({ seen, puts = [], deletes = [] }: SharedWrite, prefix: string): EtcdTxn => {
   const keyOf = (key: string): Uint8Array => Buffer.from(prefix + key);
-  const message = encodeTxn({
-    compares: change.seen.map(({ key, revision }) => ({ key: keyOf(key), modRevision: revision })),
-    puts: (change.puts ?? []).map(({ key, value, lease }) => ({
+  return {
+    compares: seen.map(({ key, revision }) => ({ key: keyOf(key), modRevision: revision })),
+    puts: puts.map(({ key, value, lease }) => ({
       key: keyOf(key),
       value: Buffer.from(value),
       lease: lease === undefined ? undefined : BigInt(lease),
     })),
-    deletes: (change.deletes ?? []).map(keyOf),
-  });
-  try {
-    const answer = decodeTxnAnswer(await call(etcdWriteMethods.txn, message));
-    if (answer.succeeded) {
-      const isChange = (change.puts?.length ?? 0) + (change.deletes?.length ?? 0) > 0;
-      if (isChange) await seen(() => mirror.revision() >= answer.revision);
-      return { kind: "written", revision: answer.revision };
-    }
-    const now = new Map(answer.found.map(({ key, modRevision }) => [Buffer.from(key).toString("utf8"), modRevision]));
-    await seen(() =>
-      change.seen.every(({ key, revision }) => {
-        const known = mirror.get(key)?.revision ?? 0;
-        const there = now.get(prefix + key) ?? 0;
-        // What is gone there may be back here already.
-        return there === 0 ? known === 0 || known > revision : known >= there;
-      }),
-    );
-    return { kind: "conflict" };
-  } catch (error) {
-    // A lease that ended meanwhile: the record went with it, or is about to.
-    if (error instanceof GrpcError && error.status === grpcStatus.notFound) return { kind: "conflict" };
-    throw error instanceof GrpcError ? storeUnavailable(error.message) : error;
-  }
+    deletes: deletes.map(keyOf),
+  };
+};
+
+/** What became of each, once it is seen here. */
+const outcomesOf = async (
+  changes: readonly SharedWrite[],
+  answers: readonly EtcdTxnAnswer[],
+  revision: number,
+  { prefix, seen, mirror }: Writing,
+): Promise<readonly WriteOutcome[]> => {
+  if (answers.length !== changes.length) throw storeUnavailable("it did not answer all that it was asked");
+  const isDone = ({ puts = [], deletes = [] }: SharedWrite, at: number): boolean =>
+    puts.length + deletes.length > 0 && answers[at]?.succeeded === true;
+  if (changes.some(isDone)) await seen(() => mirror.revision() >= revision);
+  return await Promise.all(
+    changes.map(async (change, at): Promise<WriteOutcome> => {
+      const { succeeded, found } = answers[at] as EtcdTxnAnswer;
+      if (succeeded) return { kind: "written", revision };
+      const now = new Map(found.map(({ key, modRevision }) => [Buffer.from(key).toString("utf8"), modRevision]));
+      await seen(() =>
+        change.seen.every(({ key, revision }) => {
+          const known = mirror.get(key)?.revision ?? 0;
+          const there = now.get(prefix + key) ?? 0;
+          // What is gone there may be back here already.
+          return there === 0 ? known === 0 || known > revision : known >= there;
+        }),
+      );
+      return { kind: "conflict" };
+    }),
+  );
 };

@@ -17,7 +17,10 @@ export const loadShared = (disk: KeyValueStore, origin: string): SharedList | un
     const item = parsed(value);
     if (key === metaKey) meta = item;
     else if (typeof item.value === "string" && typeof item.revision === "number")
-      records.push({ key: key.slice(recordPrefix.length), value: item.value, revision: item.revision });
+      records.push({
+        ...{ key: key.slice(recordPrefix.length), value: item.value, revision: item.revision },
+        ...(typeof item.leased === "boolean" ? { leased: item.leased } : {}),
+      });
   }
   const { clusterId, revision } = meta;
   if (meta.origin !== origin || typeof clusterId !== "string" || typeof revision !== "number") return undefined;
@@ -47,11 +50,14 @@ export const keepShared = (mirror: SharedMirror, { disk, origin, setTimer, log }
   let failed = false;
   const write = (): void => {
     timer = undefined;
+    // A start must find that the store has gone back until that is mended.
+    if (mirror.repair()) return;
     const meta = { origin, clusterId: mirror.clusterId(), revision: mirror.revision() };
     const entries = [...changed].map((key) => {
       const record = mirror.get(key);
-      const value = record && JSON.stringify({ value: record.value, revision: record.revision });
-      return { key: recordPrefix + key, value };
+      if (!record) return { key: recordPrefix + key, value: undefined };
+      const { value, revision, leased } = record;
+      return { key: recordPrefix + key, value: JSON.stringify({ value, revision, leased }) };
     });
     try {
       disk.write([...entries, { key: metaKey, value: JSON.stringify(meta) }]);

@@ -1,11 +1,14 @@
 /** The shared store as this replica knows it: every record under the prefix, and how far the store was followed. Pure. */
+import { isKept, isOlder, markIn, repairedKey } from "./gone-back.ts";
 
 export interface SharedRecord {
   /** Without the prefix: GROUP/NAME. */
   readonly key: string;
   readonly value: string;
-  /** Of the store, when the record was last written. */
+  /** Of the store, when the record was last written; of a record that is to be written back, as the store has it now. */
   readonly revision: number;
+  /** It goes when its lease ends; absent: not known. */
+  readonly leased?: boolean;
 }
 
 export interface SharedChange {
@@ -24,6 +27,33 @@ export interface SharedList {
   readonly records: readonly SharedRecord[];
 }
 
+/** A change as the store tells it: without a value it is a deletion. */
+export interface ToldChange {
+  readonly key: string;
+  readonly value?: string;
+  readonly revision: number;
+  readonly leased?: boolean;
+}
+
+/** What a store that has gone back lacks. */
+export interface Repair {
+  /** How far the store was known before it went back. */
+  readonly knownTo: number;
+  /** The store's own, when that was found. */
+  readonly revision: number;
+  /** By key, as they are now. */
+  readonly lacking: ReadonlyMap<string, Lacking>;
+}
+
+export interface Lacking {
+  /** As the store told of it before it went back. */
+  readonly known: SharedRecord;
+  /** What is to be written back; its revision is the one the store has, 0 where it has none. */
+  readonly kept: SharedRecord;
+  /** What the store has instead. */
+  readonly there: SharedRecord | undefined;
+}
+
 export interface SharedMirror {
   get(key: string): SharedRecord | undefined;
   /** Records whose key begins with GROUP/, by key. */
@@ -31,10 +61,15 @@ export interface SharedMirror {
   /** Everything up to here is known. */
   revision(): number;
   clusterId(): string;
-  /** Takes the whole of the store; what is not in it is gone. */
+  /**
+   * Takes the whole of the store; what is not in it is gone. Of a store that has gone back what is newer here stays, and is
+   * to be written back.
+   */
   takeList(list: SharedList): void;
   /** Takes changes in their order; those that are known already are passed over. */
-  takeChanges(changes: readonly { readonly key: string; readonly value?: string; readonly revision: number }[]): void;
+  takeChanges(changes: readonly ToldChange[]): void;
+  /** `undefined` when the store lacks nothing, and says so itself. */
+  repair(): Repair | undefined;
   /** Calls for the changes of a group, all those of one message together. */
   follow(group: string, tell: (changes: readonly SharedChange[]) => void): Disposable;
   /** Calls once for each change of any group. */
@@ -47,14 +82,17 @@ const none: ReadonlyMap<string, SharedRecord> = new Map();
 
 const groupOf = (key: string): string => key.slice(0, Math.max(0, key.indexOf("/")));
 
-export const createSharedMirror = (known?: SharedList): SharedMirror => {
+export const createSharedMirror = (last?: SharedList): SharedMirror => {
   const groups = new Map<string, Map<string, SharedRecord>>();
   const followers = new Map<string, Set<(changes: readonly SharedChange[]) => void>>();
   const listeners: ((change: SharedChange) => void)[] = [];
   const waiting = new Set<{ readonly condition: () => boolean; readonly resolve: () => void }>();
-  let revision = known?.revision ?? 0;
-  let clusterId = known?.clusterId ?? "";
+  const lacking = new Map<string, Lacking>();
+  let back: Pick<Repair, "knownTo" | "revision"> | undefined;
+  let revision = last?.revision ?? 0;
+  let clusterId = last?.clusterId ?? "";
 
+  const get = (key: string): SharedRecord | undefined => groups.get(groupOf(key))?.get(key);
   const set = (key: string, after: SharedRecord | undefined): SharedRecord | undefined => {
     const name = groupOf(key);
     const records = groups.get(name) ?? new Map<string, SharedRecord>();
@@ -63,7 +101,7 @@ export const createSharedMirror = (known?: SharedList): SharedMirror => {
     else records.delete(key);
     return before;
   };
-  for (const record of known?.records ?? []) set(record.key, record);
+  for (const record of last?.records ?? []) set(record.key, record);
 
   const release = (): void => {
     for (const one of waiting) {
@@ -77,42 +115,75 @@ export const createSharedMirror = (known?: SharedList): SharedMirror => {
     for (const [name, own] of Map.groupBy(changes, ({ key }) => groupOf(key)))
       for (const tell of followers.get(name) ?? []) tell(own);
   };
+  /** Another replica has written back what it knew up to there: what the store still lacks of that was deleted. */
+  const takeMark = (): readonly SharedChange[] => {
+    const mark = markIn(get(repairedKey));
+    if (!mark || !back) return [];
+    const changes: SharedChange[] = [];
+    for (const [key, { known, there }] of lacking) {
+      if (known.revision > mark.knownTo) continue;
+      lacking.delete(key);
+      changes.push({ key, before: set(key, there), after: there, revision: there?.revision ?? revision, missed: true });
+    }
+    if (mark.knownTo >= back.knownTo) back = undefined;
+    return changes;
+  };
 
   return {
-    get: (key) => groups.get(groupOf(key))?.get(key),
+    get,
     group: (name) => groups.get(name) ?? none,
     revision: () => revision,
     clusterId: () => clusterId,
     takeList(list) {
+      const listed = new Map(list.records.map((record) => [record.key, record]));
+      const [was, is] = [get(repairedKey), listed.get(repairedKey)];
+      const mark = is && (is.value !== was?.value || is.revision !== was.revision) ? markIn(is) : undefined;
+      const isBack = revision > 0 && (mark !== undefined || isOlder({ clusterId, revision, get }, list));
+      if (isBack) back = { knownTo: Math.max(revision, back?.knownTo ?? 0), revision: list.revision };
       const changes: SharedChange[] = [];
-      const present = new Set(list.records.map(({ key }) => key));
       for (const records of groups.values()) {
         for (const [key, before] of records) {
-          if (present.has(key)) continue;
+          const there = listed.get(key);
+          const open = lacking.get(key);
+          const known = open?.known ?? before;
+          const stays = isBack ? isKept(known, there, mark) : open && open.there?.revision === there?.revision;
+          if (stays) {
+            const kept = { ...known, revision: there?.revision ?? 0 };
+            records.set(key, kept);
+            lacking.set(key, { known, kept, there });
+            listed.delete(key);
+            continue;
+          }
+          lacking.delete(key);
+          if (there) continue;
           records.delete(key);
           changes.push({ key, before, after: undefined, revision: list.revision, missed: true });
         }
       }
-      for (const after of list.records.toSorted((a, b) => a.revision - b.revision)) {
+      for (const after of [...listed.values()].sort((a, b) => a.revision - b.revision)) {
         const before = set(after.key, after);
         const isSame = before?.revision === after.revision && before.value === after.value;
         if (!isSame) changes.push({ key: after.key, before, after, revision: after.revision, missed: true });
       }
+      if (mark && lacking.size === 0) back = undefined;
       clusterId = list.clusterId;
       revision = list.revision;
       tellAll(changes);
       release();
     },
     takeChanges(given) {
-      const changes = given.flatMap(({ key, value, revision: at }): SharedChange[] => {
+      const changes = given.flatMap(({ key, value, revision: at, leased }): SharedChange[] => {
         if (at <= revision) return [];
-        const after = value === undefined ? undefined : { key, value, revision: at };
+        const after =
+          value === undefined ? undefined : { key, value, revision: at, ...(leased === undefined ? {} : { leased }) };
+        lacking.delete(key);
         return [{ key, before: set(key, after), after, revision: at }];
       });
       revision = Math.max(revision, given.at(-1)?.revision ?? 0);
-      tellAll(changes);
+      tellAll(changes.some(({ key }) => key === repairedKey) ? [...changes, ...takeMark()] : changes);
       release();
     },
+    repair: () => back && { ...back, lacking },
     follow(name, tell) {
       const own = followers.get(name) ?? new Set();
       followers.set(name, own.add(tell));

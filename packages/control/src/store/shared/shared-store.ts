@@ -28,6 +28,20 @@ export interface SharedStatus {
   /** Since when, in milliseconds; 0 while connected. */
   readonly ageMs: number;
   readonly revision: number;
+  /** Of a store that was found in an older state than it was known in. */
+  readonly goneBack?: GoneBackCounts;
+}
+
+/** What happened since the start where the store had gone back. */
+export interface GoneBackCounts {
+  /** How often it was found so. */
+  readonly times: number;
+  /** Records written back. */
+  readonly written: number;
+  /** Records that others had written anew or taken away; what is in the store counts. */
+  readonly overtaken: number;
+  /** Records still to be written back. */
+  readonly left: number;
 }
 
 export interface SharedStore extends Pick<SharedMirror, "get" | "group" | "revision" | "follow"> {

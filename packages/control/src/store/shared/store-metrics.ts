@@ -16,4 +16,22 @@ export const collectStoreMetrics = (metrics: Metrics, store: Pick<SharedStore, "
   metrics.collect("weft_store_revision", "gauge", "Revision of the shared store that is in force here.", () => [
     { value: status().revision },
   ]);
+  metrics.collect(
+    "weft_store_gone_back_total",
+    "counter",
+    "How often the shared store was found in an older state than it was known in here.",
+    () => [{ value: status().goneBack?.times ?? 0 }],
+  );
+  metrics.collect(
+    "weft_store_gone_back_records_total",
+    "counter",
+    "Records that a store which had gone back lacked: written back, or overtaken by what others wrote.",
+    () => {
+      const { written = 0, overtaken = 0 } = status().goneBack ?? {};
+      return [
+        { labels: { result: "written" }, value: written },
+        { labels: { result: "overtaken" }, value: overtaken },
+      ];
+    },
+  );
 };

@@ -1,11 +1,12 @@
 /** A shared store in memory for tests: replicas of it see one order, can be cut off, and can be held behind. */
-import { createSharedMirror, type SharedMirror } from "../shared-mirror.ts";
+import { createSharedMirror, type SharedMirror, type ToldChange } from "../shared-mirror.ts";
 import { type SharedStore, storeUnavailable } from "../shared-store.ts";
+import { writeBack } from "../write-back.ts";
 
 export interface MemoryReplica extends SharedStore {
   /** From now on it hears of nothing and can write nothing; it has been so for that long. */
   cut(ageMs?: number): void;
-  /** Hears of everything it missed. */
+  /** Hears of everything it missed, and writes back what the store has lost. */
   mend(): void;
 }
 
@@ -13,10 +14,19 @@ export interface MemoryShared {
   open(): MemoryReplica;
   /** Ends a lease with its records, as time would. */
   expire(lease: string): void;
+  /** A copy of it, which `putBack` puts in its place: whoever is not cut off hears nothing of that. */
+  copy(): MemoryCopy;
+  putBack(copy: MemoryCopy): void;
   readonly records: ReadonlyMap<
     string,
     { readonly value: string; readonly revision: number; readonly lease?: string | undefined }
   >;
+}
+
+export interface MemoryCopy {
+  readonly records: ReadonlyMap<string, { value: string; revision: number; lease?: string | undefined }>;
+  readonly leases: ReadonlySet<string>;
+  readonly revision: number;
 }
 
 export const createMemoryShared = (): MemoryShared => {
@@ -25,15 +35,17 @@ export const createMemoryShared = (): MemoryShared => {
   const mirrors = new Set<SharedMirror>();
   let revision = 1;
   let nextLease = 1;
-  const tell = (
-    changes: readonly { readonly key: string; readonly value?: string; readonly revision: number }[],
-  ): void => {
+  let nextMark = 1;
+  const tell = (changes: readonly ToldChange[]): void => {
     for (const mirror of mirrors) mirror.takeChanges(changes);
   };
   const list = () => ({
     clusterId: "memory",
     revision,
-    records: [...records].map(([key, { value, revision: at }]) => ({ key, value, revision: at })),
+    records: [...records].map(([key, { value, revision: at, lease }]) => ({
+      ...{ key, value, revision: at },
+      leased: lease !== undefined,
+    })),
   });
   const expire = (lease: string): void => {
     leases.delete(lease);
@@ -51,6 +63,22 @@ export const createMemoryShared = (): MemoryShared => {
     const reach = (): void => {
       if (!mirrors.has(mirror)) throw storeUnavailable("cut off");
     };
+    const write: SharedStore["write"] = async ({ seen, puts = [], deletes = [] }) => {
+      reach();
+      // What others write meanwhile comes first.
+      await Promise.resolve();
+      if (seen.some(({ key, revision: at }) => (records.get(key)?.revision ?? 0) !== at)) return { kind: "conflict" };
+      if (puts.some(({ lease }) => lease !== undefined && !leases.has(lease))) return { kind: "conflict" };
+      if (puts.length + deletes.length === 0) return { kind: "written", revision };
+      revision++;
+      for (const key of deletes) records.delete(key);
+      for (const { key, value, lease } of puts) records.set(key, { value, revision, lease });
+      tell([
+        ...deletes.map((key) => ({ key, revision })),
+        ...puts.map(({ key, value, lease }) => ({ key, value, revision, leased: lease !== undefined })),
+      ]);
+      return { kind: "written", revision };
+    };
     return {
       get: mirror.get,
       group: mirror.group,
@@ -64,23 +92,12 @@ export const createMemoryShared = (): MemoryShared => {
       mend: () => {
         mirror.takeList(list());
         mirrors.add(mirror);
+        void writeBack({
+          ...{ mirror, write, isOver: () => !mirrors.has(mirror), again: async () => false },
+          markId: () => String(nextMark++),
+        });
       },
-      async write({ seen, puts = [], deletes = [] }) {
-        reach();
-        // What others write meanwhile comes first.
-        await Promise.resolve();
-        if (seen.some(({ key, revision: at }) => (records.get(key)?.revision ?? 0) !== at)) return { kind: "conflict" };
-        if (puts.some(({ lease }) => lease !== undefined && !leases.has(lease))) return { kind: "conflict" };
-        if (puts.length + deletes.length === 0) return { kind: "written", revision };
-        revision++;
-        for (const key of deletes) records.delete(key);
-        for (const { key, value, lease } of puts) records.set(key, { value, revision, lease });
-        tell([
-          ...deletes.map((key) => ({ key, revision })),
-          ...puts.map(({ key, value }) => ({ key, value, revision })),
-        ]);
-        return { kind: "written", revision };
-      },
+      write,
       async grant() {
         reach();
         const lease = String(nextLease++);
@@ -98,5 +115,13 @@ export const createMemoryShared = (): MemoryShared => {
       },
     };
   };
-  return { open, expire, records };
+  const copy = (): MemoryCopy => ({ records: new Map(records), leases: new Set(leases), revision });
+  const putBack = (old: MemoryCopy): void => {
+    records.clear();
+    for (const [key, record] of old.records) records.set(key, record);
+    leases.clear();
+    for (const lease of old.leases) leases.add(lease);
+    revision = old.revision;
+  };
+  return { open, expire, copy, putBack, records };
 };
