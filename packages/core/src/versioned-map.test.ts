@@ -48,6 +48,9 @@ test("a version and those that followed in one line know what is between them, b
     ]),
   );
   assert.deepEqual(VersionedMap.between(first, third), new Set(["b", "c"]));
+  const fourth = VersionedMap.changed(third, new Map([["a", 9]]));
+  assert.deepEqual(VersionedMap.between(first, fourth), new Set(["b", "c", "a"]));
+  assert.deepEqual(VersionedMap.between(first, third), new Set(["b", "c"]));
   assert.deepEqual(VersionedMap.between(third, third), new Set());
   assert.equal(VersionedMap.between(third, first), undefined);
   assert.equal(VersionedMap.between(new Map(first), third), undefined);

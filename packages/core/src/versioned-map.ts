@@ -9,6 +9,8 @@ export class VersionedMap<V> implements ReadonlyMap<string, V> {
   /** What followed, and what the names that it changed had here. */
   #next: VersionedMap<V> | undefined;
   #before: ReadonlyMap<string, V> = nothing;
+  /** The last answer of `between` from here: many readers move between the same two. */
+  #asked: { readonly to: VersionedMap<V>; readonly names: ReadonlySet<string> } | undefined;
 
   private constructor(entries: Map<string, V>) {
     this.#entries = entries;
@@ -43,14 +45,12 @@ export class VersionedMap<V> implements ReadonlyMap<string, V> {
   /** Names that may differ between a version and a later one; `undefined` when `to` is none, or too far away. */
   static between<V>(from: ReadonlyMap<string, V>, to: ReadonlyMap<string, V>): ReadonlySet<string> | undefined {
     if (!(from instanceof VersionedMap) || !(to instanceof VersionedMap)) return undefined;
-    const names = new Set<string>();
-    let at: VersionedMap<V> | undefined = from;
-    for (let steps = 0; at !== undefined && steps <= stepsMax; steps++) {
-      if (at === to) return names;
-      for (const name of at.#before.keys()) names.add(name);
-      at = at.#next;
-    }
-    return undefined;
+    const asked = from.#asked;
+    if (asked?.to === to) return asked.names;
+    // Whoever asks again mostly asks for what came after.
+    const names = asked?.to.#passedTo(to, asked.names) ?? from.#passedTo(to, none);
+    if (names) from.#asked = { to, names };
+    return names;
   }
 
   /** Whether both are versions of one map: then they have the same names. */
@@ -88,6 +88,17 @@ export class VersionedMap<V> implements ReadonlyMap<string, V> {
     return this.entries();
   }
 
+  #passedTo(to: VersionedMap<V>, before: ReadonlySet<string>): ReadonlySet<string> | undefined {
+    const names = new Set(before);
+    let at: VersionedMap<V> | undefined = this;
+    for (let steps = 0; at !== undefined && steps <= stepsMax; steps++) {
+      if (at === to) return names;
+      for (const name of at.#before.keys()) names.add(name);
+      at = at.#next;
+    }
+    return undefined;
+  }
+
   #newest(): Map<string, V> {
     let at: VersionedMap<V> = this;
     while (!at.#entries) at = at.#next as VersionedMap<V>;
@@ -98,3 +109,4 @@ export class VersionedMap<V> implements ReadonlyMap<string, V> {
 /** Versions passed over when two are compared; for more, comparing the maps whole is cheaper. */
 const stepsMax = 4096;
 const nothing: ReadonlyMap<string, never> = new Map<string, never>();
+const none: ReadonlySet<string> = new Set();

@@ -1,5 +1,6 @@
 /** Resources of which most are never sent: each is hashed and encoded when that is first asked of it. */
-import { contentHash, type SnapshotEntry, type TypeSnapshot, versionOf } from "./snapshot.ts";
+import { contentHash } from "./content-hash.ts";
+import { type SnapshotEntry, type TypeSnapshot, versionOf } from "./snapshot.ts";
 
 export interface LazyEntries {
   /** The type with these; entries of the same JSON are the same. */

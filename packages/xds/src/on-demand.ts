@@ -86,23 +86,26 @@ const changeOf = (from: ReadonlySet<string>, to: ReadonlySet<string>): SetChange
 /** What one stream's clusters are given beside those that all are, kept in step with what it asks for. */
 export class Grants {
   /** Names of hosts that the client was given one for. */
-  readonly answered = new Set<string>();
+  get answered(): Set<string> {
+    this.#answered ??= new Set();
+    return this.#answered;
+  }
+  #answered: Set<string> | undefined;
   #snapshot: OnDemandSnapshot | undefined;
   /** Given and not usable yet, as far as we know: what routes to them has to wait. */
-  readonly #fresh = new Set<string>();
+  #fresh: Set<string> | undefined;
   /** Given and not sent yet. */
-  readonly #unsent = new Set<string>();
+  #unsent: Set<string> | undefined;
   #sinceMs = 0;
 
   /** To be called when the snapshot or the names of hosts may be others, before clusters are served. */
   update(
-    clusters: TypeState | undefined,
+    clusters: TypeState,
     hosts: TypeState | undefined,
     to: { readonly snapshot: OnDemandSnapshot | undefined; readonly entries: ReadonlyMap<string, SnapshotEntry> },
     nowMs: number,
   ): void {
     const { snapshot } = to;
-    if (!clusters) return;
     if (snapshot === this.#snapshot && hosts?.namesChanged !== true && !clusters.resuming) return;
     this.#snapshot = snapshot;
     if (hosts) hosts.namesChanged = false;
@@ -121,7 +124,7 @@ export class Grants {
         : changeOf(before.unlisted, clusters.unlisted);
     for (const name of added) if (!before.granted.has(name)) hold(name);
     for (const name of before.granted.difference(clusters.granted)) {
-      this.#unsent.delete(name);
+      this.#unsent?.delete(name);
       hold(name);
     }
     for (const name of dropped) if (clusters.wildcard && to.entries.has(name)) clusters.owed.add(name);
@@ -130,21 +133,25 @@ export class Grants {
 
   /** Whether what routes to clusters has to wait: endpoints of some are yet to be asked for, or to be sent. */
   mustWait(clusters: TypeState | undefined, endpoints: TypeState | undefined, lateMs: number): boolean {
-    if (this.#fresh.size === 0) return false;
+    if (!this.#fresh?.size) return false;
     const isUsable = (name: string): boolean => endpoints?.names.has(name) === true && !endpoints.owed.has(name);
     for (const name of this.#fresh) if (isUsable(name)) this.#fresh.delete(name);
     if (clusters?.nacked || this.#sinceMs <= lateMs) this.#fresh.clear();
     return this.#fresh.size > 0;
   }
 
+  get anyUnsent(): boolean {
+    return this.#unsent !== undefined && this.#unsent.size > 0;
+  }
+
   /** Whether it is sent because the client came to need it; to be asked once. */
   takes(name: string): boolean {
-    return this.#unsent.delete(name);
+    return this.#unsent?.delete(name) === true;
   }
 
   /** When what waits for endpoints was begun to be waited for. */
   get sinceMs(): number | undefined {
-    return this.#fresh.size > 0 ? this.#sinceMs : undefined;
+    return this.#fresh?.size ? this.#sinceMs : undefined;
   }
 
   #grant(clusters: TypeState, entry: SnapshotEntry | undefined, nowMs: number): void {
@@ -154,8 +161,10 @@ export class Grants {
     // What a returning client claims to hold is compared as all is that it holds.
     if (clusters.resuming ? clusters.cursor.get(entry.name) : held?.version === entry.version) return;
     clusters.owed.add(entry.name);
+    this.#unsent ??= new Set();
     this.#unsent.add(entry.name);
     if (entry.endpointsName === undefined) return;
+    this.#fresh ??= new Set();
     this.#fresh.add(entry.endpointsName);
     this.#sinceMs = nowMs;
   }

@@ -1,65 +1,97 @@
 /**
- * Reads the requests that make up nearly all of a delta stream without making messages of them: ACKs, of which a server
- * reads one per stream and push, and subscriptions, which name hundreds of resources when many clients come at once.
+ * Reads the requests that make up nearly all of a delta stream without making messages of them: the first, which says who
+ * asks and what it holds, ACKs, of which a server reads one per stream and push, and subscriptions, which name hundreds of
+ * resources when many clients come at once.
  */
+import type { NodeJson } from "@weft/xds/gen/envoy/config/core/v3/base";
+import { bytesTag, PlainFields } from "./plain-fields.ts";
+import { readPlainNode } from "./plain-node.ts";
 import { type ResourceType, resourceTypes } from "./resource.ts";
 
 export interface PlainDeltaRequest {
+  readonly node: NodeJson | undefined;
   readonly typeUrl: string;
   readonly subscribe: readonly string[];
   readonly unsubscribe: readonly string[];
+  readonly initialVersions: ReadonlyMap<string, string>;
   /** Empty when it answers nothing. */
   readonly nonce: string;
 }
 
-/** Field numbers of DeltaDiscoveryRequest with wire type 2, as they stand before the length. */
-const typeUrlTag = (2 << 3) | 2;
-const subscribeTag = (3 << 3) | 2;
-const unsubscribeTag = (4 << 3) | 2;
-const nonceTag = (6 << 3) | 2;
-/** From here on a length takes a second byte, and text may not be ASCII. */
-const oneByteMax = 0x80;
+/** Field numbers of DeltaDiscoveryRequest. */
+const nodeTag = bytesTag(1);
+const typeUrlTag = bytesTag(2);
+const subscribeTag = bytesTag(3);
+const unsubscribeTag = bytesTag(4);
+const versionsTag = bytesTag(5);
+const nonceTag = bytesTag(6);
 
 const byUrl: ReadonlyMap<string, ResourceType> = new Map(resourceTypes.map((type) => [type.typeUrl, type]));
 const nothing: readonly string[] = [];
+const noVersions: ReadonlyMap<string, string> = new Map();
 
 /**
- * Gives a DeltaDiscoveryRequest that has a type URL that we know, once, at most one nonce, names to subscribe to or not,
- * and nothing else, all in ASCII of less than 128 bytes each. `undefined` says only that somebody else must read it: it
- * may be a NACK, the first one of a stream, or no request at all.
+ * Gives a DeltaDiscoveryRequest that has a type URL that we know, once, at most one node, at most one nonce, names, what
+ * the client holds, and nothing else, all text in ASCII. `undefined` says only that somebody else must read it: it may be a
+ * NACK, or no request at all.
  */
 export const readPlainDeltaRequest = (bytes: Uint8Array): PlainDeltaRequest | undefined => {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const fields = new PlainFields(
+    Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+  );
+  let node: NodeJson | undefined;
   let type: ResourceType | undefined;
   let nonce = "";
   let subscribe: string[] | undefined;
   let unsubscribe: string[] | undefined;
-  for (let at = 0; at < buffer.length; ) {
-    const tag = buffer[at];
-    const length = buffer[at + 1] ?? oneByteMax;
-    const end = at + 2 + length;
-    if (length >= oneByteMax || length === 0 || end > buffer.length || !isAscii(buffer, at + 2, end)) return undefined;
-    const text = buffer.toString("latin1", at + 2, end);
+  let versions: Map<string, string> | undefined;
+  for (let tag = fields.next(); tag !== 0; tag = fields.next()) {
     if (tag === subscribeTag) {
       subscribe ??= [];
-      subscribe.push(text);
+      subscribe.push(fields.text());
     } else if (tag === unsubscribeTag) {
       unsubscribe ??= [];
-      unsubscribe.push(text);
+      unsubscribe.push(fields.text());
     } else if (tag === typeUrlTag && type === undefined) {
-      type = byUrl.get(text);
+      type = byUrl.get(fields.text());
       if (type === undefined) return undefined;
     } else if (tag === nonceTag && nonce === "") {
-      nonce = text;
+      nonce = fields.text();
+    } else if (tag === nodeTag && node === undefined) {
+      const outer = fields.enter();
+      node = readPlainNode(fields);
+      fields.leave(outer);
+    } else if (tag === versionsTag) {
+      versions ??= new Map();
+      readVersion(fields, versions);
     } else {
       return undefined;
     }
-    at = end;
   }
-  return type && { typeUrl: type.typeUrl, nonce, subscribe: subscribe ?? nothing, unsubscribe: unsubscribe ?? nothing };
+  if (!fields.plain || !type) return undefined;
+  return {
+    node,
+    typeUrl: type.typeUrl,
+    subscribe: subscribe ?? nothing,
+    unsubscribe: unsubscribe ?? nothing,
+    initialVersions: versions ?? noVersions,
+    nonce,
+  };
 };
 
-const isAscii = (buffer: Buffer, from: number, to: number): boolean => {
-  for (let at = from; at < to; at++) if ((buffer[at] as number) >= oneByteMax) return false;
-  return true;
+/** JavaScript does not take it for a member like others, so the full decoder loses it. */
+const oddName = "__proto__";
+
+const readVersion = (fields: PlainFields, versions: Map<string, string>): void => {
+  let name: string | undefined;
+  let version: string | undefined;
+  const outer = fields.enter();
+  for (let tag = fields.next(); tag !== 0; tag = fields.next()) {
+    if (tag === bytesTag(1) && name === undefined) name = fields.text();
+    else if (tag === bytesTag(2) && version === undefined) version = fields.text();
+    else fields.giveUp();
+  }
+  fields.leave(outer);
+  if (name === undefined || version === undefined || name === oddName) fields.giveUp();
+  else versions.set(name, version);
 };

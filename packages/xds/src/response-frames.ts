@@ -4,6 +4,7 @@
  */
 import { resourceTypeOfUrl } from "./resource.ts";
 import { createResponseWriter } from "./response-writer.ts";
+import type { SnapshotEntry } from "./snapshot.ts";
 import type { StreamResponse } from "./stream-messages.ts";
 
 export interface ResponseFrames {
@@ -14,25 +15,30 @@ export interface ResponseFrames {
 }
 
 const bytesRememberedDefault = 32 * 1024 * 1024;
+/** Messages remembered; those that are sent to several streams are so one soon after the other. */
+const messagesMax = 512;
+const latestMax = 32;
 /** Different messages that look alike by nonce, sizes and first names. */
 const variantsMax = 8;
 
+type Said = Pick<SnapshotEntry, "name" | "version">;
+
 interface Remembered {
-  readonly response: StreamResponse;
+  readonly response: Omit<StreamResponse, "entries"> & { readonly entries: readonly Said[] };
   readonly frame: Uint8Array;
 }
 
 export const createResponseFrames = (bytesRememberedMax: number = bytesRememberedDefault): ResponseFrames => {
   const write = createResponseWriter();
   const buckets = new Map<string, Remembered[]>();
-  /** The last of each type: what the next stream of the same push is sent. */
+  /** The last of each type, and of each of its parts: what the next stream of the same push is sent. */
   const latest = { delta: new Map<string, Remembered>(), sotw: new Map<string, Remembered>() };
   let bytes = 0;
   let encoded = 0;
 
   const forgetOldest = (): void => {
     for (const [key, bucket] of buckets) {
-      if (bytes <= bytesRememberedMax) return;
+      if (bytes <= bytesRememberedMax && buckets.size <= messagesMax) return;
       buckets.delete(key);
       for (const { frame } of bucket) bytes -= frame.length;
     }
@@ -48,7 +54,8 @@ export const createResponseFrames = (bytesRememberedMax: number = bytesRemembere
     const frame = write(response);
     if (frame.length > bytesRememberedMax) return frame;
     if (bucket.length >= variantsMax) bytes -= bucket.shift()?.frame.length ?? 0;
-    bucket.push({ response, frame });
+    // By what it says alone: the resources themselves, and their bytes, need not stay for that.
+    bucket.push({ response: { ...response, entries: response.entries.map(nameAndVersion) }, frame });
     buckets.set(key, bucket);
     bytes += frame.length;
     forgetOldest();
@@ -58,11 +65,14 @@ export const createResponseFrames = (bytesRememberedMax: number = bytesRemembere
   return {
     frame(response) {
       const { mode, typeUrl, nonce } = response;
-      const last = latest[mode].get(typeUrl);
+      const part = nonce.slice(nonce.indexOf("-"));
+      const last = latest[mode].get(part);
       if (last?.response.nonce === nonce && sameResponse(last.response, response)) return last.frame;
       const frame = frameOf(response);
       const keeps = frame.length <= bytesRememberedMax && resourceTypeOfUrl(typeUrl) !== undefined;
-      if (keeps) latest[mode].set(typeUrl, { response, frame });
+      if (!keeps) return frame;
+      if (latest[mode].size >= latestMax) latest[mode].clear();
+      latest[mode].set(part, { response, frame });
       return frame;
     },
     get encoded() {
@@ -74,15 +84,16 @@ export const createResponseFrames = (bytesRememberedMax: number = bytesRemembere
 const bucketOf = ({ mode, nonce, entries, removed }: StreamResponse): string =>
   [mode, nonce, entries.length, entries[0]?.name, entries.at(-1)?.version, removed.length, removed[0]].join("\0");
 
-const sameResponse = (a: StreamResponse, b: StreamResponse): boolean =>
+const nameAndVersion = ({ name, version }: Said): Said => ({ name, version });
+
+const sameResponse = (a: Remembered["response"], b: StreamResponse): boolean =>
   a.version === b.version &&
   a.typeUrl === b.typeUrl &&
   (a.entries === b.entries || sameEntries(a.entries, b.entries)) &&
   a.removed.length === b.removed.length &&
   a.removed.every((name, i) => name === b.removed[i]);
 
-const sameEntries = (a: StreamResponse["entries"], b: StreamResponse["entries"]): boolean =>
+const sameEntries = (a: readonly Said[], b: readonly Said[]): boolean =>
   a.length === b.length && a.every((entry, i) => entry === b[i] || sameContent(entry, b[i]));
 
-const sameContent = (a: StreamResponse["entries"][number], b: typeof a | undefined): boolean =>
-  a.name === b?.name && a.version === b.version;
+const sameContent = (a: Said, b: Said | undefined): boolean => a.name === b?.name && a.version === b.version;

@@ -20,22 +20,21 @@ export const createResponseWriter = (): ((response: StreamResponse) => Uint8Arra
   const sliceOf = (mode: StreamResponse["mode"], entry: SnapshotEntry): Uint8Array => {
     const known = slices[mode].get(entry);
     if (known) return known;
-    const message = anyOf(entry);
-    const made = bytesField(field.resources, mode === "delta" ? envelopeOf(entry, message) : message);
+    const made = mode === "delta" ? deltaSlice(entry, none) : sotwSlice(entry);
     slices[mode].set(entry, made);
     return made;
   };
   return ({ mode, typeUrl, nonce, version, entries, removed, aliases }) => {
     const parts = [
       textField(field.version, version),
-      ...entries.map((entry) => (aliases ? namedSlice(entry, aliases) : sliceOf(mode, entry))),
+      ...entries.map((entry) => (aliases ? deltaSlice(entry, aliases.get(entry.name) ?? none) : sliceOf(mode, entry))),
       textField(field.typeUrl, typeUrl),
       textField(field.nonce, nonce),
       ...removed.map((name) => bytesField(field.removed, Buffer.from(name))),
     ];
     let size = 0;
     for (const part of parts) size += part.length;
-    const frame = Buffer.allocUnsafe(prefixBytes + size);
+    const frame = alone(prefixBytes + size);
     frame[0] = 0;
     frame.writeUInt32BE(size, 1);
     let at = prefixBytes;
@@ -47,26 +46,68 @@ export const createResponseWriter = (): ((response: StreamResponse) => Uint8Arra
   };
 };
 
-const anyOf = ({ typeUrl, bytes }: SnapshotEntry): Uint8Array =>
-  Buffer.concat([textField(any.typeUrl, typeUrl), bytes.length === 0 ? nothing : bytesField(any.value, bytes)]);
+const none: readonly string[] = [];
 
-/** Delta's Resource. */
-const envelopeOf = ({ name, version }: SnapshotEntry, message: Uint8Array): Uint8Array =>
-  Buffer.concat([
-    textField(resource.version, version),
-    bytesField(resource.resource, message),
-    textField(resource.name, name),
-  ]);
+/** An Any of a resource as a field of the response. */
+const sotwSlice = ({ typeUrl, bytes }: SnapshotEntry): Uint8Array => {
+  const size = anySize(typeUrl, bytes);
+  const slice = alone(sizeOf(size));
+  writeAny(slice, writeHead(slice, 0, field.resources, size), { typeUrl, bytes });
+  return slice;
+};
 
-/** What one client asks for by names of its own is written for it alone. */
-const namedSlice = (entry: SnapshotEntry, aliases: ReadonlyMap<string, readonly string[]>): Uint8Array =>
-  bytesField(
-    field.resources,
-    Buffer.concat([
-      envelopeOf(entry, anyOf(entry)),
-      ...(aliases.get(entry.name) ?? []).map((alias) => textField(resource.aliases, alias)),
-    ]),
-  );
+/** Delta's Resource as a field of the response, with names that one client asks for it by. */
+const deltaSlice = ({ typeUrl, bytes, name, version }: SnapshotEntry, aliases: readonly string[]): Uint8Array => {
+  const message = anySize(typeUrl, bytes);
+  let size = textSize(version) + sizeOf(message) + textSize(name);
+  for (const alias of aliases) size += textSize(alias);
+  const slice = alone(sizeOf(size));
+  let at = writeHead(slice, 0, field.resources, size);
+  at = writeText(slice, at, resource.version, version);
+  at = writeHead(slice, at, resource.resource, message);
+  at = writeAny(slice, at, { typeUrl, bytes });
+  at = writeText(slice, at, resource.name, name);
+  for (const alias of aliases) at = writeText(slice, at, resource.aliases, alias);
+  return slice;
+};
+
+/** What lives long takes no room of a pool, all of which would live as long. */
+const alone = (size: number): Buffer => Buffer.allocUnsafeSlow(size);
+
+const anySize = (typeUrl: string, bytes: Uint8Array): number =>
+  textSize(typeUrl) + (bytes.length === 0 ? 0 : sizeOf(bytes.length));
+
+const writeAny = (to: Buffer, from: number, { typeUrl, bytes }: Pick<SnapshotEntry, "typeUrl" | "bytes">): number => {
+  let at = writeText(to, from, any.typeUrl, typeUrl);
+  if (bytes.length === 0) return at;
+  at = writeHead(to, at, any.value, bytes.length);
+  to.set(bytes, at);
+  return at + bytes.length;
+};
+
+/** Of a field with its tag and length. */
+const sizeOf = (length: number): number => {
+  let size = 2 + length;
+  for (let rest = length; rest > 0x7f; rest >>>= 7) size++;
+  return size;
+};
+
+const textSize = (text: string): number => (text === "" ? 0 : sizeOf(Buffer.byteLength(text)));
+
+const writeHead = (to: Buffer, from: number, number: number, length: number): number => {
+  let at = from;
+  to[at++] = (number << 3) | lengthDelimited;
+  let rest = length;
+  for (; rest > 0x7f; rest >>>= 7) to[at++] = (rest & 0x7f) | 0x80;
+  to[at++] = rest;
+  return at;
+};
+
+const writeText = (to: Buffer, from: number, number: number, text: string): number => {
+  if (text === "") return from;
+  const at = writeHead(to, from, number, Buffer.byteLength(text));
+  return at + to.write(text, at);
+};
 
 const nothing = new Uint8Array(0);
 
@@ -75,9 +116,7 @@ const textField = (number: number, text: string): Uint8Array =>
   text === "" ? nothing : bytesField(number, Buffer.from(text));
 
 const bytesField = (number: number, bytes: Uint8Array): Uint8Array => {
-  const head = [(number << 3) | lengthDelimited];
-  let length = bytes.length;
-  for (; length > 0x7f; length >>>= 7) head.push((length & 0x7f) | 0x80);
-  head.push(length);
-  return Buffer.concat([Buffer.from(head), bytes]);
+  const made = Buffer.allocUnsafe(sizeOf(bytes.length));
+  made.set(bytes, writeHead(made, 0, number, bytes.length));
+  return made;
 };

@@ -5,6 +5,7 @@
  */
 import { VersionedMap } from "@weft/core/versioned-map";
 import type { Differ, Versioned } from "./diff.ts";
+import { AwaitedEndpoints, endpointsNamesOf } from "./endpoints-names.ts";
 import { Grants, planHosts } from "./on-demand.ts";
 import { resourceType, virtualHostType } from "./resource.ts";
 import {
@@ -60,6 +61,7 @@ const routeUrl = resourceType("route").typeUrl;
 const hostUrl = virtualHostType.typeUrl;
 const usesClusters = new Set([listenerUrl, routeUrl, hostUrl]);
 const removedLast = new Set([clusterUrl, endpointsUrl]);
+const nothing: readonly string[] = [];
 
 export class ServerStream {
   readonly #options: ServerStreamOptions;
@@ -67,14 +69,13 @@ export class ServerStream {
   readonly #types = new Map<string, TypeState>();
   /** The same in push order. */
   #ordered: readonly TypeState[] = [];
-  readonly #empty = new Map<string, TypeSnapshot>();
+  #empty: Map<string, TypeSnapshot> | undefined;
   #snapshot: Snapshot | undefined;
   #identified = false;
   #writable = true;
   #closed = false;
   #flushedAtMs = 0;
-  /** Clusters sent on this stream before the client asked for endpoints: their endpoints are sent even if equal. */
-  readonly #clustersSent = new Set<string>();
+  readonly #awaited = new AwaitedEndpoints();
   readonly #grants = new Grants();
 
   constructor(options: ServerStreamOptions) {
@@ -107,10 +108,9 @@ export class ServerStream {
 
   /** When to call with a tick, if nothing else comes first. */
   deadlineMs(): number | undefined {
-    const states = this.#ordered;
     if (!this.#writable || !this.#snapshot || this.#closed) return undefined;
-    if (!states.some(({ waits }) => waits)) return undefined;
-    const times = states.flatMap((state) => [
+    if (!this.#ordered.some(({ waits }) => waits)) return undefined;
+    const times = this.#ordered.flatMap((state) => [
       ...(state.held.size > 0 ? [state.heldSinceMs + this.#ackTimeoutMs] : []),
       ...(state.changesWait ? [state.blockedUntilMs] : []),
       ...state.sent.map(({ sentAtMs }) => sentAtMs + this.#ackTimeoutMs),
@@ -188,8 +188,7 @@ export class ServerStream {
     }
     if (first && state.typeUrl === endpointsUrl) {
       if (!this.#options.skipsHeldEndpoints?.()) state.oweAll();
-      for (const name of this.#clustersSent) if (state.covers(name)) state.owed.add(name);
-      this.#clustersSent.clear();
+      this.#awaited.oweTo(state);
     }
   }
 
@@ -205,9 +204,10 @@ export class ServerStream {
   }
 
   #target(typeUrl: string): TypeSnapshot {
-    const known = this.#snapshot?.types.get(typeUrl) ?? this.#empty.get(typeUrl);
+    const known = this.#snapshot?.types.get(typeUrl) ?? this.#empty?.get(typeUrl);
     if (known) return known;
     const made = emptyType(typeUrl);
+    this.#empty ??= new Map();
     this.#empty.set(typeUrl, made);
     return made;
   }
@@ -215,11 +215,13 @@ export class ServerStream {
   #flush(nowMs: number, out: StreamOutput[]): void {
     if (!this.#snapshot || !this.#writable) return;
     this.#flushedAtMs = nowMs;
-    const states = this.#ordered;
-    const to = { snapshot: this.#snapshot.onDemand, entries: this.#target(clusterUrl).entries };
-    this.#grants.update(this.#types.get(clusterUrl), this.#types.get(hostUrl), to, nowMs);
-    for (const state of states) this.#serve(state, nowMs, out);
-    for (const state of states) if (state.held.size > 0) this.#release(state, nowMs, out);
+    const clusters = this.#types.get(clusterUrl);
+    if (clusters) {
+      const to = { snapshot: this.#snapshot.onDemand, entries: this.#target(clusterUrl).entries };
+      this.#grants.update(clusters, this.#types.get(hostUrl), to, nowMs);
+    }
+    for (const state of this.#ordered) this.#serve(state, nowMs, out);
+    for (const state of this.#ordered) if (state.held.size > 0) this.#release(state, nowMs, out);
   }
 
   /** Hosts wait for the clusters that they lead to, those asked for too. */
@@ -275,7 +277,7 @@ export class ServerStream {
     if (this.#options.mode === "sotw" && state.fullState ? sendSotw : answer) {
       this.#send(state, { entries: this.#withHeld(state, entries), removed: goesNow, parts }, { nowMs, before }, out);
     }
-    if (state.typeUrl === clusterUrl) this.#oweEndpoints(entries, before);
+    if (state.typeUrl === clusterUrl) for (const part of parts ?? [entries]) this.#oweEndpoints(part, before);
   }
 
   /** Clusters whose removal is held back are still part of the world. */
@@ -341,13 +343,11 @@ export class ServerStream {
 
   /** A cluster that is sent warms until its endpoints come, even where they did not change. */
   #oweEndpoints(clusters: readonly SnapshotEntry[], before: ReadonlyMap<string, Versioned>): void {
+    const isNew = ({ name, version }: SnapshotEntry): boolean => before.get(name)?.version !== version;
+    const names = endpointsNamesOf(this.#options.mode === "sotw" ? clusters.filter(isNew) : clusters);
     const endpoints = this.#types.get(endpointsUrl);
-    for (const { name, version, endpointsName } of clusters) {
-      const repeated = this.#options.mode === "sotw" && before.get(name)?.version === version;
-      if (endpointsName === undefined || repeated) continue;
-      if (!endpoints) this.#clustersSent.add(endpointsName);
-      else if (endpoints.covers(endpointsName)) endpoints.owed.add(endpointsName);
-    }
+    if (!endpoints) this.#awaited.add(names);
+    else for (const name of names) if (endpoints.covers(name)) endpoints.owed.add(name);
   }
 
   #send(
@@ -365,30 +365,29 @@ export class ServerStream {
     if (!fitting) return;
     const bytesMax = this.#options.responseBytesMax ?? responseBytesDefault;
     const parts = whole ? [fitting] : cut(state, fitting, plan, bytesMax);
-    parts.forEach((entries, part) => {
-      const removed = part === parts.length - 1 ? plan.removed : [];
+    for (const [part, entries] of parts.entries()) {
+      const removed = part === parts.length - 1 ? plan.removed : nothing;
       const response = {
         mode: this.#options.mode,
         typeUrl: state.typeUrl,
         nonce: part === 0 ? `${epoch}-${state.label}` : `${epoch}-${state.label}-${part}`,
         version: sotw ? this.#sotwVersion(state, entries) : String(epoch),
         entries,
-        removed: state.removable ? removed : [],
+        removed: state.removable ? removed : nothing,
         ...(plan.aliases ? { aliases: plan.aliases } : {}),
       };
-      const isNew = ({ name }: SnapshotEntry): boolean => !context.before.has(name) || this.#grants.takes(name);
-      const adds = state.typeUrl === clusterUrl && entries.filter(isNew).length > 0;
-      state.remember({
-        nonce: response.nonce,
-        version: response.version,
-        epoch,
-        sentAtMs: context.nowMs,
-        entries,
-        addsClusters: adds,
-      });
+      const addsClusters = state.typeUrl === clusterUrl && this.#hasNew(entries, context.before);
+      const { nonce, version } = response;
+      state.remember({ nonce, version, epoch, sentAtMs: context.nowMs, entries, addsClusters });
       out.push({ kind: "send", response });
-    });
+    }
     state.forgetRejected(plan.removed);
+  }
+
+  /** Asks for all of them: who was granted one is told that it is taken. */
+  #hasNew(entries: readonly SnapshotEntry[], before: ReadonlyMap<string, Versioned>): boolean {
+    if (before.size === 0 && !this.#grants.anyUnsent) return entries.length > 0;
+    return entries.filter(({ name }) => !before.has(name) || this.#grants.takes(name)).length > 0;
   }
 
   #sotwVersion(state: TypeState, entries: readonly SnapshotEntry[]): string {

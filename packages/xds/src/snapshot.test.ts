@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { contentHash } from "./content-hash.ts";
 import { createDiffer, diff } from "./diff.ts";
 import { type ResourceKind, resourceType } from "./resource.ts";
-import { contentHash, createSnapshotBuilder, type Snapshot, type SnapshotResource } from "./snapshot.ts";
+import { createSnapshotBuilder, type Snapshot, type SnapshotResource } from "./snapshot.ts";
 
 const cluster = (name: string, extra: object = {}): SnapshotResource => ({
   kind: "cluster",

@@ -4,12 +4,16 @@
  */
 import { createHash } from "node:crypto";
 import { LayeredMap } from "@weft/core/layered-map";
+import { ReplacedValue } from "@weft/core/replaced-value";
 import { VersionedMap } from "@weft/core/versioned-map";
 import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
 import type { VirtualHostJson } from "@weft/xds/gen/envoy/config/route/v3/route_components";
+import { contentHash, hashLength, hashOf } from "./content-hash.ts";
+import { createContentMemory } from "./content-memory.ts";
 import { createDiffer } from "./diff.ts";
 import { createLazyEntries } from "./lazy-entries.ts";
 import { type ResourceKind, resourceType, resourceTypes, type SubscribedKind, virtualHostType } from "./resource.ts";
+import { createTableVersions } from "./route-pieces.ts";
 
 /** One named resource of one type, ready to be sent. */
 export interface SnapshotEntry {
@@ -83,15 +87,17 @@ export interface SnapshotBuilder {
 }
 
 export interface SnapshotBuilderOptions {
-  readonly encode: (kind: SubscribedKind, json: object) => Uint8Array;
+  /** `before` is what is sent under the name now, where it is known: what did not change need not be encoded again. */
+  readonly encode: (kind: SubscribedKind, json: object, before?: SnapshotEntry) => Uint8Array;
   readonly onBad?: (resource: SnapshotResource, error: unknown) => void;
 }
 
-/** Resources remembered by content in each of two generations, so that audiences share what is equal. */
-const entriesRememberedMax = 50_000;
+/** Bytes remembered by content in each of two generations. Of endpoints audiences share the JSON itself mostly. */
+const rememberedBytesMax = { endpoints: 8 * 1024 * 1024, other: 32 * 1024 * 1024 };
 
 export const createSnapshotBuilder = ({ encode, onBad }: SnapshotBuilderOptions): SnapshotBuilder => {
   const byIdentity = new WeakMap<object, SnapshotEntry>();
+  const tableVersion = createTableVersions(contentHash);
   const bySource = new Map(resourceTypes.map(({ kind }) => [kind, new WeakMap<object, TypeSnapshot>()]));
   /** What a type was last made from. */
   const sourceOf = new WeakMap<TypeSnapshot, ReadonlyMap<string, object>>();
@@ -104,25 +110,31 @@ export const createSnapshotBuilder = ({ encode, onBad }: SnapshotBuilderOptions)
   /** What was completed to a type. */
   const completedFrom = new WeakMap<TypeSnapshot, { readonly given: TypeSnapshot; readonly key: string }>();
   const differ = createDiffer();
-  const missingFor = new WeakMap<TypeSnapshot, { readonly given: TypeSnapshot; readonly names: ReadonlySet<string> }>();
+  const missingFor = new WeakMap<TypeSnapshot, Missing>();
   const missingKeys = new WeakMap<ReadonlySet<string>, string>();
   const completions = new WeakMap<TypeSnapshot, Map<string, TypeSnapshot>>();
   const onDemandBySource = new WeakMap<OnDemandSource, OnDemandSnapshot>();
-  let young = new Map<string, SnapshotEntry>();
-  let old = new Map<string, SnapshotEntry>();
+  const remembered = createContentMemory(rememberedBytesMax.other);
+  const rememberedEndpoints = createContentMemory(rememberedBytesMax.endpoints);
 
-  const entryOf = ({ kind, name, json }: SnapshotResource): SnapshotEntry => {
-    const known = byIdentity.get(json);
-    if (known && known.name === name) return known;
-    const version = contentHash(json);
-    const key = `${kind}\0${name}\0${version}`;
-    const entry = young.get(key) ?? old.get(key) ?? createEntry({ kind, name, json }, version, encode(kind, json));
-    if (young.size >= entriesRememberedMax) {
-      old = young;
-      young = new Map();
-    }
-    young.set(key, entry);
-    byIdentity.set(json, entry);
+  /** Hashing an encoding that goes on from the last costs less than hashing all of the JSON. */
+  const endpointsEntry = (resource: SnapshotResource, before: SnapshotEntry | undefined): SnapshotEntry => {
+    const bytes = encode(resource.kind, resource.json, before);
+    const version = hashOf(bytes);
+    return rememberedEndpoints(`${resource.name}\0${version}`, () => createEntry(resource, version, bytes));
+  };
+
+  const otherEntry = (resource: SnapshotResource): SnapshotEntry => {
+    const { kind, name, json } = resource;
+    const version = kind === "route" ? tableVersion(json) : contentHash(json);
+    return remembered(`${kind}\0${name}\0${version}`, () => createEntry(resource, version, encode(kind, json)));
+  };
+
+  const entryOf = (resource: SnapshotResource, before?: SnapshotEntry): SnapshotEntry => {
+    const known = byIdentity.get(resource.json);
+    if (known && known.name === resource.name) return known;
+    const entry = resource.kind === "endpoints" ? endpointsEntry(resource, before) : otherEntry(resource);
+    byIdentity.set(resource.json, entry);
     return entry;
   };
 
@@ -143,8 +155,9 @@ export const createSnapshotBuilder = ({ encode, onBad }: SnapshotBuilderOptions)
     const values = new Map<string, SnapshotEntry>();
     try {
       for (const name of names) {
-        const entry = entryOf({ kind, name, json: source.get(name) as object });
-        if (before.entries.get(name)?.version !== entry.version) values.set(name, entry);
+        const last = before.entries.get(name);
+        const entry = entryOf({ kind, name, json: source.get(name) as object }, last);
+        if (last?.version !== entry.version) values.set(name, entry);
       }
     } catch {
       return undefined;
@@ -184,7 +197,7 @@ export const createSnapshotBuilder = ({ encode, onBad }: SnapshotBuilderOptions)
     let allGood = true;
     for (const [name, json] of source) {
       try {
-        entries.set(name, entryOf({ kind, name, json }));
+        entries.set(name, entryOf({ kind, name, json }, before?.entries.get(name)));
       } catch (error) {
         allGood = false;
         const good = before?.entries.get(name);
@@ -203,23 +216,24 @@ export const createSnapshotBuilder = ({ encode, onBad }: SnapshotBuilderOptions)
   /** Names of endpoints that the clusters ask for and that are not there; costs what changed since it was last asked. */
   const missingOf = (clusters: TypeSnapshot, endpoints: TypeSnapshot): ReadonlySet<string> => {
     const known = missingFor.get(clusters);
-    if (known?.given === endpoints || known?.names === noNames) return known.names;
+    const given = known?.given.deref();
+    if (known && (given === endpoints || known.names === noNames)) return known.names;
     const layers = layersOf.get(clusters);
     if (layers) {
       const [shared, ...own] = layers.map((layer) => missingOf(layer, endpoints)) as [ReadonlySet<string>];
       const names = own.every((each) => each === noNames)
         ? shared
         : new Set([shared, ...own].flatMap((each) => [...each]));
-      missingFor.set(clusters, { given: endpoints, names });
+      missingFor.set(clusters, { given: new WeakRef(endpoints), names });
       return names;
     }
     let names = known?.names;
-    const moved = known && differ(known.given.entries, endpoints.entries);
-    if (!names || !moved || moved.removed.length > 0 || moved.changed.some(({ name }) => known.names.has(name))) {
+    const moved = given && differ(given.entries, endpoints.entries);
+    if (!names || !moved || moved.removed.length > 0 || moved.changed.some(({ name }) => known?.names.has(name))) {
       const wanted = [...clusters.entries.values()].flatMap(({ endpointsName }) => endpointsName ?? []);
       names = wanted.length === 0 ? noNames : new Set(wanted.filter((name) => !endpoints.entries.has(name)));
     }
-    missingFor.set(clusters, { given: endpoints, names });
+    missingFor.set(clusters, { given: new WeakRef(endpoints), names });
     return names;
   };
 
@@ -302,7 +316,7 @@ export const createSnapshotBuilder = ({ encode, onBad }: SnapshotBuilderOptions)
         over.set(before, made);
       }
       if (made === before) return previous;
-      return { ...previous, epoch, types: new Map(previous.types).set(endpointsUrl, made) };
+      return { ...previous, epoch, types: ReplacedValue.of(previous.types, endpointsUrl, made) };
     },
   };
 };
@@ -314,6 +328,13 @@ const sameTypes = (a: Snapshot["types"], b: Snapshot["types"]): boolean => {
 
 const typeUrlOf = (kind: SubscribedKind): string =>
   kind === "virtualHost" ? virtualHostType.typeUrl : resourceType(kind).typeUrl;
+
+/** Names of endpoints that clusters ask for and that were not in those given. */
+interface Missing {
+  /** Who is never asked again must not hold on to endpoints that are long others, with all that came after them. */
+  readonly given: WeakRef<TypeSnapshot>;
+  readonly names: ReadonlySet<string>;
+}
 
 const noResources: ReadonlyMap<string, object> = new Map();
 /** Of clusters that ask for no endpoints at all. */
@@ -364,24 +385,7 @@ const sameEntries = (a: ReadonlyMap<string, SnapshotEntry>, b: ReadonlyMap<strin
 export const versionOf = (entries: Iterable<SnapshotEntry>): string => {
   const hash = createHash("sha256");
   for (const { name, version } of entries) hash.update(`${name}\0${version}\0`);
-  return hash.digest("hex").slice(0, versionLength);
-};
-
-const versionLength = 16;
-
-/** Hash of plain JSON that does not depend on the order of members. */
-export const contentHash = (json: unknown): string =>
-  createHash("sha256").update(canonical(json)).digest("hex").slice(0, versionLength);
-
-const canonical = (value: unknown): string => {
-  if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null";
-  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
-  const members: string[] = [];
-  for (const key of Object.keys(value).sort()) {
-    const member = (value as Readonly<Record<string, unknown>>)[key];
-    if (member !== undefined) members.push(`${JSON.stringify(key)}:${canonical(member)}`);
-  }
-  return `{${members.join(",")}}`;
+  return hash.digest("hex").slice(0, hashLength);
 };
 
 /** What a type that the snapshot does not know has: nothing. */

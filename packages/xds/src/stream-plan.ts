@@ -83,7 +83,7 @@ const nothing: readonly string[] = [];
 
 /** What most other pushes are; a client that gets all that changed gets the very list that the others get. */
 const planChanges = (state: TypeState, { changed, removed, parts }: Diff): Plan => {
-  const all = changed.every(({ name }) => state.covers(name));
+  const all = state.coversAll || changed.every(({ name }) => state.covers(name));
   return {
     entries: all ? changed : changed.filter(({ name }) => state.covers(name)),
     removed: removed.length === 0 ? removed : removed.filter((name) => state.covers(name) || state.resuming).sort(),
@@ -114,6 +114,7 @@ export const concerns = (
 ): boolean => {
   if (from === to) return false;
   const { changed, removed } = differ(from, to);
+  if (state.coversAll && changed.length > 0) return true;
   if (changed.some(({ name }) => state.covers(name))) return true;
   return removed.some((name) => state.covers(name) && !state.held.has(name));
 };

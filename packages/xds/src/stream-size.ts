@@ -9,9 +9,35 @@ const anyOverheadBytes = 16;
 /** A response's own fields. */
 const responseOverheadBytes = 512;
 
+/** Fewer entries are added up sooner than found. */
+const rememberedMin = 8;
+type Sizes = WeakMap<readonly SnapshotEntry[], number>;
+const messageSizes: Readonly<Record<StreamMode, Sizes>> = { delta: new WeakMap(), sotw: new WeakMap() };
+const splitSizes: Sizes = new WeakMap();
+const contentSizes: Sizes = new WeakMap();
+
+/** Many streams are sent the very same list. */
+const remembered = (sizes: Sizes, entries: readonly SnapshotEntry[], add: () => number): number => {
+  if (entries.length < rememberedMin) return add();
+  const known = sizes.get(entries);
+  if (known !== undefined) return known;
+  const made = add();
+  sizes.set(entries, made);
+  return made;
+};
+
 /** The size of one response with these, or a little more. */
-export const messageBytes = (entries: readonly SnapshotEntry[], mode: StreamMode): number => {
+export const messageBytes = (entries: readonly SnapshotEntry[], mode: StreamMode): number =>
+  partsBytes([entries], mode);
+
+const partsBytes = (parts: readonly (readonly SnapshotEntry[])[], mode: StreamMode): number => {
   let total = responseOverheadBytes;
+  for (const part of parts) total += remembered(messageSizes[mode], part, () => addedUp(part, mode));
+  return total;
+};
+
+const addedUp = (entries: readonly SnapshotEntry[], mode: StreamMode): number => {
+  let total = 0;
   for (const { bytes, typeUrl, name, version } of entries) {
     const envelope = mode === "delta" ? name.length * 3 + version.length + anyOverheadBytes : 0;
     total += bytes.length + typeUrl.length + anyOverheadBytes + envelope;
@@ -26,20 +52,21 @@ export interface Fitted {
   readonly errors: readonly string[];
 }
 
+const noErrors: readonly string[] = [];
+
 /** Keeps back what one message to this client cannot carry; the state remembers it for as long as it is so. */
 export const fit = (
   state: TypeState,
-  { entries, removed }: Plan,
+  { entries, parts = [entries], removed }: Plan,
   mode: StreamMode,
   bytesMax: number | undefined,
 ): Fitted => {
-  state.forgetTooLarge(removed);
-  if (bytesMax === undefined) return { fitting: entries, errors: [] };
-  const bytes = messageBytes(entries, mode);
+  if (state.hasTooLarge) state.forgetTooLarge(removed);
+  if (bytesMax === undefined) return { fitting: entries, errors: noErrors };
+  const bytes = partsBytes(parts, mode);
   if (bytes <= bytesMax) {
-    state.forgetTooLarge(entries.map(({ name }) => name));
-    state.forgetTooLarge([wholeSetName]);
-    return { fitting: entries, errors: [] };
+    if (state.hasTooLarge) state.forgetTooLarge([wholeSetName, ...entries.map(({ name }) => name)]);
+    return { fitting: entries, errors: noErrors };
   }
   const errors: string[] = [];
   const keepBack = (name: string, size: number): void => {
@@ -77,24 +104,23 @@ export const cut = (
   return parts.filter(({ length }) => length > 0).flatMap((part) => split(part, bytesMax));
 };
 
-const isLarge = (part: readonly SnapshotEntry[]): boolean => {
-  let bytes = 0;
-  for (const entry of part) {
-    bytes += entry.bytes.length;
-    if (bytes >= sharedBytesMin) return true;
-  }
-  return false;
-};
+const isLarge = (part: readonly SnapshotEntry[]): boolean =>
+  remembered(contentSizes, part, () => part.reduce((sum, { bytes }) => sum + bytes.length, 0)) >= sharedBytesMin;
 
 /** What a resource costs in a response beside its bytes. */
 const entryOverheadBytes = 96;
 
-/** Cuts a response so that each part stays under the limit; one resource alone may still be over it. */
-export const split = (entries: readonly SnapshotEntry[], bytesMax: number): readonly (readonly SnapshotEntry[])[] => {
-  const costOf = ({ bytes, name }: SnapshotEntry): number => bytes.length + name.length * 3 + entryOverheadBytes;
+const costOf = ({ bytes, name }: SnapshotEntry): number => bytes.length + name.length * 3 + entryOverheadBytes;
+
+const costOfAll = (entries: readonly SnapshotEntry[]): number => {
   let total = 0;
   for (const entry of entries) total += costOf(entry);
-  if (total <= bytesMax) return [entries];
+  return total;
+};
+
+/** Cuts a response so that each part stays under the limit; one resource alone may still be over it. */
+export const split = (entries: readonly SnapshotEntry[], bytesMax: number): readonly (readonly SnapshotEntry[])[] => {
+  if (remembered(splitSizes, entries, () => costOfAll(entries)) <= bytesMax) return [entries];
   const parts: SnapshotEntry[][] = [[]];
   let size = 0;
   for (const entry of entries) {

@@ -93,9 +93,10 @@ export class TypeState {
   #ackedAtMs: number | undefined;
   #error: string | undefined;
   #errorAtMs = 0;
-  readonly #rejected = new Set<string>();
+  /** Most clients never reject anything. */
+  #rejected: Set<string> | undefined;
   /** What was too large to be sent, by name. */
-  readonly #tooLarge = new Map<string, string>();
+  #tooLarge: Map<string, string> | undefined;
   #nacksInRow = 0;
 
   constructor(typeUrl: string) {
@@ -108,6 +109,11 @@ export class TypeState {
   covers(name: string): boolean {
     if (this.names.has(name)) return true;
     return this.wildcard && (!this.unlisted.has(name) || this.granted.has(name));
+  }
+
+  /** All there are. */
+  get coversAll(): boolean {
+    return this.wildcard && this.unlisted.size === 0;
   }
 
   /** Something is left for later. */
@@ -175,8 +181,17 @@ export class TypeState {
 
   /** Every name it asks for is to be sent. */
   oweAll(): void {
-    if (this.owed.shared && this.owed.shared === this.names.shared) return;
+    if (this.#owesNames) return;
     for (const name of this.names) this.owed.add(name);
+  }
+
+  /** All that it is subscribed to is to be sent, which is found without looking at each name. */
+  get owesAll(): boolean {
+    return !this.wildcard && (this.names.size === 0 || this.#owesNames);
+  }
+
+  get #owesNames(): boolean {
+    return this.owed.shared !== undefined && this.owed.shared === this.names.shared;
   }
 
   #unsubscribe(name: string): void {
@@ -187,8 +202,8 @@ export class TypeState {
       return;
     }
     this.names.delete(name);
-    this.#rejected.delete(name);
-    this.#tooLarge.delete(name);
+    this.#rejected?.delete(name);
+    this.#tooLarge?.delete(name);
     if (this.wildcard) {
       this.owed.add(name);
     } else {
@@ -229,7 +244,9 @@ export class TypeState {
     let at = nonce === "" ? -1 : this.sent.length - 1;
     while (at >= 0 && this.sent[at]?.nonce !== nonce) at--;
     const found = this.sent[at];
-    if (found) this.sent = this.sent.slice(at + 1);
+    // Nearly always it is the only one: its place is used again.
+    if (found && this.sent.length === 1) this.sent.pop();
+    else if (found) this.sent = this.sent.slice(at + 1);
     return found;
   }
 
@@ -239,8 +256,8 @@ export class TypeState {
     this.#nacksInRow = 0;
     this.blockedUntilMs = 0;
     if (this.#error === undefined) return;
-    for (const { name } of sent.entries) this.#rejected.delete(name);
-    if (this.#rejected.size === 0 && sent.sentAtMs >= this.#errorAtMs) this.#error = undefined;
+    for (const { name } of sent.entries) this.#rejected?.delete(name);
+    if (!this.#rejected?.size && sent.sentAtMs >= this.#errorAtMs) this.#error = undefined;
   }
 
   /** Gives the names the peer's text speaks of. While they are known, an ACK of others does not end the NACK. */
@@ -251,14 +268,14 @@ export class TypeState {
     // The first NACK must not delay the correction that may follow; a client that goes on refusing is slowed down.
     const delay = Math.min(backoffMaxMs, (this.#nacksInRow - 1) * backoffStepMs);
     this.blockedUntilMs = delay === 0 ? 0 : nowMs + delay;
-    this.#rejected.clear();
+    this.#rejected = new Set();
     for (const { name } of sent.entries) if (mentions(error, name)) this.#rejected.add(name);
     return [...this.#rejected];
   }
 
   /** Removed resources cannot be wrong any more. */
   forgetRejected(names: Iterable<string>): void {
-    if (this.#rejected.size === 0) return;
+    if (!this.#rejected?.size) return;
     for (const name of names) this.#rejected.delete(name);
     if (this.#rejected.size === 0) this.#error = undefined;
   }
@@ -267,14 +284,19 @@ export class TypeState {
   keepBack(name: string, bytes: number, bytesMax: number): string | undefined {
     const what = name === wholeSetName ? "the whole set" : name;
     const error = `WF3020 ${what} has ${bytes} bytes, and this client takes ${bytesMax} in one message`;
+    this.#tooLarge ??= new Map();
     if (this.#tooLarge.get(name) === error || this.#tooLarge.size >= tooLargeMax) return undefined;
     this.#tooLarge.set(name, error);
     return error;
   }
 
+  get hasTooLarge(): boolean {
+    return this.#tooLarge !== undefined && this.#tooLarge.size > 0;
+  }
+
   /** These could be sent, or are no more. */
   forgetTooLarge(names: Iterable<string>): void {
-    if (this.#tooLarge.size > 0) for (const name of names) this.#tooLarge.delete(name);
+    if (this.#tooLarge) for (const name of names) this.#tooLarge.delete(name);
   }
 
   sync(behind: boolean): TypeSync {
@@ -286,16 +308,21 @@ export class TypeState {
       nonce: this.lastNonce,
       sentAtMs: this.#lastSentAtMs,
       ackedAtMs: this.#ackedAtMs,
-      error: this.#error ?? this.#tooLarge.values().next().value,
-      rejected: this.#error === undefined ? new Set(this.#tooLarge.keys()).difference(wholeSet) : this.#rejected,
+      error: this.#error ?? this.#tooLarge?.values().next().value,
+      rejected: this.#rejectedNames(),
       wildcard: this.wildcard,
       names: this.names.size,
     };
   }
 
+  #rejectedNames(): ReadonlySet<string> {
+    if (this.#error !== undefined) return this.#rejected ?? noNames;
+    return this.#tooLarge ? new Set(this.#tooLarge.keys()).difference(wholeSet) : noNames;
+  }
+
   #status(behind: boolean): SyncStatus {
     if (this.#error !== undefined) return "NACK";
-    if (this.#tooLarge.size > 0) return "ERROR";
+    if (this.hasTooLarge) return "ERROR";
     if (this.#lastSentAtMs === undefined && !this.resumedEqual) return "NOT SENT";
     return behind || this.sent.length > 0 ? "STALE" : "SYNCED";
   }

@@ -1,11 +1,16 @@
 /** What all workloads of a namespace share: clusters, endpoints and routes for calls to every service they see. */
 import type { Finding } from "@weft/config/finding";
+import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster";
+import type { ClusterLoadAssignmentJson } from "@weft/xds/gen/envoy/config/endpoint/v3/endpoint";
 import type { RouteConfigurationJson } from "@weft/xds/gen/envoy/config/route/v3/route";
+import type { Service } from "../model/service.ts";
 import { blackHole, passthrough, serviceClusters } from "./clusters.ts";
 import { dnsListener } from "./dns-listener.ts";
 import { unknownNames } from "./dynamic-dns.ts";
 import { endpointsOfCluster } from "./endpoints.ts";
+import { policyInputs, sameInputs } from "./kept-parts.ts";
 import { localRateLimits, withLimitRules } from "./local-rate-limits.ts";
+import type { Kept } from "./memo.ts";
 import { blackHoleCluster, httpProxyRoute, parseClusterName, passthroughCluster } from "./names.ts";
 import { plannedListener, virtualOutbound } from "./outbound-listeners.ts";
 import { planOutbound } from "./outbound-plan.ts";
@@ -92,15 +97,54 @@ const noteSidecars = ({ sidecar: choice, egress }: Scope, notes: Finding[]): voi
 /** Clusters of every visible service, and the endpoints of those that have them from us. */
 export const addServices = (scope: Scope, draft: ResourceDraft): void => {
   const { services, ports } = scope.egress;
+  const known = scope.memo.of(`services ${variantOf(scope)}`, [], () => new WeakMap<Service, ServicePart>());
   for (const service of services.values()) {
     const some = ports.get(service.hostname);
-    for (const cluster of serviceClusters(scope, service)) {
+    const part = partOf(scope, service, known);
+    for (const cluster of part.clusters) {
       const name = cluster.name ?? "";
       if (some && !some.has(parseClusterName(name)?.port ?? 0)) continue;
       draft.cluster.set(name, cluster);
-      if (cluster.type === "EDS") draft.endpoints.set(name, endpointsOfCluster(scope, name));
+    }
+    for (const endpoints of part.endpoints) {
+      const name = endpoints.clusterName ?? "";
+      if (!some || draft.cluster.has(name)) draft.endpoints.set(name, endpoints);
     }
   }
+};
+
+/** What is generated of one service, for all clients that read the same of it. */
+interface ServicePart {
+  readonly inputs: readonly unknown[];
+  readonly clusters: readonly ClusterJson[];
+  readonly endpoints: readonly ClusterLoadAssignmentJson[];
+  readonly kept: Kept;
+}
+
+/** What clusters and endpoints read of a client, beside the policy it has for the service. */
+const variantOf = ({ model, proxy }: Scope): string => {
+  const { sdsCluster, native, kind, mode, locality, labels } = proxy;
+  const { readsLocality, clientLabels } = model.rules();
+  const read = readsLocality ? [locality, [...clientLabels].sort().map((name) => labels[name] ?? null)] : [];
+  return JSON.stringify([sdsCluster ?? null, native, kind, mode === "NONE", read]);
+};
+
+const partOf = (scope: Scope, service: Service, parts: WeakMap<Service, ServicePart>): ServicePart => {
+  const { model, memo, proxy } = scope;
+  const inputs = [model.mesh, model.endpoints.get(service.key), ...policyInputs(scope, service, proxy)];
+  const before = parts.get(service);
+  if (before && sameInputs(before.inputs, inputs)) {
+    memo.keep(before.kept);
+    return before;
+  }
+  const { value, kept } = memo.taken(() => {
+    const clusters = serviceClusters(scope, service);
+    const eds = clusters.filter(({ type }) => type === "EDS");
+    return { clusters, endpoints: eds.map(({ name }) => endpointsOfCluster(scope, name ?? "")) };
+  });
+  const made = { inputs, ...value, kept };
+  parts.set(service, made);
+  return made;
 };
 
 /** Secrets that rules name: given to proxies that may read them, reported for others, whose connections have no TLS. */

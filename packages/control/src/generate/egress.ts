@@ -1,10 +1,11 @@
 /** What a proxy sees of the mesh where it dials out: everything exported to it, or what its Sidecar imports. */
 import type { SidecarEgress } from "@weft/config/kinds/sidecar";
 import { hostMatches, intersectHosts, visibleIn } from "../model/hostname.ts";
-import { exportsOf, type MeshModel } from "../model/mesh-model.ts";
+import type { MeshModel } from "../model/mesh-model.ts";
 import type { Service } from "../model/service.ts";
 import type { Sidecar } from "../model/sidecars.ts";
 import type { VirtualServiceRule } from "../model/virtual-services.ts";
+import { exportsOf } from "../model/visible-services.ts";
 
 /** One egress listener of a Sidecar, or all there is. */
 export interface EgressView {

@@ -79,7 +79,16 @@ const assignment = (
   return endpoints.length > 0 ? { clusterName, endpoints } : { clusterName };
 };
 
-const lbEndpoint = (record: EndpointRecord): LbEndpointJson => ({
+/** Endpoints are as many as they are long-lived: each is the same object in every assignment it is in, and encoded once. */
+const made = new WeakMap<EndpointRecord, LbEndpointJson>();
+
+const lbEndpoint = (record: EndpointRecord): LbEndpointJson => {
+  const known = made.get(record) ?? endpointJson(record);
+  made.set(record, known);
+  return known;
+};
+
+const endpointJson = (record: EndpointRecord): LbEndpointJson => ({
   endpoint: { address: addressJson(record.address, record.port) },
   ...healthStatus(record),
   metadata: {

@@ -55,7 +55,7 @@ interface Part {
   readonly generated: Generated;
   readonly scope: Scope;
   /** Cluster names by hostname, of those that have endpoints. */
-  readonly byHost: ReadonlyMap<string, readonly string[]>;
+  readonly byHost: () => ReadonlyMap<string, readonly string[]>;
 }
 
 export interface GeneratorOptions {
@@ -76,15 +76,15 @@ export const createGenerator = (model: MeshModel, options: GeneratorOptions = {}
   const part = (key: string, proxy: ProxyFacts, make: (scope: Scope) => Generated): Generated => {
     const known = parts.get(key);
     if (known) return known.generated;
-    const { onDemand } = keys.of(proxy);
-    const scope = createScope(model, memo, proxy, onDemand);
+    const { onDemand, client } = keys.of(proxy);
+    const scope = createScope(model, memo, proxy, { onDemand, key: client });
     const site: PatchSite = { kind: proxy.kind, part: key.startsWith("own ") ? "own" : "client", key, memo };
     const patched = patchGenerated(make(scope), keys.of(proxy).patches, site);
     const whole = settled(memo, key, proxy.native ? withHealthReports(memo, key, patched) : patched);
     const generated = onDemand && site.part === "client" ? partOnDemand(memo, key, whole) : whole;
     const { endpoints } = generated.resources;
     const made = endpoints.size === 0 ? generated : withEndpoints(generated, VersionedMap.first(new Map(endpoints)));
-    parts.set(key, { generated: made, scope, byHost: namesByHost(endpoints) });
+    parts.set(key, { generated: made, scope, byHost: lazily(() => namesByHost(endpoints)) });
     if (endpoints.size > 0) dialling.add(key);
     return made;
   };
@@ -106,7 +106,7 @@ export const createGenerator = (model: MeshModel, options: GeneratorOptions = {}
     for (const key of dialling) {
       const made = parts.get(key);
       if (!made) continue;
-      const stale = hosts.flatMap((host) => made.byHost.get(host) ?? []);
+      const stale = hosts.flatMap((host) => made.byHost().get(host) ?? []);
       if (stale.length === 0) continue;
       const values = new Map(stale.map((name) => [name, endpointsOfCluster(made.scope, name)]));
       const endpoints = VersionedMap.changed(made.generated.resources.endpoints, values);
@@ -294,8 +294,16 @@ const settled = (memo: Memo, key: string, { resources, notes, matched }: Generat
 };
 
 const distinct = (notes: readonly Finding[]): readonly Finding[] => [
-  ...new Map(notes.map((one) => [`${one.code} ${one.kind}/${one.namespace}/${one.name} ${one.message}`, one])).values(),
+  ...new Map(notes.map((one) => [identityOf(one), one])).values(),
 ];
+
+const identities = new WeakMap<Finding, string>();
+
+const identityOf = (one: Finding): string => {
+  const known = identities.get(one) ?? `${one.code} ${one.kind}/${one.namespace}/${one.name} ${one.message}`;
+  identities.set(one, known);
+  return known;
+};
 
 const lazily = <T>(make: () => T): (() => T) => {
   let made: { readonly value: T } | undefined;
@@ -304,6 +312,9 @@ const lazily = <T>(make: () => T): (() => T) => {
     return made.value;
   };
 };
+
+const allNotes = (a: readonly Finding[], b: readonly Finding[]): (() => readonly Finding[]) =>
+  lazily(() => distinct([...a, ...b]));
 
 /** Joins parts; the same two maps of a kind give the same map, so that what did not change is seen not to have. */
 const createJoin = () => {
@@ -319,19 +330,16 @@ const createJoin = () => {
     over.set(b, made);
     return made;
   };
+  // Nothing of the first part but its notes: its endpoints would stay, with all that came after them.
   const last = new WeakMap<
     Generated,
-    { readonly a: Generated; readonly made: Generated; readonly notes: () => readonly Finding[] }
+    { readonly shared: readonly Finding[]; readonly notes: () => readonly Finding[] }
   >();
   return (a: Generated, b: Generated): Generated => {
     const before = last.get(b);
     const layered: Record<string, Layer> = {};
-    for (const { kind } of resourceTypes) {
-      const layer = a.resources[kind];
-      const same = before?.a.resources[kind] === layer;
-      layered[kind] = before && same ? before.made.resources[kind] : joined(layer, b.resources[kind], kind);
-    }
-    const notes = before?.a.notes === a.notes ? before.notes : lazily(() => distinct([...a.notes, ...b.notes]));
+    for (const { kind } of resourceTypes) layered[kind] = joined(a.resources[kind], b.resources[kind], kind);
+    const notes = before?.shared === a.notes ? before.notes : allNotes(a.notes, b.notes);
     const matched = new Set([...(a.matched ?? []), ...(b.matched ?? [])]);
     const { onDemand } = a.resources;
     const resources = {
@@ -346,7 +354,7 @@ const createJoin = () => {
       },
       ...(matched.size > 0 ? { matched } : {}),
     };
-    last.set(b, { a, made, notes });
+    last.set(b, { shared: a.notes, notes });
     return made;
   };
 };

@@ -10,36 +10,71 @@ export interface Memo {
    * has one result at a time, so what differs between clients belongs into the name.
    */
   of<T>(name: string, inputs: readonly unknown[], make: () => T): T;
+  /** What `of` was asked for while `make` ran, for whoever knows of what `make` gave that it holds. */
+  taken<T>(make: () => T): { readonly value: T; readonly kept: Kept };
+  /** As if all of them were asked for. */
+  keep(kept: Kept): void;
   /** Forgets what was not asked for since the sweep before. */
   sweep(): void;
 }
 
+export type Kept = readonly Entry[];
+
 interface Entry {
-  readonly inputs: readonly unknown[];
   readonly value: unknown;
+  inputs: readonly unknown[];
+  usedAt: number;
 }
 
-const sameInputs = (a: readonly unknown[], b: readonly unknown[]): boolean =>
-  a.length === b.length && a.every((input, i) => Object.is(input, b[i]));
+const sameInputs = (a: readonly unknown[], b: readonly unknown[]): boolean => {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (!Object.is(a[i], b[i])) return false;
+  return true;
+};
 
 export const createMemo = (): Memo => {
-  let recent = new Map<string, Entry>();
-  let older = new Map<string, Entry>();
+  const entries = new Map<string, Entry>();
+  let round = 0;
+  let takers: Entry[] | undefined;
+  const use = (entry: Entry): void => {
+    entry.usedAt = round;
+    takers?.push(entry);
+  };
   return {
     of<T>(name: string, inputs: readonly unknown[], make: () => T): T {
-      const known = recent.get(name) ?? older.get(name);
+      const known = entries.get(name);
       if (known && sameInputs(known.inputs, inputs)) {
-        recent.set(name, known);
+        use(known);
         return known.value as T;
       }
       const made = make();
-      const value = known && sameValue(known.value, made) ? known.value : made;
-      recent.set(name, { inputs, value });
-      return value as T;
+      if (known && sameValue(known.value, made)) {
+        known.inputs = inputs;
+        use(known);
+        return known.value as T;
+      }
+      const entry: Entry = { inputs, value: made, usedAt: round };
+      entries.set(name, entry);
+      use(entry);
+      return made;
+    },
+    taken(make) {
+      const outer = takers;
+      const kept: Entry[] = [];
+      takers = kept;
+      try {
+        return { value: make(), kept };
+      } finally {
+        takers = outer;
+        if (outer) outer.push(...kept);
+      }
+    },
+    keep(kept) {
+      for (const entry of kept) entry.usedAt = round;
     },
     sweep() {
-      older = recent;
-      recent = new Map();
+      for (const [name, { usedAt }] of entries) if (usedAt < round) entries.delete(name);
+      round++;
     },
   };
 };

@@ -4,8 +4,10 @@ import { hostMatches } from "../model/hostname.ts";
 import type { Service } from "../model/service.ts";
 import { mostSpecificRule, type VirtualServiceRule } from "../model/virtual-services.ts";
 import type { EgressView } from "./egress.ts";
+import { policyInputs } from "./kept-parts.ts";
 import { noteAt } from "./resource-set.ts";
-import { defaultRoutes, isRouted, type RouteContext, rulesRoutes } from "./rule-routes.ts";
+import { defaultRoutes, isRouted, type RouteContext, ruleInputs, rulesRoutes } from "./rule-routes.ts";
+import type { Scope } from "./scope.ts";
 
 /** A host of rules that is no service of the table. */
 export interface BareHost {
@@ -19,6 +21,8 @@ export interface BareHost {
 export interface RuleTable {
   /** Routes to one port of a service: its rule's, or the default. */
   routes(context: RouteContext, service: Service, port: number): readonly RouteJson[];
+  /** What those depend on, beside the client, the mesh and the service itself. */
+  inputs(scope: Scope, service: Service): readonly unknown[];
   readonly bare: readonly BareHost[];
 }
 
@@ -44,6 +48,7 @@ const arrange = ({ services, rules }: EgressView): RuleTable => {
   const wild = rules.filter(({ hosts }) => hosts.some((host) => host.startsWith("*")));
 
   const candidates = (hostname: string): readonly VirtualServiceRule[] => {
+    if (rules.length === 0) return rules;
     const named = exact.get(hostname.toLowerCase());
     if (named) return named;
     const best = mostSpecificRule(wild, hostname);
@@ -58,6 +63,11 @@ const arrange = ({ services, rules }: EgressView): RuleTable => {
       });
       for (const { rule } of others) noteShadowed(context, held?.rule, { rule, host: service.hostname });
       return held?.routes ?? defaultRoutes(context.scope, service, port);
+    },
+    inputs(scope, service) {
+      const policy = policyInputs(scope, service, scope.proxy);
+      const holding = candidates(service.hostname);
+      return holding.length === 0 ? policy : [...policy, ...holding.flatMap((rule) => ruleInputs(scope, rule))];
     },
     bare: bareHosts(withRoutes, services),
   };
@@ -79,6 +89,7 @@ const bareHosts = (
   rules: readonly VirtualServiceRule[],
   services: ReadonlyMap<string, Service>,
 ): readonly BareHost[] => {
+  if (rules.length === 0) return [];
   const known = new Map([...services].map(([name, service]) => [name.toLowerCase(), service]));
   const all = [...services.values()];
   return rules.flatMap((rule) => {

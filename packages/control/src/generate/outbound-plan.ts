@@ -2,9 +2,9 @@
 import type { Finding } from "@weft/config/finding";
 import type { SidecarEgress } from "@weft/config/kinds/sidecar";
 import type { FilterJson } from "@weft/xds/gen/envoy/config/listener/v3/listener_components";
-import { isHttp, type Protocol, parseProtocol } from "../model/protocol.ts";
+import { isHttp, isTls, type Protocol, parseProtocol } from "../model/protocol.ts";
 import type { Service, ServicePort } from "../model/service.ts";
-import { type ChainConditions, withoutOverlap } from "./chain-match.ts";
+import { type ChainConditions, takesAll, withoutOverlap } from "./chain-match.ts";
 import type { EgressView } from "./egress.ts";
 import { note } from "./resource-set.ts";
 import type { Scope } from "./scope.ts";
@@ -57,8 +57,10 @@ interface Entry {
   protocol: Protocol;
   /** Made for a port that a Sidecar lists: what it does not import stays out. */
   locked: boolean;
-  chains: readonly PlannedChain[];
+  chains: PlannedChain[];
   members: PortMember[];
+  /** Whose connections are told apart here by nothing, so that those of the first are taken for all. */
+  plain: Set<string> | undefined;
 }
 
 interface Plan {
@@ -172,8 +174,14 @@ const put = (plan: Plan, view: EgressView, input: Input, spot: Spot): void => {
     return;
   }
   const http = flow === "tcp" ? [] : [httpChain(plan, view, input, spot)];
-  const carries = flow === "http" ? [] : carried(plan, view, input, spot);
   const member = { service, port };
+  if (entry?.plain && joins(flow, flowOf(entry.protocol)) && comesLate(entry.plain, view, input, spot)) {
+    entry.plain.add(service.hostname);
+    entry.members.push(member);
+    plan.notes.push(leftOut(plan.scope, { bind: spot.bind, port: port.number }, service));
+    return;
+  }
+  const carries = flow === "http" ? [] : carried(plan, view, input, spot);
   if (!entry || (flow === "auto" && isHttp(entry.protocol))) {
     const wide = flow === "http" && spot.bind === anyIPv4;
     plan.entries.set(key, {
@@ -184,15 +192,31 @@ const put = (plan: Plan, view: EgressView, input: Input, spot: Spot): void => {
       locked: false,
       chains: [...http, ...carries],
       members: [...(entry?.members ?? []), member],
+      plain: isPlain(carries) ? new Set([service.hostname]) : undefined,
     });
     return;
   }
   entry.members.push(member);
   const known = flowOf(entry.protocol);
   if (flow === "http" && known !== "tcp") return;
-  entry.chains = [...entry.chains, ...(known === "auto" ? [] : http), ...carries];
+  entry.chains.push(...(known === "auto" ? [] : http), ...carries);
+  if (!entry.plain && isPlain(carries)) entry.plain = new Set([service.hostname]);
   if (flow !== known) entry.protocol = "auto";
 };
+
+/** What comes changes nothing of how a place is looked at. */
+const joins = (flow: Flow, known: Flow): boolean =>
+  flow !== "http" && (flow === known || (flow === "tcp" && known === "auto"));
+
+const isPlain = (chains: readonly PlannedChain[]): boolean =>
+  chains.some((chain) => chain.kind === "tcp" && takesAll(chain));
+
+/** Whether all that the service could have here is a chain for whatever comes, of which another has one already. */
+const comesLate = (plain: ReadonlySet<string>, view: EgressView, { service, port }: Input, spot: Spot): boolean =>
+  spot.cidrs.length === 0 &&
+  !isTls(port.protocol) &&
+  !plain.has(service.hostname) &&
+  rulesForConnections(view, service).length === 0;
 
 /** HTTP of a place; its table gets the service. Sniffed services at an address of their own have one each. */
 const httpChain = (plan: Plan, view: EgressView, { port, service }: Input, spot: Spot): PlannedChain => {
@@ -214,7 +238,7 @@ const carried = (plan: Plan, view: EgressView, { port, service }: Input, spot: S
     port,
     cidrs: spot.cidrs,
     shared: spot.bind === anyIPv4 || serviceAddresses(plan.scope, service).length === 0,
-    rules: rulesForConnections(view),
+    rules: rulesForConnections(view, service),
   }).map((chain) => ({ kind: "tcp", owner: service.hostname, alpn: [], transport: "", ...chain }));
 
 const finished = ({ bind, port, bindToPort, chains, members }: Entry, { notes }: Plan): PlannedListener => ({
@@ -226,15 +250,31 @@ const finished = ({ bind, port, bindToPort, chains, members }: Entry, { notes }:
   chains: withoutOverlap(distinctChains(chains), (chain, what) => {
     const names = what.filter((name) => name !== "").join(", ");
     const owner = chain.kind === "http" ? "HTTP" : chain.owner;
-    const text =
-      `on port ${port} of ${bind} connections${names ? ` to ${names}` : ""} are another's already, so what is meant for ` +
-      `${owner} is left out. Give the service an address or a port of its own`;
-    notes.push(note("WF1534", text, undefined));
+    notes.push(takenNote({ bind, port }, owner, names));
   }),
 });
 
+type At = Pick<PlannedListener, "bind" | "port">;
+
+const takenNote = ({ bind, port }: At, owner: string, names: string): Finding => {
+  const text =
+    `on port ${port} of ${bind} connections${names ? ` to ${names}` : ""} are another's already, so what is meant for ` +
+    `${owner} is left out. Give the service an address or a port of its own`;
+  return note("WF1534", text, undefined);
+};
+
+/** The same note for the same service: there may be one for each that a mesh has. */
+const leftOut = ({ memo, model }: Scope, at: At, service: Service): Finding => {
+  const known = memo.of(`left out at ${at.bind} ${at.port}`, [], () => new WeakMap<object, Finding>());
+  const owner = model.services.get(service.key) ?? service;
+  const made = known.get(owner) ?? takenNote(at, service.hostname, "");
+  known.set(owner, made);
+  return made;
+};
+
 /** All HTTP of a place asks for one table, and a rule for several services says the same for each: once is enough. */
 const distinctChains = (chains: readonly PlannedChain[]): readonly PlannedChain[] => {
+  if (chains.length < 2) return chains;
   const seen = new Set<string>();
   return chains.filter((chain) => {
     const key = chain.kind === "http" ? "http" : JSON.stringify({ ...chain, owner: "" });

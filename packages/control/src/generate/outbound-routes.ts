@@ -7,10 +7,12 @@ import type { Service } from "../model/service.ts";
 import type { VirtualServiceRule } from "../model/virtual-services.ts";
 import type { EgressView } from "./egress.ts";
 import { selfHost } from "./grpc-routes.ts";
+import { type Parts, partsOf, sameInputs } from "./kept-parts.ts";
 import { noteShadowed, type RuleTable, ruleTable } from "./mesh-routes.ts";
 import { httpProxyRoute, passthroughCluster } from "./names.ts";
 import type { PortMember } from "./outbound-plan.ts";
-import { isRouted, type RouteContext, rulesRoutes } from "./rule-routes.ts";
+import { createDomainCheck } from "./route-domains.ts";
+import { connectionInputs, isRouted, type RouteContext, ruleInputs, rulesRoutes } from "./rule-routes.ts";
 import type { Scope } from "./scope.ts";
 import { serviceAddresses } from "./service-addresses.ts";
 import { connectionTargets, rulesForConnections, type WeightedTarget } from "./tcp-routes.ts";
@@ -69,24 +71,12 @@ const allowAny = ({ proxy, unknown }: Scope): readonly RouteJson[] => {
   return [toAddress, { ...blockAll, directResponse: { status: 502, body: { inlineString: unknownName } } }];
 };
 
-const table = (name: string, hosts: readonly VirtualHostJson[]): RouteConfigurationJson => ({
+const table = ({ memo, key }: Scope, name: string, hosts: readonly VirtualHostJson[]): RouteConfigurationJson => ({
   name,
-  virtualHosts: withoutDuplicates(hosts),
+  virtualHosts: memo.of(`domains ${name} ${key}`, [], createDomainCheck)(hosts),
   validateClusters: false,
   maxDirectResponseBodySizeBytes: 1_048_576,
 });
-
-/** Envoy refuses a table in which two hosts have the same domain; the first keeps it, a host left without any goes. */
-const withoutDuplicates = (hosts: readonly VirtualHostJson[]): VirtualHostJson[] => {
-  const seen = new Set<string>();
-  const kept: VirtualHostJson[] = [];
-  for (const host of hosts) {
-    const domains = (host.domains ?? []).filter((domain) => !seen.has(domain.toLowerCase()));
-    for (const domain of domains) seen.add(domain.toLowerCase());
-    if (domains.length > 0) kept.push(domains.length === host.domains?.length ? host : { ...host, domains });
-  }
-  return kept;
-};
 
 const client = ({ model, proxy }: Scope) => ({ namespace: proxy.namespace, domain: model.mesh.domain });
 
@@ -118,26 +108,51 @@ export const portTable = (
 ): RouteConfigurationJson => {
   const { scope } = context;
   const rules = ruleTable(view);
-  const hosts = members.map((member) =>
-    virtualHost(
-      `${member.service.hostname}:${member.port.number}`,
-      domainsOf(scope, member.service),
-      rules.routes(context, member.service, member.port.number),
-    ),
-  );
+  const parts = partsOf<VirtualHostJson>(context, `hosts of ${port}`);
+  const hosts = members.map((member) => memberHost({ scope, rules, parts }, member));
   const bare = bareHosts(context, rules, port);
   return {
-    ...table(String(port), [...sortedHosts([...hosts, ...bare]), catchAll(scope)]),
+    ...table(scope, String(port), [...sortedHosts([...hosts, ...bare]), catchAll(scope)]),
     ignorePortInHostMatching: true,
   };
 };
 
+interface HostMaker {
+  readonly scope: Scope;
+  readonly rules: RuleTable;
+  readonly parts: Parts<VirtualHostJson>;
+}
+
+const memberHost = ({ scope, rules, parts }: HostMaker, { service, port }: PortMember): VirtualHostJson => {
+  const { model } = scope;
+  // Of one behind a Sidecar's port there is a new object each time, with a part of its ports.
+  const owner = model.services.get(service.key) ?? service;
+  const read = rules.inputs(scope, service);
+  const inputs = [owner, port.number, model.mesh, service.ports.length, addressInput(scope, service), ...read];
+  return parts(owner, inputs, (context) =>
+    virtualHost(
+      `${service.hostname}:${port.number}`,
+      domainsOf(scope, service),
+      rules.routes(context, service, port.number),
+    ),
+  );
+};
+
+/** What `serviceAddresses` gives for a service depends on, beside the client and the service. */
+const addressInput = ({ model, proxy }: Scope, service: Service): unknown =>
+  service.addresses.length > 0 || !proxy.dnsCapture ? undefined : model.virtualAddresses(service);
+
 /** Hosts of rules that are no service: on the ports of services the same rule is for, else on port 80. */
 const bareHosts = (context: RouteContext, rules: RuleTable, port: number): readonly VirtualHostJson[] => {
+  const { scope } = context;
   const holders = new Map<string, VirtualServiceRule>();
+  const parts = partsOf<BareRoutes>(context, `bare hosts of ${port}`);
   return rules.bare.flatMap(({ host, rule, ports }): readonly VirtualHostJson[] => {
     if (ports.size > 0 ? !ports.has(port) : port !== 80) return [];
-    const routes = rulesRoutes({ ...context, port, gateway: "mesh", secure: false }, rule);
+    const { routes, hosts } = parts(rule, [scope.model.mesh, ...ruleInputs(scope, rule)], (own) => ({
+      routes: rulesRoutes({ ...own, port, gateway: "mesh", secure: false }, rule),
+      hosts: new Map(),
+    }));
     if (routes.length === 0) return [];
     const holder = holders.get(host);
     if (holder) {
@@ -145,16 +160,24 @@ const bareHosts = (context: RouteContext, rules: RuleTable, port: number): reado
       return [];
     }
     holders.set(host, rule);
-    return [virtualHost(`${host}:${port}`, namesOf(host, client(context.scope)), routes)];
+    const made = hosts.get(host) ?? virtualHost(`${host}:${port}`, namesOf(host, client(scope)), routes);
+    hosts.set(host, made);
+    return [made];
   });
 };
+
+/** Of a rule at a port, and the hosts that have them. */
+interface BareRoutes {
+  readonly routes: readonly RouteJson[];
+  readonly hosts: Map<string, VirtualHostJson>;
+}
 
 /** The table of a sniffed port at one service's own address: whatever the Host says, the service is meant. */
 export const serviceTable = (context: RouteContext, view: EgressView, member: PortMember): RouteConfigurationJson => {
   const { service, port } = member;
   const name = `${service.hostname}:${port.number}`;
   const routes = ruleTable(view).routes(context, service, port.number);
-  return { ...table(name, [virtualHost(name, ["*"], routes)]), ignorePortInHostMatching: true };
+  return { ...table(context.scope, name, [virtualHost(name, ["*"], routes)]), ignorePortInHostMatching: true };
 };
 
 /** A TCP tunnel to the service, by CONNECT: what clients of TLS and of gRPC behind HTTP_PROXY ask for. */
@@ -181,17 +204,37 @@ export const httpProxyTable = (context: RouteContext): RouteConfigurationJson =>
   const { scope } = context;
   const hosts: VirtualHostJson[] = [selfHost(context)];
   const seen = new Set<string>();
+  const parts = partsOf<readonly VirtualHostJson[]>(context, "hosts");
+  const bare = partsOf<readonly VirtualHostJson[]>(context, "bare hosts with port");
   for (const view of scope.egress.views) {
     const rules = ruleTable(view);
     for (const service of view.services.values()) {
-      if (!seen.has(service.hostname)) hosts.push(...serviceHosts(context, view, service));
+      if (!seen.has(service.hostname)) hosts.push(...knownHosts({ scope, rules, parts }, view, service));
       seen.add(service.hostname);
     }
-    for (const host of bareHosts(context, rules, 80)) {
-      hosts.push({ ...host, domains: (host.domains ?? []).flatMap((name) => [name, `${name}:80`]) });
-    }
+    for (const host of bareHosts(context, rules, 80)) hosts.push(...bare(host, [], () => [withPort80(host)]));
   }
-  return table(httpProxyRoute, [...hosts, ...wrongPorts(scope), catchAll(scope)]);
+  return table(scope, httpProxyRoute, [...hosts, ...wrongPorts(context), catchAll(scope)]);
+};
+
+const withPort80 = (host: VirtualHostJson): VirtualHostJson => ({
+  ...host,
+  domains: (host.domains ?? []).flatMap((name) => [name, `${name}:80`]),
+});
+
+const knownHosts = (
+  { scope, rules, parts }: Omit<HostMaker, "parts"> & { readonly parts: Parts<readonly VirtualHostJson[]> },
+  view: EgressView,
+  service: Service,
+): readonly VirtualHostJson[] => {
+  const { model } = scope;
+  const inputs = [
+    ...[model.mesh, view.listener, service.ports.length],
+    ...rules.inputs(scope, service),
+    ...rulesForConnections(view, service).flatMap((rule) => connectionInputs(scope, rule)),
+  ];
+  const owner = model.services.get(service.key) ?? service;
+  return parts(owner, inputs, (context) => serviceHosts(context, view, service));
 };
 
 const serviceHosts = (context: RouteContext, view: EgressView, service: Service): readonly VirtualHostJson[] => {
@@ -206,25 +249,54 @@ const serviceHosts = (context: RouteContext, view: EgressView, service: Service)
       return port.number === portless ? [name, withPort] : [withPort];
     });
     const routes = isRouted(port) ? rules.routes(context, service, port.number) : [];
-    const targets = connectionTargets(scope, { service, port, rules: rulesForConnections(view) });
+    const targets = connectionTargets(scope, { service, port, rules: rulesForConnections(view, service) });
     return [virtualHost(`${service.hostname}:${port.number}`, domains, [connectRoute(targets), ...routes])];
   });
 };
 
-/** Names of services with any port that is none of theirs. */
-const wrongPorts = (scope: Scope): readonly VirtualHostJson[] => {
-  const hostnames = new Set(scope.egress.views.flatMap(({ services }) => [...services.keys()]));
-  const named = [...hostnames].filter((hostname) => !hostname.startsWith("*"));
-  const domainsOf = (hostname: string) => namesOf(hostname, client(scope)).map((name) => `${name}:*`);
-  const route: RouteJson = {
-    name: "wrong_port",
-    match: { prefix: "/" },
-    directResponse: { status: 502, body: { inlineString: unknownPort } },
-  };
-  // Where hosts are asked for one by one, one for all services would be as large as the mesh.
-  if (scope.onDemand)
-    return named.map((hostname) => virtualHost(`wrong_port ${hostname}`, domainsOf(hostname), [route]));
-  return named.length === 0 ? [] : [virtualHost("wrong_port", named.flatMap(domainsOf), [route])];
+const wrongPort: RouteJson = {
+  name: "wrong_port",
+  match: { prefix: "/" },
+  directResponse: { status: 502, body: { inlineString: unknownPort } },
+};
+
+/** Names of services with any port that is none of theirs: few hosts, of which one more service changes one. */
+const wrongPorts = (context: RouteContext): readonly VirtualHostJson[] => {
+  const { scope } = context;
+  const domains = new Map<string, string[]>();
+  const parts = partsOf<readonly string[]>(context, "names with any port");
+  const services = new Map(scope.egress.views.flatMap(({ services }) => [...services]));
+  for (const service of services.values()) {
+    const { hostname } = service;
+    if (hostname.startsWith("*")) continue;
+    const owner = scope.model.services.get(service.key) ?? service;
+    const names = parts(owner, [scope.model.mesh], () => namesOf(hostname, client(scope)).map((name) => `${name}:*`));
+    // Where hosts are asked for one by one, one for several services would be more than was asked for.
+    const host = scope.onDemand ? ` ${hostname}` : services.size > oneHostMax ? groupOf(hostname) : "";
+    const known = domains.get(host);
+    if (known) known.push(...names);
+    else domains.set(host, [...names]);
+  }
+  const known = scope.memo.of(`wrong ports ${scope.key}`, [], () => new Map<string, VirtualHostJson>());
+  const hosts = [...domains].map(([host, all]) => {
+    const name = `wrong_port${host}`;
+    const before = known.get(name);
+    return before && sameInputs(before.domains ?? [], all) ? before : virtualHost(name, all, [wrongPort]);
+  });
+  known.clear();
+  for (const host of hosts) known.set(host.name ?? "", host);
+  return hosts;
+};
+
+/** More services than these have their names in several hosts. */
+const oneHostMax = 256;
+const groups = 64;
+
+/** The same for the same name, wherever it is asked. */
+const groupOf = (hostname: string): string => {
+  let hash = 0;
+  for (let at = 0; at < hostname.length; at++) hash = (hash * 31 + hostname.charCodeAt(at)) | 0;
+  return ` ${Math.abs(hash) % groups}`;
 };
 
 const hostAddresses = (addresses: readonly string[]): readonly string[] =>

@@ -118,11 +118,15 @@ export const parseProxyFacts = (node: NodeJson, authenticated = false): ProxyFac
     inbound: parseInbound(metadata.WEFT_INBOUND),
     envoyFacts: {
       istioVersion: text(metadata.ISTIO_VERSION) ?? likeIstio,
-      metadata: new Map(
-        Object.entries(metadata).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
-      ),
+      metadata: textsOf(metadata),
     },
   };
+};
+
+const textsOf = (metadata: Readonly<Record<string, unknown>>): ReadonlyMap<string, string> => {
+  const texts = new Map<string, string>();
+  for (const [name, value] of Object.entries(metadata)) if (typeof value === "string") texts.set(name, value);
+  return texts;
 };
 
 /** The release whose configuration we generate, for proxies that name none. */
@@ -164,7 +168,10 @@ const parseDns = (
   return { dnsCapture: true, dnsAddress: address };
 };
 
+const noLabels: Readonly<Record<string, string>> = {};
+
 const parseLabels = (value: unknown): Readonly<Record<string, string>> => {
+  if (value === undefined) return noLabels;
   const entries = Object.entries(record(value) ?? {});
   if (entries.length > labelsMax)
     throw new WeftError("WF3002", `node metadata LABELS has more than ${labelsMax} labels`);

@@ -9,6 +9,7 @@ import { isHttp } from "../model/protocol.ts";
 import type { Service, ServicePort } from "../model/service.ts";
 import type { HttpRule, VirtualServiceRule } from "../model/virtual-services.ts";
 import { labelsMatch } from "../model/workload-policies.ts";
+import { policyInputs } from "./kept-parts.ts";
 import { outboundCluster, parseClusterName } from "./names.ts";
 import { noteAt } from "./resource-set.ts";
 import { unwrittenRetries } from "./retry-defaults.ts";
@@ -47,6 +48,31 @@ export const destinationCluster = (
   destination: Destination,
   namespace: string,
 ): string => outboundCluster(destination.host, destinationPort(context, destination, namespace), destination.subset);
+
+/** What the routes of a rule depend on beside the client and the mesh: its destinations, as they are found by name. */
+export const ruleInputs = (scope: Scope, rule: VirtualServiceRule): readonly unknown[] => [
+  rule,
+  ...rule.http.flatMap(({ rule: { route, mirror, mirrors }, object }) =>
+    [
+      ...(route ?? []).map(({ destination }) => destination),
+      ...(mirror ? [mirror] : []),
+      ...(mirrors ?? []).map(({ destination }) => destination),
+    ].flatMap(({ host }) => destinationInputs(scope, host, object.namespace)),
+  ),
+];
+
+/** The same of its connections. */
+export const connectionInputs = (scope: Scope, rule: VirtualServiceRule): readonly unknown[] => [
+  rule,
+  ...[...rule.tls, ...rule.tcp]
+    .flatMap(({ route }) => route ?? [])
+    .flatMap(({ destination }) => destinationInputs(scope, destination.host, rule.object.namespace)),
+];
+
+const destinationInputs = (scope: Scope, host: string, namespace: string): readonly unknown[] => {
+  const service = destinationService(scope, host, namespace);
+  return service ? [service, ...policyInputs(scope, service, scope.proxy)] : [undefined];
+};
 
 type ConsistentHashLb = NonNullable<LoadBalancerSettings["consistentHash"]>;
 

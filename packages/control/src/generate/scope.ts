@@ -27,13 +27,20 @@ export interface Scope {
   readonly unknown: UnknownTraffic;
   /** The proxy is given only what its workload uses. */
   readonly onDemand: boolean;
+  /** Proxies with equal ones share what is generated for calls out of them. */
+  readonly key: string;
 }
 
 /** Only workloads have a Sidecar: gateways see everything that is exported to them. */
 export const sidecarChoice = (model: MeshModel, proxy: ProxyFacts): SidecarChoice | undefined =>
   proxy.kind === "gateway" ? undefined : model.rules().sidecarFor(proxy);
 
-export const createScope = (model: MeshModel, memo: Memo, proxy: ProxyFacts, onDemand = false): Scope => {
+export const createScope = (
+  model: MeshModel,
+  memo: Memo,
+  proxy: ProxyFacts,
+  { onDemand, key }: Pick<Scope, "onDemand" | "key">,
+): Scope => {
   const sidecar = sidecarChoice(model, proxy);
   let egress: Egress | undefined;
   return {
@@ -47,6 +54,7 @@ export const createScope = (model: MeshModel, memo: Memo, proxy: ProxyFacts, onD
     },
     unknown: unknownTraffic(model, sidecar),
     onDemand,
+    key,
   };
 };
 

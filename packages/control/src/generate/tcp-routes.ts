@@ -87,7 +87,6 @@ export const connectionTargets = (
   const hostname = service.hostname.toLowerCase();
   const number = port.number;
   for (const rule of rules) {
-    if (!rule.hosts.some((host) => intersectHosts(host, hostname) !== undefined)) continue;
     const found = isTls(port.protocol)
       ? rule.tls.find(({ match }) =>
           match.some((one) => applies(one, scope, number) && one.sniHosts.some((name) => hostMatches(name, hostname))),
@@ -101,13 +100,44 @@ export const connectionTargets = (
   return [{ name: outboundCluster(service.hostname, number), weight: 1 }];
 };
 
-const connectionRules = new WeakMap<EgressView, readonly VirtualServiceRule[]>();
+interface ConnectionRules {
+  readonly all: readonly VirtualServiceRule[];
+  readonly places: ReadonlyMap<VirtualServiceRule, number>;
+  readonly exact: ReadonlyMap<string, readonly VirtualServiceRule[]>;
+  readonly wild: readonly VirtualServiceRule[];
+}
 
-/** The rules of a view that say anything of connections. */
-export const rulesForConnections = (view: EgressView): readonly VirtualServiceRule[] => {
-  const known = connectionRules.get(view) ?? view.rules.filter(({ tls, tcp }) => tls.length + tcp.length > 0);
+const connectionRules = new WeakMap<EgressView, ConnectionRules>();
+
+const arrange = (view: EgressView): ConnectionRules => {
+  const all = view.rules.filter(({ tls, tcp }) => tls.length + tcp.length > 0);
+  const exact = new Map<string, VirtualServiceRule[]>();
+  for (const rule of all) {
+    for (const host of rule.hosts) {
+      if (host.startsWith("*")) continue;
+      const known = exact.get(host);
+      if (known) known.push(rule);
+      else exact.set(host, [rule]);
+    }
+  }
+  const wild = all.filter(({ hosts }) => hosts.some((host) => host.startsWith("*")));
+  return { all, places: new Map(all.map((rule, at) => [rule, at])), exact, wild };
+};
+
+/** The rules of a view that say anything of connections to a host, in their order. */
+export const rulesForConnections = (
+  view: EgressView,
+  service: Pick<Service, "hostname">,
+): readonly VirtualServiceRule[] => {
+  const known = connectionRules.get(view) ?? arrange(view);
   connectionRules.set(view, known);
-  return known;
+  if (known.all.length === 0) return known.all;
+  const hostname = service.hostname.toLowerCase();
+  const concerns = ({ hosts }: VirtualServiceRule): boolean =>
+    hosts.some((host) => intersectHosts(host, hostname) !== undefined);
+  if (hostname.startsWith("*")) return known.all.filter(concerns);
+  const found = new Set([...(known.exact.get(hostname) ?? []), ...known.wild.filter(concerns)]);
+  return [...found].sort((a, b) => (known.places.get(a) ?? 0) - (known.places.get(b) ?? 0));
 };
 
 export interface TcpTarget {
@@ -117,19 +147,13 @@ export interface TcpTarget {
   readonly cidrs: readonly string[];
   /** The listener has no address that is the service's alone. */
   readonly shared: boolean;
+  /** Those for the service's host. */
   readonly rules: readonly VirtualServiceRule[];
 }
 
 /** Chains for connections to one port of a service. The one that takes all others is the last. */
-export const tcpChains = (scope: Scope, target: TcpTarget): readonly TcpChain[] => {
-  const { service } = target;
-  const rules = target.rules.filter(({ hosts }) =>
-    hosts.some((host) => intersectHosts(host, service.hostname.toLowerCase()) !== undefined),
-  );
-  return isTls(target.port.protocol)
-    ? tlsChains(scope, { ...target, rules })
-    : plainChains(scope, { ...target, rules });
-};
+export const tcpChains = (scope: Scope, target: TcpTarget): readonly TcpChain[] =>
+  isTls(target.port.protocol) ? tlsChains(scope, target) : plainChains(scope, target);
 
 const ownFilters = (scope: Scope, { service, port }: TcpTarget): FilterJson[] => {
   const [only, more] = service.ports;

@@ -23,10 +23,17 @@ export interface AddressAllocator {
 /** 240.240.0.1 to 240.240.255.254: a network's first and last address are nobody's. */
 export const virtualAddressesMax = 65_534;
 
-export const addressesAt = (place: number): VirtualAddresses => ({
-  v4: `240.240.${place >> 8}.${place & 255}`,
-  v6: `2001:2::${place.toString(16)}`,
-});
+/** The same object for the same place. */
+export const addressesAt = (place: number): VirtualAddresses => {
+  const made = atPlaces.get(place) ?? {
+    v4: `240.240.${place >> 8}.${place & 255}`,
+    v6: `2001:2::${place.toString(16)}`,
+  };
+  atPlaces.set(place, made);
+  return made;
+};
+
+const atPlaces = new Map<number, VirtualAddresses>();
 
 /** The place the key's hash names, or the next that nobody has. Only while there is one. */
 export const freePlaceFor = (key: string, isTaken: (place: number) => boolean): number => {

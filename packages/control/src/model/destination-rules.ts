@@ -81,6 +81,7 @@ export const findDestinationPolicies = (
     );
 
   return ({ hostname, namespace }, client, direction = "outbound") => {
+    if (namespaces.size === 0) return undefined;
     const levels = [
       own(hostname, client.namespace),
       exported(namespace, hostname, client.namespace),

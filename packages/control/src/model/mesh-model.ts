@@ -10,13 +10,13 @@ import {
   type VirtualAddresses,
 } from "./address-allocator.ts";
 import { byKind, type ConfigItem, ofKind } from "./config-item.ts";
-import { visibleIn } from "./hostname.ts";
 import { mergeServices, type RegistryView } from "./merged-services.ts";
 import { applyMeshConfig, meshConfigOf } from "./mesh-config.ts";
 import { meshDefaultsOf } from "./mesh-defaults.ts";
 import { defaultMeshSettings, type MeshSettings } from "./mesh-settings.ts";
 import type { EndpointRecord, ReportedHealth, Service, ServiceEndpoints } from "./service.ts";
 import { type TrafficRules, trafficRules } from "./traffic-rules.ts";
+import { createVisibleServices } from "./visible-services.ts";
 
 export interface ModelSources {
   readonly config: Collection<ConfigItem>;
@@ -86,7 +86,8 @@ export const createMeshModel = (graph: Graph, sources: ModelSources): MeshModel 
     if (!sameValue(settings, now)) settings = now;
     return settings;
   };
-  const mesh = (): MeshSettings => state.cached("mesh", meshNow);
+  const mesh = (): MeshSettings => state.ofConfig("mesh", meshNow);
+  const visible = createVisibleServices(services, mesh);
 
   return {
     get mesh() {
@@ -95,21 +96,20 @@ export const createMeshModel = (graph: Graph, sources: ModelSources): MeshModel 
     services,
     endpoints,
     config: sources.config,
-    visibleServices: (namespace) =>
-      state.cached(`visible ${namespace}`, () => visibleServices([...services.values()], namespace, mesh())),
+    visibleServices: visible,
     virtualAddresses: ({ key }) =>
       state
-        .cached("addresses", () =>
+        .ofServices("addresses", () =>
           allocator.allocate([...services.values()].filter(wantsAddress).map((service) => service.key)),
         )
         .get(key),
-    rules: () => state.cached("rules", () => trafficRules(sources.config, mesh())),
+    rules: () => state.ofConfig("rules", () => trafficRules(sources.config, mesh())),
     peerAuthentications: () =>
-      state.cached("peer", () => ofKind(kinds.lookup("PeerAuthentication"), "PeerAuthentication")),
+      state.ofConfig("peer", () => ofKind(kinds.lookup("PeerAuthentication"), "PeerAuthentication")),
     authorizationPolicies: () =>
-      state.cached("authorization", () => ofKind(kinds.lookup("AuthorizationPolicy"), "AuthorizationPolicy")),
-    localRateLimits: () => state.cached("limits", () => ofKind(kinds.lookup("LocalRateLimit"), "LocalRateLimit")),
-    findings: () => state.cached("findings", () => [...services.values()].flatMap(conflictFindings)),
+      state.ofConfig("authorization", () => ofKind(kinds.lookup("AuthorizationPolicy"), "AuthorizationPolicy")),
+    localRateLimits: () => state.ofConfig("limits", () => ofKind(kinds.lookup("LocalRateLimit"), "LocalRateLimit")),
+    findings: () => state.ofServices("findings", () => [...services.values()].flatMap(conflictFindings)),
     endpointsAt: (address) => byAddress.lookup(address),
     takeChange: state.take,
     epoch: state.epoch,
@@ -118,7 +118,8 @@ export const createMeshModel = (graph: Graph, sources: ModelSources): MeshModel 
 
 /** Notes what commits change, and forgets what was computed from the state before. */
 const trackChanges = (from: Pick<MeshModel, "services" | "endpoints" | "config">, given?: Collection<Keyed>) => {
-  const cache = new Map<string, unknown>();
+  /** What was computed from either: a new service is no reason to read all rules again. */
+  const [ofConfig, ofServices] = [createCache(), createCache()];
   let touched = new Set<string>();
   let addresses = new Set<string>();
   let other = true;
@@ -126,11 +127,20 @@ const trackChanges = (from: Pick<MeshModel, "services" | "endpoints" | "config">
   const everything = (): void => {
     other = true;
     epoch++;
-    cache.clear();
   };
-  from.services.watch(everything);
-  from.config.watch(everything);
-  given?.watch(everything);
+  from.services.watch(() => {
+    everything();
+    ofServices.clear();
+  });
+  from.config.watch(() => {
+    everything();
+    ofConfig.clear();
+    ofServices.clear();
+  });
+  given?.watch(() => {
+    everything();
+    ofServices.clear();
+  });
   from.endpoints.watch((changes) => {
     for (const { key, before, after } of changes) {
       touched.add(key);
@@ -142,17 +152,27 @@ const trackChanges = (from: Pick<MeshModel, "services" | "endpoints" | "config">
   });
   return {
     epoch: () => epoch,
-    /** What `make` gives, kept until the next change that is not of endpoints only. */
-    cached<T>(name: string, make: () => T): T {
-      if (!cache.has(name)) cache.set(name, make());
-      return cache.get(name) as T;
-    },
+    /** What `make` gives, kept until configuration changes. */
+    ofConfig: ofConfig.of,
+    /** The same, kept until services or configuration change. */
+    ofServices: ofServices.of,
     take(): ModelChange {
       const change = { endpoints: touched, addresses, other };
       touched = new Set();
       addresses = new Set();
       other = false;
       return change;
+    },
+  };
+};
+
+const createCache = () => {
+  const cache = new Map<string, unknown>();
+  return {
+    clear: () => cache.clear(),
+    of<T>(name: string, make: () => T): T {
+      if (!cache.has(name)) cache.set(name, make());
+      return cache.get(name) as T;
     },
   };
 };
@@ -198,32 +218,3 @@ const wantsAddress = ({ addresses, sources, resolution, hostname, autoAddress }:
   (sources[0] === "ServiceEntry" || sources[0] === "Registry") &&
   resolution !== "passthrough" &&
   (!hostname.startsWith("*") || resolution === "dynamicDns");
-
-/** To whom a service is shown: as it says, or as the mesh does for those that say nothing. */
-export const exportsOf = ({ exportTo, sources }: Service, mesh: MeshSettings): readonly string[] | undefined => {
-  if (exportTo.length > 0) return exportTo;
-  if (sources[0] === "ServiceEntry" && mesh.serviceEntryVisibility !== "PUBLIC") {
-    return [mesh.serviceEntryVisibility === "NONE" ? "~" : "."];
-  }
-  return mesh.defaultServiceExportTo;
-};
-
-const visibleServices = (
-  all: readonly Service[],
-  namespace: string,
-  mesh: MeshSettings,
-): ReadonlyMap<string, Service> => {
-  const best = new Map<string, Service>();
-  for (const service of all) {
-    if (!visibleIn(exportsOf(service, mesh), service.namespace, namespace)) continue;
-    const other = best.get(service.hostname);
-    if (!other || preferred(service, other, namespace)) best.set(service.hostname, service);
-  }
-  return new Map([...best].sort(([a], [b]) => (a < b ? -1 : 1)));
-};
-
-const preferred = (a: Service, b: Service, namespace: string): boolean => {
-  if ((a.namespace === namespace) !== (b.namespace === namespace)) return a.namespace === namespace;
-  const [ageA, ageB] = [a.createdAt ?? "~", b.createdAt ?? "~"];
-  return ageA === ageB ? a.key < b.key : ageA < ageB;
-};

@@ -52,9 +52,7 @@ export const virtualServices = (objects: readonly VirtualService[], mesh: MeshSe
   const delegates = new Map(
     sorted.filter(({ spec }) => !spec.hosts?.length).map((object) => [`${object.namespace}/${object.name}`, object]),
   );
-  const rules = sorted
-    .filter(({ spec }) => spec.hosts?.length)
-    .map((object) => resolveRule(object, { mesh, delegates }));
+  const rules = sorted.filter(({ spec }) => spec.hosts?.length).map((object) => knownRule(object, { mesh, delegates }));
   const byGateway = new Map<string, VirtualServiceRule[]>();
   for (const rule of rules) {
     for (const gateway of new Set(rule.gateways)) {
@@ -103,6 +101,23 @@ interface RuleSources {
 
 const gatewayName = (name: string, namespace: string): string =>
   name === "mesh" || name.includes("/") ? name : `${namespace}/${name}`;
+
+interface KnownRule {
+  readonly mesh: MeshSettings;
+  readonly rule: VirtualServiceRule;
+}
+
+const knownRules = new WeakMap<VirtualService, KnownRule>();
+
+/** The same object for the same VirtualService, unless others have a say in it. */
+const knownRule = (object: VirtualService, sources: RuleSources): VirtualServiceRule => {
+  if (object.spec.http?.some(({ delegate }) => delegate)) return resolveRule(object, sources);
+  const known = knownRules.get(object);
+  if (known?.mesh === sources.mesh) return known.rule;
+  const rule = resolveRule(object, sources);
+  knownRules.set(object, { mesh: sources.mesh, rule });
+  return rule;
+};
 
 const resolveRule = (object: VirtualService, sources: RuleSources): VirtualServiceRule => {
   const { spec, namespace } = object;
