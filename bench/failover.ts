@@ -1,15 +1,20 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { join } from "node:path";
 import { startSidecar } from "@weft/testkit/sidecar";
-import { type Replica, startReplicas } from "../e2e/ha/replicas.ts";
+import { type Replica, type Replicas, startReplicas } from "../e2e/ha/replicas.ts";
+import { joinCertificate } from "./join-certificate.ts";
 import type { Command, FailedOver, Opened } from "./load/failover/messages.ts";
 import type { BenchOptions } from "./options.ts";
 import { cpuMicrosOf, loadCore, pin, systemCore } from "./process-usage.ts";
 
 const services = 1_000;
 const endpointsEach = 10;
-const sidecars = 2_000;
-const subscribedEach = 50;
+/** `subscribedEach` clusters, with their endpoints. */
+const cases = [
+  { sidecars: 2_000, subscribedEach: 50, secure: false },
+  { sidecars: 200, subscribedEach: 50, secure: true },
+  { sidecars: 200, subscribedEach: 200, secure: true },
+] as const;
 const hosts = Array.from({ length: services }, (_, i) => `s${i}.default.svc.cluster.local`);
 const names = hosts.map((host) => `outbound|80||${host}`);
 const sampleMs = 200;
@@ -104,37 +109,58 @@ const failoverOfOne = async (
   return tookMs;
 };
 
-/** A replica with 2,000 sidecars is killed: how long until two others have them in sync, and what that costs. */
-export const benchFailover = async ({ json }: BenchOptions): Promise<void> => {
-  await using replicas = await startReplicas(hosts.map(serviceEntry).join("---\n"));
-  for (const { cp } of replicas.all) pin(cp.program.pid, systemCore);
-  const aloneMs = await failoverOfOne(replicas.all, replicas.together);
+interface Case {
+  readonly sidecars: number;
+  readonly subscribedEach: number;
+  readonly secure: boolean;
+}
+
+const benchCase = async ({ sidecars, subscribedEach, secure }: Case, replicas: Replicas) => {
   const [first, ...others] = replicas.all;
   using load = startLoad();
-  const addresses = replicas.all.map(({ cp }) => cp.xds);
+  const addresses = replicas.all.map(({ cp }) => (secure ? cp.secure : cp.xds));
+  const tls = secure ? { tls: await joinCertificate(first.cp) } : {};
   const before = cpuMicrosOf(first.cp.program.pid);
-  const opened = await load.open({ addresses, sidecars, names, each: subscribedEach });
+  const opened = await load.open({ addresses, sidecars, names, each: subscribedEach, ...tls });
   const firstSyncCpuMs = (cpuMicrosOf(first.cp.program.pid) - before) / 1000;
   const stopWatching = watchCpu(others.map(({ cp }) => cp.program.pid));
   const result = await load.failover(() => void first.kill());
   const { cpuMs, busiest } = stopWatching();
-  const row = {
-    sidecars,
+  await first.restart();
+  pin(first.cp.program.pid, systemCore);
+  return {
+    case: `${sidecars} × ${subscribedEach} clusters, ${secure ? "mTLS" : "plaintext"}`,
     firstSyncMs: Math.round(opened.tookMs),
     firstSyncCpuMs: Math.round(firstSyncCpuMs),
     firstSyncBytesEach: Math.round(opened.bytes / sidecars),
     failoverBytesEach: Math.round(result.bytes / sidecars),
-    bytesShare: result.bytes / opened.bytes,
+    handshakeBytesEach: Math.round(result.handshakeBytes / sidecars),
+    bytesShare: Number((result.bytes / opened.bytes).toFixed(5)),
+    bytesShareWithoutHandshake: Number(((result.bytes - result.handshakeBytes) / opened.bytes).toFixed(5)),
     resourcesSentAgain: result.resources,
     p50Ms: Math.round(at(result.inSyncMs, 0.5)),
     p99Ms: Math.round(at(result.inSyncMs, 0.99)),
     lastMs: Math.round(at(result.inSyncMs, 1)),
     connections: result.connections,
     mostInSyncIn100Ms: result.burst,
-    survivorCpuMs: cpuMs.map(Math.round),
+    survivorCpuMs: cpuMs.map(Math.round).join(" "),
     busiestSurvivorCores: Number(busiest.toFixed(2)),
-    oneAloneMs: Math.round(aloneMs),
   };
-  const lines = Object.entries(row).map(([name, value]) => `| ${name} | ${value} |\n`);
-  process.stdout.write(json ? `${JSON.stringify(row, null, 2)}\n` : `| failover | |\n|---|---|\n${lines.join("")}`);
 };
+
+/** A replica with many sidecars is killed: how long until two others have them in sync, and what that costs. */
+export const benchFailover = async ({ json }: BenchOptions): Promise<void> => {
+  await using replicas = await startReplicas(hosts.map(serviceEntry).join("---\n"));
+  for (const { cp } of replicas.all) pin(cp.program.pid, systemCore);
+  const oneAloneMs = Math.round(await failoverOfOne(replicas.all, replicas.together));
+  const rows = [];
+  for (const one of cases) rows.push(await benchCase(one, replicas));
+  if (json) process.stdout.write(`${JSON.stringify({ oneAloneMs, rows }, null, 2)}\n`);
+  else process.stdout.write(`one alone: ${oneAloneMs} ms\n\n${tableOf(rows)}`);
+};
+
+const tableOf = (rows: readonly Readonly<Record<string, string | number>>[]): string =>
+  Object.keys(rows[0] ?? {})
+    .map((name) => `| ${[name, ...rows.map((row) => row[name])].join(" | ")} |\n`)
+    .map((line, at) => (at === 0 ? `${line}|${"---|".repeat(rows.length + 1)}\n` : line))
+    .join("");

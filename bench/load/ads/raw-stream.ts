@@ -112,17 +112,27 @@ export class RawStream {
   #peerWindow = defaultWindow;
   readonly #waiting: DataFrame[] = [];
   #over = false;
-  /** Everything read from the socket. */
+  /** What is below TLS. */
+  readonly #below: Socket | undefined;
+  /** Everything read, as HTTP/2. */
   bytes = 0;
+  /** Of TLS, until the server's side of the handshake was read. */
+  handshakeBytes = 0;
 
   constructor(target: RawTarget, events: RawEvents) {
     this.#events = events;
     const { host, port, tls } = target;
     const first = opening(target);
     if (tls) {
+      const below = connectTcp({ host, port, noDelay: true });
+      this.#below = below;
       this.#socket = connectTls({
-        ...{ host, port, secureContext: tls, ALPNProtocols: ["h2"], checkServerIdentity: () => undefined },
+        ...{ socket: below, secureContext: tls, ALPNProtocols: ["h2"], checkServerIdentity: () => undefined },
       });
+      this.#socket.once("secureConnect", () => {
+        this.handshakeBytes = below.bytesRead;
+      });
+      below.once("error", (error) => this.#end(error.message));
       this.#socket.on("data", (chunk: Buffer) => this.#read(chunk));
     } else {
       this.#socket = connectTcp({
@@ -147,6 +157,11 @@ export class RawStream {
   send(frames: readonly DataFrame[]): void {
     this.#waiting.push(...frames);
     this.#write();
+  }
+
+  /** Everything read from the wire: with the handshake and the records of TLS. */
+  wireBytes(): number {
+    return this.#below?.bytesRead ?? this.bytes;
   }
 
   close(): void {

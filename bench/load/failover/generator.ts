@@ -1,4 +1,5 @@
 /** A process that holds thousands of sidecars and times how they go from one control plane to another. */
+import { createSecureContext, type SecureContext } from "node:tls";
 import type { Answer, Command, FailedOver, Opened, OpenSidecars } from "./messages.ts";
 import { type BenchSidecar, startBenchSidecar } from "./sidecar.ts";
 
@@ -6,6 +7,7 @@ const openingAtOnce = 50;
 const burstMs = 100;
 
 const sidecars: BenchSidecar[] = [];
+let tls: SecureContext | undefined;
 /** Those whose stream is not answered whole. */
 let behind = 0;
 let settled: (() => void) | undefined;
@@ -28,6 +30,7 @@ const openOne = (index: number, command: OpenSidecars): Promise<void> => {
       index,
       addresses: command.addresses,
       names: namesOf(index, command),
+      tls,
       onConnect: () => connections++,
       onLost: () => {
         onLost(isSynced);
@@ -56,12 +59,14 @@ const warm = (address: string, command: OpenSidecars): Promise<void> =>
   new Promise((resolve) => {
     const nothing = (): void => {};
     const told = { onSync: () => resolve(), onLost: nothing, onConnect: nothing };
-    startBenchSidecar({ index: command.sidecars, addresses: [address], names: namesOf(0, command), ...told });
+    startBenchSidecar({ index: command.sidecars, addresses: [address], names: namesOf(0, command), tls, ...told });
   });
 
 const allBytes = (): number => sidecars.reduce((sum, one) => sum + one.bytes(), 0);
+const handshakes = (): number => sidecars.reduce((sum, one) => sum + one.handshakeBytes(), 0);
 
 const open = async (command: OpenSidecars): Promise<Opened> => {
+  tls = command.tls && createSecureContext(command.tls);
   await Promise.all(command.addresses.map((address) => warm(address, command)));
   const startedMs = performance.now();
   let next = 0;
@@ -87,7 +92,7 @@ const failover = async (): Promise<FailedOver> => {
   const inSyncMs = syncedMs.sort((a, b) => a - b);
   const bursts = Map.groupBy(inSyncMs, (ms) => Math.floor(ms / burstMs));
   const burst = Math.max(...[...bursts.values()].map(({ length }) => length));
-  return { inSyncMs, bytes: allBytes(), resources, connections, burst };
+  return { inSyncMs, bytes: allBytes(), handshakeBytes: handshakes(), resources, connections, burst };
 };
 
 process.on("message", (command: Command) => {

@@ -1,9 +1,12 @@
 /** What the failover bench and the process that holds its sidecars tell each other. */
+import type { OpenStreams } from "../ads/messages.ts";
 
 export interface OpenSidecars {
   readonly kind: "open";
-  /** Plaintext xDS of each replica; all sidecars begin with the first. */
+  /** xDS of each replica; all sidecars begin with the first. */
   readonly addresses: readonly string[];
+  /** Absent: in plaintext. */
+  readonly tls?: OpenStreams["tls"];
   readonly sidecars: number;
   /** Clusters to choose from, and how many each sidecar asks for, with their endpoints. */
   readonly names: readonly string[];
@@ -26,8 +29,9 @@ export interface Opened {
 export interface FailedOver {
   /** From the first stream lost until each sidecar had its answers again, sorted. */
   readonly inSyncMs: readonly number[];
-  /** Read from the new connections' sockets. */
+  /** Read from the new connections' sockets; and how many of them were handshakes of TLS. */
   readonly bytes: number;
+  readonly handshakeBytes: number;
   /** Resources that were sent again. */
   readonly resources: number;
   readonly connections: number;

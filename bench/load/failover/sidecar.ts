@@ -1,5 +1,5 @@
 /** One sidecar as far as discovery sees it: our client's own machine with its waits and turns, on a raw connection. */
-
+import type { SecureContext } from "node:tls";
 import { shuffled } from "@weft/core/shuffled";
 import { discoveryFeatures, withFeatures } from "@weft/xds/client-features";
 import { type ClientInput, type ClientOutput, createClientStream } from "@weft/xds/client-stream";
@@ -8,13 +8,15 @@ import { resourceType } from "@weft/xds/resource";
 import { dataFrames, RawStream } from "../ads/raw-stream.ts";
 
 export interface BenchSidecar {
-  /** Of the present connection. */
+  /** Of the present connection, from the wire; and how many of them TLS's handshake took. */
   bytes(): number;
+  handshakeBytes(): number;
 }
 
 export interface BenchSidecarOptions {
   readonly index: number;
   readonly addresses: readonly string[];
+  readonly tls?: SecureContext | undefined;
   readonly names: readonly string[];
   /** All that was asked for on this stream is answered; with how many resources came. */
   readonly onSync: (resources: number) => void;
@@ -81,7 +83,7 @@ export const startBenchSidecar = (options: BenchSidecarOptions): BenchSidecar =>
     resources = 0;
     connected = false;
     const opened = new RawStream(
-      { host, port: Number(port), path: adsDeltaPath },
+      { host, port: Number(port), path: adsDeltaPath, ...(options.tls ? { tls: options.tls } : {}) },
       {
         message: (bytes) => stream === opened && message(bytes),
         ended: () => {
@@ -97,5 +99,5 @@ export const startBenchSidecar = (options: BenchSidecarOptions): BenchSidecar =>
   };
   for (const of of kinds) feed({ kind: "want", of, names: new Set(options.names) });
   feed({ kind: "tick" });
-  return { bytes: () => stream?.bytes ?? 0 };
+  return { bytes: () => stream?.wireBytes() ?? 0, handshakeBytes: () => stream?.handshakeBytes ?? 0 };
 };

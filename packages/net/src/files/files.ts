@@ -13,6 +13,7 @@ import {
   rmSync,
   writeSync,
 } from "node:fs";
+import { rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
 /** Creates the folder, and those above it, for this user only. */
@@ -65,6 +66,18 @@ export const writeAtomic = (path: string, content: string | Uint8Array, mode = 0
     renameSync(temporary, path);
   } catch (error) {
     rmSync(temporary, { force: true });
+    throw error;
+  }
+};
+
+/** As `writeAtomic`, beside what the process does meanwhile: for what may be written often, on a disk that may be slow. */
+export const writeAtomicBeside = async (path: string, content: string | Uint8Array, mode = 0o600): Promise<void> => {
+  const temporary = join(dirname(path), `.${randomBytes(6).toString("hex")}.tmp`);
+  try {
+    await writeFile(temporary, content, { flag: "wx", mode, flush: true });
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
     throw error;
   }
 };

@@ -3,13 +3,39 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, wr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { openGrowingFiles } from "./growing-files.ts";
+import { openGrowingFiles, syncAfterMs } from "./growing-files.ts";
 
 const setup = () => {
   const root = mkdtempSync(join(tmpdir(), "weft-growing-"));
   const folder = join(root, "cache");
-  return { root, folder, files: openGrowingFiles(folder), [Symbol.dispose]: () => rmSync(root, { recursive: true }) };
+  const timers: { readonly run: () => void; readonly ms: number }[] = [];
+  const files = openGrowingFiles(folder, (run, ms) => {
+    timers.push({ run, ms });
+    return { [Symbol.dispose]: () => {} };
+  });
+  return { root, folder, files, timers, [Symbol.dispose]: () => rmSync(root, { recursive: true }) };
 };
+
+test("what is written is put on the disk a second later, once for all of it, whatever became of the files", async () => {
+  using at = setup();
+  const { files, timers, root } = at;
+  files.append("a", 0, Buffer.from("one"));
+  files.append("a", 3, Buffer.from("two"));
+  files.replace("b", Buffer.from("b"));
+  assert.deepEqual(
+    timers.map(({ ms }) => ms),
+    [syncAfterMs],
+  );
+  files.remove("b");
+  timers[0]?.run();
+  await files.synced();
+  assert.equal(files.read("a")?.toString(), "onetwo");
+  files.append("a", 6, Buffer.from("three"));
+  assert.equal(timers.length, 2, "the next write is a second later again");
+  rmSync(root, { recursive: true });
+  mkdirSync(root);
+  await files.synced();
+});
 
 test("files grow at their ends, and are read whole or in part", () => {
   using at = setup();

@@ -4,7 +4,7 @@ import type { PeerCertificate } from "node:tls";
 import { shuffled } from "@weft/core/shuffled";
 import type { Logger } from "@weft/core/world";
 import { readIfThere } from "@weft/net/files/files";
-import { createGrpcChannel, type GrpcChannel, type GrpcTls } from "@weft/net/grpc/client";
+import { createGrpcChannel, type GrpcChannel, type GrpcChannelOptions, type GrpcTls } from "@weft/net/grpc/client";
 import type { SecretJson } from "@weft/xds/gen/envoy/extensions/transport_sockets/tls/v3/secret";
 import type { Material, ServerTls, XdsServer } from "../bootstrap/xds-server.ts";
 
@@ -58,18 +58,26 @@ const readTls = (tls: ServerTls, findSecret: FindSecret): GrpcTls => ({
   ...(tls.sans.length > 0 ? { checkPeer: checkNames(tls.sans) } : {}),
 });
 
-/** Where another address may be tried, a connection is given up so soon. */
-const withOthers = {
+/** When a connection is given up; `keepaliveMs` and `keepaliveTimeoutMs` together after its peer fell silent. */
+export type Patience = Pick<GrpcChannelOptions, "connectTimeoutMs" | "keepaliveMs" | "keepaliveTimeoutMs">;
+
+/** Where another address may be tried. */
+export const patienceWithOthers = {
   connectTimeoutMs: 3_000,
   keepaliveMs: 20_000,
   keepaliveTimeoutMs: 5_000,
-} as const;
+} as const satisfies Patience;
 
 /**
  * Several addresses take turns, one per connection, in an order of this sidecar's own: thousands do not all begin with
  * the first, nor do all that were with one go to the same next.
  */
-export const connectServer = (server: XdsServer, findSecret: FindSecret, log: Logger): GrpcChannel => {
+export const connectServer = (
+  server: XdsServer,
+  findSecret: FindSecret,
+  log: Logger,
+  patience: Patience = patienceWithOthers,
+): GrpcChannel => {
   let turn = 0;
   const { tls } = server;
   const targets = shuffled(server.targets, Math.random);
@@ -83,7 +91,7 @@ export const connectServer = (server: XdsServer, findSecret: FindSecret, log: Lo
       });
       return target;
     },
-    ...(targets.length > 1 ? withOthers : {}),
+    ...(targets.length > 1 ? patience : {}),
     ...(tls ? { tls: () => readTls(tls, findSecret) } : {}),
   });
 };

@@ -260,7 +260,7 @@ const cacheOf = ({ dataFolder, cacheTtlMs, cacheDiskBytes }: SidecarFlags): Cach
   makeFolder(dataFolder);
   const path = `${dataFolder}/last-good-resources`;
   const former = { read: () => readIfThere(path), remove: () => removeFile(path) };
-  const files = openGrowingFiles(`${dataFolder}/discovery-cache`);
+  const files = openGrowingFiles(`${dataFolder}/discovery-cache`, setRealTimer);
   const disk = { files, bytesMax: cacheDiskBytes, writerId: randomUUID(), former };
   return { ttlMs: cacheTtlMs, disk };
 };

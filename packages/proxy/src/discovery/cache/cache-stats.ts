@@ -1,16 +1,13 @@
 /** What the discovery cache counts, for each of its levels. */
 import type { Counter, Stats } from "../../observe/stats.ts";
 
-export const cacheLevels = ["l1", "l2", "l3"] as const;
-export type CacheLevel = (typeof cacheLevels)[number];
-
-export interface LevelCounters {
+interface Counts {
   /** Looked for there, and found. */
   readonly hits: Counter;
   readonly misses: Counter;
   /** Found to be current, or brought up to date, before its time was over. */
   readonly refreshed: Counter;
-  /** Damaged or refused: it was not used. */
+  /** Damaged on disk, or refused by this sidecar wherever it came from: it was not used. */
   readonly corrupted: Counter;
   /** Put out because it was not used, or to make room. */
   readonly evicted: Counter;
@@ -22,15 +19,22 @@ export interface LevelCounters {
   readonly errors: Counter;
 }
 
-export type CacheCounters = { readonly [L in CacheLevel]: LevelCounters };
+/** What can happen at a level; memory is checked before it is filled, so nothing is found damaged there. */
+const counted = {
+  l1: ["hits", "misses", "filled", "refreshed", "evicted", "overflow"],
+  l2: ["hits", "misses", "evicted", "corrupted", "overflow", "errors"],
+  l3: ["hits", "misses", "refreshed", "corrupted", "errors"],
+} as const;
 
-const counted = ["hits", "misses", "refreshed", "corrupted", "evicted", "filled", "overflow", "errors"] as const;
+export type CacheLevel = keyof typeof counted;
+export type LevelCounters<L extends CacheLevel> = Pick<Counts, (typeof counted)[L][number]>;
+export type CacheCounters = { readonly [L in CacheLevel]: LevelCounters<L> };
 
 type Counted = Pick<Stats, "counter"> & Partial<Pick<Stats, "labelledCounter">>;
 
 /** Each is `discovery_cache.LEVEL.WHAT` for `/stats`, and `weft_discovery_cache_WHAT_total{level}` for Prometheus. */
-const levelCounters = (stats: Counted, level: CacheLevel): LevelCounters => {
-  const made = counted.map((what): readonly [string, Counter] => {
+const levelCounters = <L extends CacheLevel>(stats: Counted, level: L): LevelCounters<L> => {
+  const made = counted[level].map((what): readonly [string, Counter] => {
     const plain = stats.counter(`discovery_cache.${level}.${what}`);
     const labelled = stats.labelledCounter?.(`weft_discovery_cache_${what}_total`, [["level", level]]);
     const add = (n: number): void => {
@@ -47,7 +51,7 @@ const levelCounters = (stats: Counted, level: CacheLevel): LevelCounters => {
       },
     ];
   });
-  return Object.fromEntries(made) as unknown as LevelCounters;
+  return Object.fromEntries(made) as unknown as LevelCounters<L>;
 };
 
 export const cacheCounters = (stats: Counted): CacheCounters => ({

@@ -23,7 +23,7 @@ export interface DiskLevelOptions {
   /** Tells this process from others that use the same folder. */
   readonly writerId: string;
   readonly log: Logger;
-  readonly counters: LevelCounters;
+  readonly counters: LevelCounters<"l2">;
   /** In memory: it is not to go to make room on disk for others of its sort. */
   readonly isHeld: (key: string) => boolean;
 }
@@ -44,6 +44,13 @@ export interface DiskLevel {
   /** Writes what differs from what is there. Gives the keys of those that have no room. Throws where the disk does. */
   keep(entries: readonly KeptEntry[]): readonly string[];
   remove(keys: readonly string[], atMs: number): void;
+  /**
+   * Does a part of what makes room for so many bytes, of about one file; false while there is more to do. Where nothing
+   * may go it is true too. What `keep` has to do for itself takes as long as it takes.
+   */
+  prepare(bytes: number): boolean;
+  /** Writes one file anew of which entries are to go; false where there is none. */
+  tidy(): boolean;
   /** Whether this process may write; another that came later may have taken that over. */
   owns(): boolean;
   /** Lets go of the folder. */
@@ -63,7 +70,22 @@ const shardOf = (key: string): number => {
   for (let at = 0; at < key.length; at++) hash = Math.imul(hash ^ key.charCodeAt(at), 0x01000193);
   return (hash >>> 0) % shardCount;
 };
-const shardName = (number: number): string => `entries-${String(number).padStart(2, "0")}`;
+const shardName = (number: number): string => `entries-${String(number).padStart(3, "0")}`;
+
+/** An eighth of those that are there because they were asked for were last used before, by some of the files. */
+const oldAge = (shards: readonly DiskShard[]): number => {
+  const agesIn = (some: readonly DiskShard[]): number[] =>
+    some.flatMap(({ entries }) => [...entries.values()].flatMap(({ mark }) => (mark.demanded ? [mark.atMs] : [])));
+  const looked = agesIn(shards.filter((_, at) => at % agesEvery === 0));
+  const ages = (looked.length >= agesMin ? looked : agesIn(shards)).sort((a, b) => a - b);
+  return ages[Math.floor(ages.length / 8)] ?? Number.NEGATIVE_INFINITY;
+};
+const agesMin = 256;
+const agesEvery = 16;
+/** Files that are looked at together for what may go. */
+const shardsLookedAt = 4;
+/** So often it is not tried to make room after nothing could go. */
+const fruitlessWaits = 64;
 
 const someOf = (names: readonly string[]): string =>
   names.length <= namesToldMax
@@ -163,8 +185,11 @@ export const createDiskLevel = (options: DiskLevelOptions): DiskLevel => {
     return true;
   };
 
+  /** Files that are to be written anew: there is more in them than is to stay. */
+  const untidy = new Set<DiskShard>();
   const compact = (shard: DiskShard): void => {
     const damaged = shard.compact();
+    untidy.delete(shard);
     if (damaged.length > 0) tellDamaged(shard, damaged);
   };
 
@@ -184,6 +209,53 @@ export const createDiskLevel = (options: DiskLevelOptions): DiskLevel => {
       if (fits(added)) return true;
     }
     return evict(added);
+  };
+  const tidy = (): boolean => {
+    const [shard] = untidy;
+    if (shard) compact(shard);
+    return shard !== undefined;
+  };
+  /** Files that are still to give up what was last used before; how much was given so far. */
+  let round: { readonly before: number; readonly left: DiskShard[]; given: number } | undefined;
+  let fruitless = 0;
+  const prepare = (wanted: number): boolean => {
+    if (fits(Math.min(wanted, bytesMax * deadShareMin))) return true;
+    if (round) return giveUpSome(round);
+    if (tidy()) return false;
+    const dead = shards.reduce((sum, shard) => sum + shard.deadBytes, 0);
+    if (dead >= bytesMax * deadShareMin) {
+      for (const shard of shards) if (shard.deadBytes > dead / (2 * shardCount)) untidy.add(shard);
+      return false;
+    }
+    if (fruitless > 0) {
+      fruitless--;
+      return true;
+    }
+    round = { before: oldAge(shards), left: [...shards], given: 0 };
+    return false;
+  };
+  /** True when the round is over and nothing may go. No file is written before: others have what goes with it. */
+  const giveUpSome = (now: NonNullable<typeof round>): boolean => {
+    for (const shard of now.left.splice(0, shardsLookedAt)) now.given += giveUp(shard, now.before);
+    if (now.left.length > 0) return false;
+    round = undefined;
+    if (now.given === 0) fruitless = fruitlessWaits;
+    return now.given === 0;
+  };
+  /** Of those in the file that were used last before, and what only they need. */
+  const giveUp = (shard: DiskShard, before: number): number => {
+    const going = new Set<string>();
+    for (const [key, { mark }] of shard.entries)
+      if (mark.demanded && mark.atMs <= before && !options.isHeld(key))
+        for (const one of [key, ...mark.needs]) if (!options.isHeld(one)) going.add(one);
+    for (const key of going) {
+      const of = shardFor(key);
+      if (!of.entries.has(key)) continue;
+      of.drop([key]);
+      untidy.add(of);
+    }
+    counters.evicted.add(going.size);
+    return going.size;
   };
   /** Those that were in use longest ago go first, with what only they need. */
   const evict = (added: number): boolean => {
@@ -271,6 +343,8 @@ export const createDiskLevel = (options: DiskLevelOptions): DiskLevel => {
     marks,
     read: (key) => readMany([key]).get(key),
     readMany,
+    prepare,
+    tidy,
     damaged: () => lost,
     keep: (entries) => writeAll(entries.flatMap((entry) => encoded(entry) ?? [])),
     remove: (keys, atMs) => {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { Logger } from "@weft/core/world";
 import { createDiskLevel } from "./disk-level.ts";
 import { createDiskWriter, type HeldEntry } from "./disk-writer.ts";
-import { shardCount, writeRetryMs, writeSliceBytes, writeSoonMs } from "./limits.ts";
+import { filesReadAtOnce, shardCount, writeRetryMs, writeSliceBytes, writeSoonMs } from "./limits.ts";
 import { testCounters } from "./testing/counters.ts";
 import { memoryFiles } from "./testing/memory-files.ts";
 import { virtualTime } from "./testing/virtual-time.ts";
@@ -42,7 +42,7 @@ test("changes are on disk soon, together, and only those that differ", () => {
   writer.changed();
   pass(writeSoonMs - 1);
   assert.deepEqual(kept(), []);
-  pass(40);
+  pass(shardCount / filesReadAtOnce + 8);
   assert.deepEqual(kept(), ["cluster a", "cluster b"]);
   const { written } = files;
   put("a", 3);
@@ -55,7 +55,7 @@ test("a large mesh is written a slice at a time, and nothing of it twice", () =>
   const { writer, put, pass, disk, files, timers, state } = setup();
   for (let i = 0; i < 2_000; i++) put(`c${i}`, "x".repeat(900));
   writer.changed();
-  pass(writeSoonMs + shardCount);
+  pass(writeSoonMs + shardCount / filesReadAtOnce);
   const first = disk.usage().bytes;
   assert.ok(first <= 3 * writeSliceBytes && state.written === 0, `${first} bytes in the first slices`);
   pass(1_000);
@@ -138,4 +138,35 @@ test("while another process writes the folder this one does not", () => {
   writer.changed();
   pass(1_000);
   assert.deepEqual(kept(), ["cluster a", "cluster b"]);
+});
+
+test("a full cache is made room in a file at a time: none is written anew twice in a turn, and what is new is kept", () => {
+  const { writer, put, pass, kept, files, disk } = setup(2_000_000);
+  const { replace } = files;
+  let inTurn = 0;
+  let most = 0;
+  files.replace = (name, bytes) => {
+    inTurn++;
+    most = Math.max(most, inTurn);
+    replace(name, bytes);
+  };
+  const turns = (ms: number): void => {
+    for (let at = 0; at < ms; at++) {
+      inTurn = 0;
+      pass(1);
+    }
+  };
+  put("base", "x");
+  for (let i = 0; i < 4_000; i++) put(`old${i}`, "x".repeat(900), { demanded: true });
+  writer.changed();
+  turns(writeSoonMs + 4_000);
+  assert.ok(disk.usage().bytes > 1_500_000);
+  for (let i = 0; i < 100; i++) put(`new${i}`, "y".repeat(900), { demanded: true });
+  writer.changed();
+  turns(writeSoonMs + 4_000);
+  const after = kept();
+  assert.ok(Array.from({ length: 100 }, (_, i) => `cluster new${i}`).every((key) => after.includes(key)));
+  assert.ok(after.includes("cluster base"));
+  assert.ok(disk.usage().bytes <= 2_000_000 && files.highest <= 2_000_010, `${files.highest}`);
+  assert.ok(most <= 2, `${most} files in one turn`);
 });

@@ -8,7 +8,15 @@ import type { SubscribedKind } from "@weft/xds/resource";
 import type { LevelCounters } from "./cache-stats.ts";
 import type { DiskLevel, KeptEntry } from "./disk-level.ts";
 import { entryKey } from "./entry-record.ts";
-import { namesToldMax, writeRetryMs, writeSliceBytes, writeSoonMs, writingShare } from "./limits.ts";
+import {
+  filesReadAtOnce,
+  namesToldMax,
+  sliceShareMax,
+  writeRetryMs,
+  writeSliceBytes,
+  writeSoonMs,
+  writingShare,
+} from "./limits.ts";
 
 /** A resource in force. */
 export interface HeldEntry {
@@ -35,7 +43,7 @@ export interface DiskWriterOptions {
   readonly clock: Clock;
   readonly setTimer: SetTimer;
   readonly log: Logger;
-  readonly counters: LevelCounters;
+  readonly counters: LevelCounters<"l2">;
 }
 
 export interface DiskWriter extends Disposable {
@@ -122,8 +130,12 @@ export const createDiskWriter = (options: DiskWriterOptions): DiskWriter => {
     try {
       if (!disk.load(filesMax)) return "more";
       if (!disk.owns()) return "done";
-      if (!writeSlice(bytesMax)) return "more";
+      const isSliced = bytesMax !== Number.POSITIVE_INFINITY;
+      const slice = isSliced ? Math.min(bytesMax, disk.usage().bytesMax * sliceShareMax) : bytesMax;
+      if (isSliced && !disk.prepare(4 * slice)) return "more";
+      if (!writeSlice(slice)) return "more";
       removeGone();
+      if (isSliced && disk.tidy()) return "more";
       options.written();
       if (problem !== "") log.info("last good resources are written again", { code: "WF3304" });
       problem = "";
@@ -140,7 +152,7 @@ export const createDiskWriter = (options: DiskWriterOptions): DiskWriter => {
   const run = (): void => {
     timer = undefined;
     const startedMs = clock.nowMs();
-    const outcome = attempt(writeSliceBytes, 1);
+    const outcome = attempt(writeSliceBytes, filesReadAtOnce);
     const endMs = clock.nowMs();
     nextMs = endMs + Math.max(0, (endMs - startedMs) / writingShare - writeSoonMs);
     if (outcome === "more") timer = options.setTimer(run, Math.max(1, nextMs - endMs));

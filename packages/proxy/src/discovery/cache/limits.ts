@@ -18,11 +18,15 @@ export const evictIdleMs = 5_000;
 export const useLookMs = 1_000;
 
 /** Files of the cache. What is written at once, and lost at worst with a file, is that share of it. */
-export const shardCount = 32;
+export const shardCount = 256;
+/** Files that are read before requests are looked at again. */
+export const filesReadAtOnce = 4;
 /** A file is written anew when it has so many bytes of no use, and more than of use. */
 export const shardDeadBytesMin = 64 * 1024;
 /** Bytes that are encoded and written before requests are looked at again. */
 export const writeSliceBytes = 256 * 1024;
+/** … and of the bound at most. */
+export const sliceShareMax = 1 / 128;
 
 /** A change is on disk so soon, with what else came by then. */
 export const writeSoonMs = 500;

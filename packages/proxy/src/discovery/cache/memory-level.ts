@@ -24,7 +24,7 @@ export interface MemoryLevelOptions {
   readonly release: (source: string, name: string) => void;
   /** It is used and stays. */
   readonly refreshed: (source: string, name: string) => void;
-  readonly counters: LevelCounters;
+  readonly counters: LevelCounters<"l1">;
 }
 
 export interface MemoryEntry {

@@ -1,7 +1,7 @@
 /** What the discovery cache has, for `/stats` and for `/discovery_cache` of the admin interface. */
 import type { JsonValue } from "@bufbuild/protobuf";
-import type { Stats } from "../../observe/stats.ts";
-import type { LevelCounters } from "./cache-stats.ts";
+import type { Counter, Stats } from "../../observe/stats.ts";
+import type { CacheCounters, CacheLevel } from "./cache-stats.ts";
 import type { CacheView } from "./discovery-cache.ts";
 
 /** Entries that the admin interface lists of each level. */
@@ -19,8 +19,8 @@ export const collectCache = (stats: Pick<Stats, "collect">, view: () => CacheVie
     yield ["discovery_cache.l2.bytes_max", disk.bytesMax, "gauge"];
   });
 
-const counts = (level: LevelCounters): { [name: string]: JsonValue } =>
-  Object.fromEntries(Object.entries(level).map(([name, { value }]) => [name, value]));
+const counts = (level: CacheCounters[CacheLevel]): { [name: string]: JsonValue } =>
+  Object.fromEntries(Object.entries<Counter>({ ...level }).map(([name, { value }]) => [name, value]));
 
 const seconds = (ms: number): number => Math.round(ms / 100) / 10;
 
