@@ -19,6 +19,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { controlPlaneNodeFlags, otherNodeFlags, sidecarNodeFlags } from "@weft/net/process/node-flags";
 import { run, writeOciLayout } from "./oci-layout.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -88,10 +89,12 @@ const nodeLayer = (folder: string): void => {
 };
 
 const launcher = `#!/bin/sh
-# A small young generation suits a proxy: its garbage dies at once, and memory is what a sidecar is counted by.
-flags=
-case "\${1:-}" in sidecar | agent | pod) flags=--max-semi-space-size=2 ;; esac
-exec /usr/local/bin/node --disable-warning=ExperimentalWarning $flags /opt/weft/packages/cli/src/bin/weft.ts "$@"
+case "\${1:-}" in
+  sidecar | agent | pod) flags="${sidecarNodeFlags.join(" ")}" ;;
+  cp) flags="${controlPlaneNodeFlags.join(" ")}" ;;
+  *) flags="${otherNodeFlags.join(" ")}" ;;
+esac
+exec /usr/local/bin/node $flags /opt/weft/packages/cli/src/bin/weft.ts "$@"
 `;
 
 const weftLayer = (folder: string): void => {

@@ -79,6 +79,10 @@ export const pathMeanings: ReadonlyMap<string, string> = new Map([
       '(`uses: "unlimited"`); the answer\'s `token` is shown only now',
   ],
   ["DELETE /v1/tokens/{id}", "revokes one"],
+  [
+    "GET /debug/on_demand",
+    "what a proxy is given at its first request for a host: `?proxyID=ID&host=TABLE/HOST`; its virtual host, clusters and endpoints",
+  ],
   ["GET /debug/syncz", "sent and acknowledged versions, in the shape `istioctl proxy-status` reads"],
   ["GET /debug/adsz", "discovery streams and what each is subscribed to"],
   ["GET /debug/config_dump", "what a proxy should have, in the shape of Envoy's; `?proxyID=`; no keys"],

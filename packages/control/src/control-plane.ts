@@ -162,7 +162,7 @@ export const openControlPlane = async (options: ControlPlaneOptions): Promise<Co
     ...aboutRoutes({ waitingFor: () => waitingFor, trustDomain }),
     ...configRoutes({ store: state.store, writer, analyzeContext, runningFindings: () => runningFindings(state) }),
     ...sourceRoutes(state.outside, registry, state.writeBacks, storage.shared?.store),
-    ...registryRoutes({ registry, model, commit: state.commit, seen }),
+    ...registryRoutes({ registry, model, commit: state.commitWaiting, seen, heard: sharedHealth?.heard }),
     ...proxyStartRoutes(model, options.rootNamespace),
     ...proxyRoutes({ proxies: ads.proxies, clock }),
     ...meshRoutes(state),

@@ -10,7 +10,7 @@ import type { ReportedHealth } from "./model/service.ts";
 import type { SharedAddresses } from "./model/shared-addresses.ts";
 import { createPublisher, type Publisher } from "./push/publisher.ts";
 import type { PushMetrics } from "./push/push-metrics.ts";
-import { embeddedView } from "./registries/embedded/embedded-view.ts";
+import { type EmbeddedView, embeddedView } from "./registries/embedded/embedded-view.ts";
 import type { RegistryBook } from "./registries/embedded/registry.ts";
 import { beside, createFolderRegistries } from "./registries/files/folder-registries.ts";
 import type { NamedFolder } from "./registries/files/folder-url.ts";
@@ -32,6 +32,8 @@ export interface MeshState extends Disposable {
   readonly store: ConfigStore;
   readonly publisher: Publisher;
   readonly outside: OutsideRegistries;
+  /** What registers at weft itself. */
+  readonly embedded: Pick<EmbeddedView, "held">;
   readonly writeBacks: WriteBacks;
   /** Names of the clusters' namespaces. */
   readonly namespaces: () => readonly string[];
@@ -41,6 +43,8 @@ export interface MeshState extends Disposable {
   commit(): void;
   /** As `commit`, once for all changes of this turn. */
   commitSoon(): void;
+  /** As `commit`, where that was to be done soon; nothing where it was done meanwhile. */
+  commitWaiting(): void;
 }
 
 export interface MeshStateOptions {
@@ -88,6 +92,8 @@ const givenBy = (graph: Graph, allocator: SharedAddresses, commitSoon: () => voi
   return { allocator, given };
 };
 
+/** A mass expiry comes one by one, and is said so often. */
+const heldLogMs = 5_000;
 const commitSecondsBounds = [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5];
 
 export const createMeshState = (options: MeshStateOptions): MeshState => {
@@ -145,14 +151,26 @@ export const createMeshState = (options: MeshStateOptions): MeshState => {
     "Items left at their last good form because deriving them failed.",
   );
   metrics.collect("pilot_services", "gauge", "Services known.", () => [{ value: model.services.size }]);
-  collectSourceMetrics(metrics, outside, () => options.registry.list().length);
+  const instances = (): number => options.registry.list().length;
+  collectSourceMetrics(metrics, outside, { instances, held: embedded.held });
   metrics.collect("pilot_config_objects", "gauge", "Configuration objects in force.", () => [{ value: config.size }]);
 
+  let heldBefore = 0;
+  let saidHeldMs = Number.NEGATIVE_INFINITY;
+  const sayHeld = (): void => {
+    const held = embedded.held();
+    if (held > heldBefore && clock.nowMs() - saidHeldMs >= heldLogMs) {
+      saidHeldMs = clock.nowMs();
+      log.warn("WF2111 instances seem gone and are kept as a last resort", { registry: embedded.name, held });
+    }
+    heldBefore = held;
+  };
   const commit = (): void => {
     soon?.[Symbol.dispose]();
     soon = undefined;
     const startedMs = clock.nowMs();
     const report = graph.commit();
+    sayHeld();
     discovery.observe((clock.nowMs() - startedMs) / 1000);
     for (const { collection, key, error } of report.failures) {
       failures.add(1);
@@ -182,11 +200,13 @@ export const createMeshState = (options: MeshStateOptions): MeshState => {
     store,
     publisher,
     outside,
+    embedded,
     writeBacks,
     namespaces: clusters.namespaces,
     reported,
     commit,
     commitSoon,
+    commitWaiting: () => void (soon && commit()),
     [Symbol.dispose]: dispose,
   };
 };

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { nodeFlagsOf } from "@weft/net/process/node-flags";
 
 export const repositoryRoot = join(import.meta.dirname, "../../..");
 export const weftEntry = join(repositoryRoot, "packages/cli/src/bin/weft.ts");
@@ -99,7 +100,7 @@ const waitForLine = (watched: Watched, pattern: RegExp, timeoutMs: number): Prom
 
 /** Runs `weft ARGS` on this Node, as the launcher does. */
 export const startWeft = (args: readonly string[], options: ProgramOptions = {}): Program =>
-  startProgram(process.execPath, ["--disable-warning=ExperimentalWarning", weftEntry, ...args], options);
+  startProgram(process.execPath, [...nodeFlagsOf(args[0]), weftEntry, ...args], options);
 
 export interface ProgramResult {
   readonly code: number | string;
@@ -109,7 +110,7 @@ export interface ProgramResult {
 
 /** Runs `weft ARGS` to its end. */
 export const runWeft = (args: readonly string[], options: ProgramOptions = {}): Promise<ProgramResult> =>
-  runProgram(process.execPath, ["--disable-warning=ExperimentalWarning", weftEntry, ...args], options);
+  runProgram(process.execPath, [...nodeFlagsOf(args[0]), weftEntry, ...args], options);
 
 /** Runs a program to its end, and reads what it prints. */
 export const runProgram = async (

@@ -43,3 +43,15 @@ test("a metric is declared once", () => {
   metrics.counter("a", "");
   assert.throws(() => metrics.gauge("a", ""), /declared twice/);
 });
+
+test("a series that is held on to counts with the one that is looked up, and what is no number is in no bucket", () => {
+  const metrics = createMetrics();
+  const counter = metrics.counter("c_total", "Count.", ["who"]);
+  const held = counter.of("a");
+  held.add(2);
+  counter.add(3, "a");
+  metrics.histogram("h", "Time.", [1]).observe(Number.NaN);
+  const lines = metrics.print().split("\n");
+  assert.ok(lines.includes('c_total{who="a"} 5'));
+  assert.ok(lines.includes('h_bucket{le="1"} 0') && lines.includes('h_bucket{le="+Inf"} 1'));
+});

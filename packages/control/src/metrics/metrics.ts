@@ -11,6 +11,8 @@ export interface Metrics {
 
 export interface Counter {
   add(amount: number, ...labels: readonly string[]): void;
+  /** The one with these labels, found once for what is counted very often. */
+  of(...labels: readonly string[]): { add(amount: number): void };
 }
 export interface Gauge {
   set(value: number, ...labels: readonly string[]): void;
@@ -54,6 +56,14 @@ export const createMetrics = (): Metrics => {
         add(amount, ...given) {
           series.at(given).value += amount;
         },
+        of(...given) {
+          const one = series.at(given);
+          return {
+            add(amount) {
+              one.value += amount;
+            },
+          };
+        },
       };
     },
     gauge(name, help, labels = []) {
@@ -78,8 +88,8 @@ export const createMetrics = (): Metrics => {
       return {
         observe(value, ...given) {
           const data = series.at(given);
-          const at = bounds.findIndex((bound) => value <= bound);
-          const bucket = at < 0 ? bounds.length : at;
+          let bucket = 0;
+          while (bucket < bounds.length && !(value <= (bounds[bucket] as number))) bucket++;
           data.counts[bucket] = (data.counts[bucket] ?? 0) + 1;
           data.sum += value;
         },
@@ -106,7 +116,7 @@ const createSeries = <T>(labels: readonly string[], make: () => T) => {
   const series = new Map<string, { readonly text: string; readonly data: T }>();
   return {
     at(given: readonly string[]): T {
-      const known = series.get(given.length === 1 ? (given[0] ?? "") : given.join("\0"));
+      const known = series.get(given.length <= 1 ? (given[0] ?? "") : given.join("\0"));
       if (known) return known.data;
       const values = series.size >= seriesMax ? labels.map(() => "") : given;
       const key = values.join("\0");

@@ -21,6 +21,7 @@ import { identityMismatch } from "./identity.ts";
 import { messageBytesMaxOf } from "./message-limits.ts";
 import type { Publisher, Subscription } from "./publisher.ts";
 import type { PushMetrics } from "./push-metrics.ts";
+import { createSilence, type Silence } from "./silence.ts";
 import { createRequestReader, type ReadStreamRequest } from "./stream-requests.ts";
 
 export interface AdsService {
@@ -54,11 +55,16 @@ export const createAds = (options: AdsOptions): AdsService => {
     ...options,
     frames,
     read: createRequestReader(),
+    count: responseCounter(options.metrics),
     connected: () => [...connected].flatMap((stream) => stream.describe() ?? []),
     opened: (stream) => {
       connected.add(stream);
       options.metrics.connected.set(connected.size);
     },
+    silence: createSilence({
+      ...{ clock: options.clock, setTimer: options.setTimer, timeoutMs: identityTimeoutMs },
+      onTimeout: (stream) => stream.stayedSilent(),
+    }),
     gone: (stream) => {
       connected.delete(stream);
       options.metrics.connected.set(connected.size);
@@ -81,7 +87,11 @@ export const createAds = (options: AdsOptions): AdsService => {
 interface Shared extends AdsOptions {
   readonly read: ReadStreamRequest;
   readonly frames: ResponseFrames;
+  /** Counts a response. */
+  readonly count: (typeUrl: string, bytes: number) => void;
   readonly connected: () => readonly ConnectedProxy[];
+  /** Until the first request. */
+  readonly silence: Silence<AdsStream>;
   readonly opened: (stream: AdsStream) => void;
   readonly gone: (stream: AdsStream) => void;
 }
@@ -101,8 +111,7 @@ class AdsStream implements BidiEvents {
   #proxy: ProxyFacts | undefined;
   #snapshot: Snapshot | undefined;
   #over = false;
-  /** Until the first request. */
-  #silence: Disposable | undefined;
+  #spoke = false;
   #debugAnswers = 0;
   #debugUnread = false;
 
@@ -121,14 +130,16 @@ class AdsStream implements BidiEvents {
       versionIsExact: isNative,
       messageBytesMax: () => messageBytesMaxOf(this.#proxy),
     });
-    this.#silence = shared.setTimer(() => {
-      this.#refuse("silent", grpcStatus.deadlineExceeded, "WF3021 no first request came in time");
-    }, identityTimeoutMs);
+    shared.silence.begin(this);
+  }
+
+  stayedSilent(): void {
+    this.#refuse("silent", grpcStatus.deadlineExceeded, "WF3021 no first request came in time");
   }
 
   message(bytes: Uint8Array): void {
-    this.#silence?.[Symbol.dispose]();
-    this.#silence = undefined;
+    if (!this.#spoke) this.#shared.silence.end(this);
+    this.#spoke = true;
     const request = this.#decode(bytes);
     if (isDebugType(request.typeUrl)) this.#answerDebug(request);
     else this.#take(request);
@@ -158,7 +169,7 @@ class AdsStream implements BidiEvents {
 
   closed(): void {
     this.#over = true;
-    this.#silence?.[Symbol.dispose]();
+    this.#shared.silence.end(this);
     this.#machineTimer?.[Symbol.dispose]();
     this.#endpointNames?.forget(this.#machine.subscribed(endpointsUrl));
     this.#subscription?.[Symbol.dispose]();
@@ -232,10 +243,8 @@ class AdsStream implements BidiEvents {
         this.#identify(output.node);
         return true;
       case "send": {
-        const label = labelOf(output.response.typeUrl);
         const frame = frames.frame(output.response);
-        metrics.pushes.add(1, label);
-        metrics.sentBytes.add(frame.length, label);
+        this.#shared.count(output.response.typeUrl, frame.length);
         return this.#call.send(frame);
       }
       case "acked": {
@@ -320,6 +329,17 @@ class AdsStream implements BidiEvents {
     this.#handle({ kind: "tick" });
   }
 }
+
+const responseCounter = ({ pushes, sentBytes }: PushMetrics): Shared["count"] => {
+  const byType = new Map<string, ReturnType<typeof countersOf>>();
+  const countersOf = (label: string) => ({ pushes: pushes.of(label), sentBytes: sentBytes.of(label) });
+  return (typeUrl, bytes) => {
+    const counters = byType.get(typeUrl) ?? countersOf(labelOf(typeUrl));
+    if (labels.has(typeUrl)) byType.set(typeUrl, counters);
+    counters.pushes.add(1);
+    counters.sentBytes.add(bytes);
+  };
+};
 
 const labels: ReadonlyMap<string, string> = new Map(
   resourceTypes.map(({ typeUrl, label }) => [typeUrl, label.toLowerCase()]),

@@ -5,14 +5,16 @@
  */
 import type { Finding } from "@weft/config/finding";
 import type { Clock, Logger, SetTimer } from "@weft/core/world";
-import { encodeResource } from "@weft/xds/codec";
 import { createDiffer, type Differ } from "@weft/xds/diff";
+import { createAssignmentEncoder } from "@weft/xds/encode-assignment";
 import type { SubscribedKind } from "@weft/xds/resource";
-import { createSnapshotBuilder, type Snapshot } from "@weft/xds/snapshot";
+import { createResourceEncoder } from "@weft/xds/route-pieces";
+import { createSnapshotBuilder, type Snapshot, type SnapshotBuilderOptions } from "@weft/xds/snapshot";
 import type { Generator } from "../generate/generator.ts";
 import type { ProxyFacts } from "../generate/proxy-facts.ts";
 import { createInterest } from "./interest.ts";
 import type { PushMetrics } from "./push-metrics.ts";
+import { createPushSchedule, type DuePush } from "./push-schedule.ts";
 
 /** A stream as the publisher sees it. */
 export interface Subscriber {
@@ -69,23 +71,26 @@ export interface PublisherOptions {
   readonly setTimer: SetTimer;
   readonly log: Logger;
   readonly metrics: PushMetrics;
-  readonly encode?: (kind: SubscribedKind, json: object) => Uint8Array;
+  readonly encode?: SnapshotBuilderOptions["encode"];
 }
 
-/** A change waits until none came for this long, but never longer than the second. */
-const quietMs = 10;
-const waitMaxMs = 100;
-/** Endpoints wait only until the last push is as long ago as it took, so that pushing takes half of the time at most. */
-const gapMinMs = 2;
-const gapMaxMs = 100;
 /** Audiences that no change of endpoints concerned are brought up to date a part at a time. */
 const laggingPerPush = 1;
 const laggingShare = 1024;
 const epochsRemembered = 256;
 
+/** A subscriber from when it connects until it is gone. */
+interface Follower {
+  readonly subscriber: Subscriber;
+  /** `undefined` once it is gone. */
+  home: Audience | undefined;
+  /** The last it was pushed. */
+  given: Snapshot | undefined;
+}
+
 interface Audience {
   readonly key: string;
-  readonly subscribers: Map<Subscriber, Snapshot | undefined>;
+  readonly followers: Set<Follower>;
   snapshot: Snapshot | undefined;
   /** The push it was last made current for. */
   currentAt: number;
@@ -94,27 +99,25 @@ interface Audience {
 export const createPublisher = (options: PublisherOptions): Publisher => {
   const { generator, clock, setTimer, log, metrics } = options;
   const audiences = new Map<string, Audience>();
-  const homes = new Map<Subscriber, Audience>();
-  const interest = createInterest<Subscriber>();
+  const interest = createInterest<Follower>();
   /** The last push of endpoints alone: audiences that are older may lag behind. */
   let endpointsEpoch = 0;
   /** The last push of anything else: audiences that are older have more to take over than endpoints. */
   let fullEpoch = 0;
   let lagging: Iterator<Audience> | undefined;
   const changedNames = new Set<string>();
-  let changedAll = false;
   const changedAt = new Map<number, number>();
   let bad = new Map<string, BadResource>();
   let epoch = 0;
   /** Number of what is made for proxies that connect between two pushes, so that they share what they are sent. */
   let connectEpoch: number | undefined;
-  let firstChangeMs: number | undefined;
-  let timer: Disposable | undefined;
-  let lastPushMs = Number.NEGATIVE_INFINITY;
-  let lastTookMs = 0;
 
+  const encodeAssignment = createAssignmentEncoder();
+  const encodeOther = createResourceEncoder();
   const builder = createSnapshotBuilder({
-    encode: options.encode ?? ((kind, json) => encodeResource(kind, json as never)),
+    encode:
+      options.encode ??
+      ((kind, json, before) => (kind === "endpoints" ? encodeAssignment(json, before) : encodeOther(kind, json))),
     onBad: ({ kind, name }, error) => {
       const key = `${kind}/${name}`;
       const reason = error instanceof Error ? error.message : String(error);
@@ -144,21 +147,17 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
     return audience.snapshot;
   };
 
-  const pushNow = (): void => {
-    timer = undefined;
+  const pushNow = ({ changedAtMs, all }: DuePush): void => {
     const startedMs = clock.nowMs();
     const pushEpoch = nextEpoch();
     connectEpoch = undefined;
-    changedAt.set(pushEpoch, firstChangeMs ?? startedMs);
-    firstChangeMs = undefined;
+    changedAt.set(pushEpoch, changedAtMs);
     for (const old of changedAt.keys()) {
       if (changedAt.size <= epochsRemembered) break;
       changedAt.delete(old);
     }
     const names = [...changedNames];
-    const all = changedAll;
     changedNames.clear();
-    changedAll = false;
     if (all) {
       bad = new Map();
       fullEpoch = pushEpoch;
@@ -166,44 +165,43 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
     } else {
       for (const name of names) bad.delete(`endpoints/${name}`);
       endpointsEpoch = pushEpoch;
-      for (const subscriber of interest.of(names)) pushTo(subscriber, pushEpoch, refreshEndpoints);
+      for (const follower of interest.of(names)) pushTo(follower, pushEpoch, refreshEndpoints);
       pushLagging(pushEpoch);
     }
     metrics.badResources.set(bad.size);
-    lastPushMs = clock.nowMs();
-    lastTookMs = lastPushMs - startedMs;
-    metrics.generation.observe(lastTookMs / 1000);
+    metrics.generation.observe((clock.nowMs() - startedMs) / 1000);
   };
+  const schedule = createPushSchedule({ clock, setTimer, push: pushNow });
 
   /** A proxy that a change moved to another audience goes there with what it was last given. */
   const pushAudience = (audience: Audience, pushEpoch: number): void => {
-    for (const subscriber of audience.subscribers.keys()) {
+    for (const follower of audience.followers) {
       try {
-        const now = generator.audienceOf(subscriber.proxy);
-        if (now !== audience.key) move(subscriber, audience, audienceAt(now));
+        const now = generator.audienceOf(follower.subscriber.proxy);
+        if (now !== audience.key) move(follower, audience, audienceAt(now));
       } catch (error) {
-        tellFailed(subscriber, error);
+        tellFailed(follower.subscriber, error);
         continue;
       }
-      pushTo(subscriber, pushEpoch);
+      pushTo(follower, pushEpoch);
     }
-    if (audience.subscribers.size === 0) audiences.delete(audience.key);
+    if (audience.followers.size === 0) audiences.delete(audience.key);
   };
 
-  const move = (subscriber: Subscriber, from: Audience, to: Audience): void => {
-    to.subscribers.set(subscriber, from.subscribers.get(subscriber));
-    from.subscribers.delete(subscriber);
-    homes.set(subscriber, to);
+  const move = (follower: Follower, from: Audience, to: Audience): void => {
+    to.followers.add(follower);
+    from.followers.delete(follower);
+    follower.home = to;
   };
 
-  const pushTo = (subscriber: Subscriber, pushEpoch: number, make = refresh): void => {
-    const home = homes.get(subscriber);
+  const pushTo = (follower: Follower, pushEpoch: number, make = refresh): void => {
+    const { home, subscriber } = follower;
     if (!home) return;
     try {
       const current = home.currentAt === pushEpoch ? home.snapshot : undefined;
       const snapshot = current ?? make(home, subscriber.proxy, pushEpoch);
-      if (snapshot === home.subscribers.get(subscriber)) return;
-      home.subscribers.set(subscriber, snapshot);
+      if (snapshot === follower.given) return;
+      follower.given = snapshot;
       subscriber.push(snapshot);
     } catch (error) {
       tellFailed(subscriber, error);
@@ -222,32 +220,24 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
         lagging = undefined;
         return;
       }
-      for (const subscriber of value.subscribers.keys()) pushTo(subscriber, pushEpoch, refreshEndpoints);
+      for (const follower of value.followers) pushTo(follower, pushEpoch, refreshEndpoints);
     }
   };
 
   const audienceAt = (key: string): Audience => {
-    const audience = audiences.get(key) ?? { key, subscribers: new Map(), snapshot: undefined, currentAt: -1 };
+    const audience = audiences.get(key) ?? { key, followers: new Set(), snapshot: undefined, currentAt: -1 };
     audiences.set(key, audience);
     return audience;
   };
 
-  const isCurrent = ({ snapshot, currentAt, subscribers }: Audience): boolean =>
-    subscribers.size > 0 && snapshot !== undefined && timer === undefined && currentAt >= endpointsEpoch;
+  const isCurrent = ({ snapshot, currentAt, followers }: Audience): boolean =>
+    followers.size > 0 && snapshot !== undefined && !schedule.pending && currentAt >= endpointsEpoch;
 
-  const disconnect = (subscriber: Subscriber): void => {
-    const home = homes.get(subscriber);
-    homes.delete(subscriber);
-    if (home?.subscribers.delete(subscriber) && home.subscribers.size === 0 && audiences.get(home.key) === home)
+  const disconnect = (follower: Follower): void => {
+    const { home } = follower;
+    follower.home = undefined;
+    if (home?.followers.delete(follower) && home.followers.size === 0 && audiences.get(home.key) === home)
       audiences.delete(home.key);
-  };
-
-  /** When what changed now is to be pushed. */
-  const delayMs = (nowMs: number, other: boolean): number => {
-    const firstMs = firstChangeMs ?? nowMs;
-    if (other || changedAll) return Math.max(0, Math.min(quietMs, firstMs + waitMaxMs - nowMs));
-    const gapMs = Math.min(gapMaxMs, Math.max(gapMinMs, lastTookMs));
-    return Math.max(0, lastPushMs + gapMs - nowMs);
   };
 
   return {
@@ -256,18 +246,8 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
     changed() {
       const { other, own, names, addresses, endpoints } = generator.refresh();
       if (!other && endpoints.size === 0 && addresses.size === 0) return;
-      const nowMs = clock.nowMs();
-      const settles = other || own;
-      firstChangeMs ??= nowMs;
       for (const name of names) changedNames.add(name);
-      // More endpoints do not put off what waits already.
-      if (timer !== undefined && !settles) return;
-      timer?.[Symbol.dispose]();
-      timer = undefined;
-      const delay = delayMs(nowMs, other);
-      changedAll ||= settles;
-      if (delay === 0 && !other) pushNow();
-      else timer = setTimer(pushNow, delay);
+      schedule.changed(other ? "anything" : own ? "own" : "endpoints");
     },
     connect(subscriber) {
       const audience = audienceAt(generator.audienceOf(subscriber.proxy));
@@ -276,48 +256,46 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
         isCurrent(audience) && audience.snapshot
           ? audience.snapshot
           : refresh(audience, subscriber.proxy, connectEpoch);
-      audience.subscribers.set(subscriber, snapshot);
-      homes.set(subscriber, audience);
+      const follower: Follower = { subscriber, home: audience, given: snapshot };
+      audience.followers.add(follower);
       subscriber.push(snapshot);
       return {
         catchUp() {
-          const home = homes.get(subscriber);
+          const { home } = follower;
           if (!home) return;
           connectEpoch ??= nextEpoch();
-          pushTo(subscriber, home.currentAt >= endpointsEpoch ? home.currentAt : connectEpoch);
+          pushTo(follower, home.currentAt >= endpointsEpoch ? home.currentAt : connectEpoch);
         },
-        wants: (name) => interest.add(subscriber, name),
-        unwants: (name) => interest.remove(subscriber, name),
-        joins: (names) => interest.join(subscriber, names),
-        leaves: (names) => interest.leave(subscriber, names),
-        wantsAll: () => interest.addAll(subscriber),
-        unwantsAll: () => interest.removeAll(subscriber),
-        [Symbol.dispose]: () => disconnect(subscriber),
+        wants: (name) => interest.add(follower, name),
+        unwants: (name) => interest.remove(follower, name),
+        joins: (names) => interest.join(follower, names),
+        leaves: (names) => interest.leave(follower, names),
+        wantsAll: () => interest.addAll(follower),
+        unwantsAll: () => interest.removeAll(follower),
+        [Symbol.dispose]: () => disconnect(follower),
       };
     },
-    pending: () => timer !== undefined,
+    pending: () => schedule.pending,
     changedAtMs: (epoch) => changedAt.get(epoch),
     badResources: () => [...bad.values()],
     notes() {
       const notes = new Set<Finding>();
-      for (const { subscribers } of audiences.values()) {
-        for (const { proxy } of subscribers.keys()) {
-          for (const note of generator.generate(proxy).notes) notes.add(note);
-          break;
-        }
+      for (const { followers } of audiences.values()) {
+        const [one] = followers;
+        if (one) for (const note of generator.generate(one.subscriber.proxy).notes) notes.add(note);
       }
       return [...notes];
     },
     matchedPatches() {
       const matched = new Set<string>();
       let proxies = 0;
-      for (const { subscribers } of audiences.values()) {
-        proxies += subscribers.size;
-        const [proxy] = [...subscribers.keys()].map((one) => one.proxy);
-        if (proxy) for (const id of generator.generate(proxy).matched ?? []) matched.add(id);
+      for (const { followers } of audiences.values()) {
+        proxies += followers.size;
+        const [one] = followers;
+        if (one) for (const id of generator.generate(one.subscriber.proxy).matched ?? []) matched.add(id);
       }
       return { proxies, matched };
     },
-    snapshotOf: (proxy) => refresh({ key: "", subscribers: new Map(), snapshot: undefined, currentAt: -1 }, proxy, 0),
+    snapshotOf: (proxy) => refresh({ key: "", followers: new Set(), snapshot: undefined, currentAt: -1 }, proxy, 0),
   };
 };

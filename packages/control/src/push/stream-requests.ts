@@ -11,15 +11,29 @@ const rememberedBytesMin = 1024;
 const rememberedBytesMax = 256 * 1024;
 const rememberedMax = 16;
 
+interface Remembered {
+  readonly bytes: Buffer;
+  readonly request: StreamRequest;
+}
+
 /**
  * A reader that gives requests of the same bytes as one object: the proxies of a mesh ask for the same hundreds of names
  * in the same words when they come, and share the lists then.
  */
 export const createRequestReader = (): ReadStreamRequest => {
-  const remembered: { readonly bytes: Buffer; readonly request: StreamRequest }[] = [];
+  const remembered: Remembered[] = [];
+  let lastSmall: Remembered | undefined;
+  const small = (bytes: Uint8Array): StreamRequest => {
+    // What all acknowledge that were sent the same push.
+    if (lastSmall?.bytes.equals(bytes)) return lastSmall.request;
+    const request = deltaRequest(bytes);
+    if (!request.node && request.error === undefined) lastSmall = { bytes: Buffer.from(bytes), request };
+    return request;
+  };
   return (mode, bytes) => {
     if (mode === "sotw") return sotwRequest(bytes);
-    if (bytes.length < rememberedBytesMin || bytes.length > rememberedBytesMax) return deltaRequest(bytes);
+    if (bytes.length < rememberedBytesMin) return small(bytes);
+    if (bytes.length > rememberedBytesMax) return deltaRequest(bytes);
     const known = remembered.find((each) => each.bytes.equals(bytes));
     if (known) return known.request;
     const request = deltaRequest(bytes);
@@ -44,11 +58,9 @@ const sotwRequest = (bytes: Uint8Array): StreamRequest => {
   };
 };
 
-const noVersions: ReadonlyMap<string, string> = new Map();
-
 const deltaRequest = (bytes: Uint8Array): StreamRequest => {
   const plain = readPlainDeltaRequest(bytes);
-  if (plain) return { mode: "delta", ...plain, node: undefined, error: undefined, initialVersions: noVersions };
+  if (plain) return { mode: "delta", ...plain, error: undefined };
   const { node, typeUrl, subscribe, unsubscribe, initialVersions, responseNonce, errorDetail } =
     decodeDeltaRequest(bytes);
   return {

@@ -34,6 +34,9 @@ const putStatus = (headers: HeaderList, status: number, message: string): Header
   return headers;
 };
 
+const bufferOver = ({ buffer, byteOffset, length }: Uint8Array): Buffer =>
+  Buffer.from(buffer as ArrayBuffer, byteOffset, length);
+
 /** What the peer is told: never the text of an error that was not meant for it. */
 const refusalOf = (error: unknown): [status: number, message: string] =>
   error instanceof GrpcError ? [error.status, error.message] : [grpcStatus.internal, "internal error"];
@@ -75,7 +78,7 @@ export const acceptCall = (
   carrier: CallCarrier,
   streamId: number,
   request: RequestHead,
-  { peer, ...options }: CallOptions & { readonly peer: GrpcPeer | undefined },
+  { peer, options }: { readonly peer: GrpcPeer | undefined; readonly options: CallOptions },
 ): CallStream | undefined => {
   const { path } = request;
   const handler = options.handlers.get(path);
@@ -85,21 +88,22 @@ export const acceptCall = (
       ? undefined
       : [grpcStatus.unimplemented, `no method ${path}`];
   if (refuse(carrier, streamId, request, refusal) || !peer || !handler) return undefined;
-  return new CallStream(carrier, streamId, { head: { path, metadata: metadataOf(request), peer }, handler, options });
+  return new CallStream(carrier, streamId, { request, peer, handler, options });
 };
 
 interface CallParts {
-  readonly head: GrpcCallHead;
+  readonly request: RequestHead;
+  readonly peer: GrpcPeer;
   readonly handler: GrpcHandler;
   readonly options: CallOptions;
 }
 
 export class CallStream implements BidiCall {
   readonly path: string;
-  readonly metadata: ReadonlyMap<string, string>;
   readonly peer: GrpcPeer;
   readonly #carrier: CallCarrier;
   readonly #id: number;
+  readonly #head: RequestHead;
   readonly #handler: GrpcHandler;
   readonly #options: CallOptions;
   readonly #read: (chunk: Buffer) => readonly Buffer[];
@@ -109,15 +113,19 @@ export class CallStream implements BidiCall {
   /** A status was given, or the stream is gone. */
   #ended = false;
 
-  constructor(carrier: CallCarrier, id: number, { head, handler, options }: CallParts) {
-    this.path = head.path;
-    this.metadata = head.metadata;
-    this.peer = head.peer;
+  constructor(carrier: CallCarrier, id: number, { request, peer, handler, options }: CallParts) {
+    this.path = request.path;
+    this.peer = peer;
+    this.#head = request;
     this.#carrier = carrier;
     this.#id = id;
     this.#handler = handler;
     this.#options = options;
     this.#read = createMessageReader(options.messageBytesMax);
+  }
+
+  get metadata(): ReadonlyMap<string, string> {
+    return metadataOf(this.#head);
   }
 
   open(): void {
@@ -135,9 +143,7 @@ export class CallStream implements BidiCall {
 
   send(framed: Uint8Array): boolean {
     if (this.#ended) return false;
-    const { buffer, byteOffset, length } = framed;
-    const chunk = Buffer.isBuffer(framed) ? framed : Buffer.from(buffer as ArrayBuffer, byteOffset, length);
-    return this.#carrier.sendOwned(this.#id, chunk);
+    return this.#carrier.sendOwned(this.#id, Buffer.isBuffer(framed) ? framed : bufferOver(framed));
   }
 
   end(status: number, message = ""): void {
@@ -152,7 +158,13 @@ export class CallStream implements BidiCall {
   onData(chunk: Buffer): void {
     const bytes = chunk.length;
     // What is not read any more must not hold the window either.
-    if (!this.#ended && bytes > 0) this.#guarded(() => this.#take(this.#read(Buffer.from(chunk))));
+    if (!this.#ended && bytes > 0) {
+      try {
+        this.#take(this.#read(Buffer.from(chunk)));
+      } catch (error) {
+        this.#fail(error);
+      }
+    }
     this.#carrier.codec.consume(this.#id, bytes);
   }
 

@@ -61,6 +61,7 @@ export class GrpcConnection implements ConnectionHandler, OutputSource, Http2Ser
   /** Above 0 what is written goes out when the work that writes it is done. */
   #held = 0;
   #hasOutput = false;
+  #started = false;
   #spoke = false;
   #over = false;
   #destroyAtMs = Number.POSITIVE_INFINITY;
@@ -68,19 +69,11 @@ export class GrpcConnection implements ConnectionHandler, OutputSource, Http2Ser
   constructor(connection: Connection, options: GrpcConnectionOptions) {
     this.#connection = connection;
     this.#options = options;
-    const { keepalive } = options;
-    this.codec = new Http2Connection({
-      role: "server",
-      sink: this,
-      nowMs: options.nowMs,
-      workspace: options.workspace,
-      limits,
-      settings,
-      ...(keepalive ? { keepalive } : {}),
-    });
+    const { nowMs, workspace, keepalive } = options;
+    const parts = { role: "server", sink: this, nowMs, workspace, limits, settings } as const;
+    this.codec = new Http2Connection(keepalive ? { ...parts, keepalive } : parts);
     connection.handler = this;
     connection.source = this;
-    this.codec.start();
   }
 
   /** Does what is due; to be called every now and then. */
@@ -90,11 +83,14 @@ export class GrpcConnection implements ConnectionHandler, OutputSource, Http2Ser
       return;
     }
     const deadlineMs = this.codec.deadlineMs();
-    if (deadlineMs !== undefined && nowMs >= deadlineMs) this.codec.tick(nowMs);
+    if (deadlineMs === undefined || nowMs < deadlineMs) return;
+    this.#start();
+    this.codec.tick(nowMs);
   }
 
   /** Asks the client to come again; its streams may go on for a while. */
   retire(): void {
+    this.#start();
     this.codec.shutdown();
     this.#destroyBy(this.#options.nowMs() + retireGraceMs);
   }
@@ -126,6 +122,7 @@ export class GrpcConnection implements ConnectionHandler, OutputSource, Http2Ser
   onRead(bytes: Buffer): void {
     if (this.#over) return;
     this.#held++;
+    this.#start();
     this.codec.receive(bytes);
     this.#release();
   }
@@ -151,7 +148,7 @@ export class GrpcConnection implements ConnectionHandler, OutputSource, Http2Ser
     const { shown, wallMs } = this.#options;
     // A connection may outlive the certificate it was made with.
     const peer = shown && shown.validToMs >= wallMs() ? shown.peer : undefined;
-    const call = acceptCall(this, streamId, head, { ...this.#options, peer });
+    const call = acceptCall(this, streamId, head, { options: this.#options, peer });
     if (!call) return;
     // First: a call may end while it is opened.
     this.#streams.set(streamId, call);
@@ -190,6 +187,13 @@ export class GrpcConnection implements ConnectionHandler, OutputSource, Http2Ser
     if (reason === KEEPALIVE_TIMEOUT) this.destroy();
     else this.#connection.end();
     this.#destroyBy(this.#options.nowMs() + closeGraceMs);
+  }
+
+  /** The client speaks first, and what it is told in turn goes out together with the first answer. */
+  #start(): void {
+    if (this.#started) return;
+    this.#started = true;
+    this.codec.start();
   }
 
   #destroyBy(atMs: number): void {

@@ -72,3 +72,47 @@ test("of too many silent connections the oldest goes, and who makes calls is not
   session.destroy();
   await server.close();
 });
+
+const settingsType = 4;
+const goawayType = 7;
+const typesOf = (bytes: Buffer): number[] => {
+  const types: number[] = [];
+  for (let at = 0; at + 9 <= bytes.length; at += 9 + bytes.readUIntBE(at, 3)) types.push(bytes[at + 3] ?? -1);
+  return types;
+};
+
+test("a client that says nothing is told nothing, and its settings come first once it speaks", async () => {
+  const server = await start({});
+  const socket = await dial(server);
+  const heard: Buffer[] = [];
+  const first = new Promise<void>((resolve) => {
+    socket.on("data", (bytes: Buffer) => {
+      heard.push(bytes);
+      resolve();
+    });
+  });
+  const { session } = await talk(server);
+  assert.equal(socket.bytesRead, 0);
+  socket.write(
+    Buffer.concat([Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Buffer.from("000000040000000000", "hex")]),
+  );
+  await first;
+  assert.equal(typesOf(Buffer.concat(heard))[0], settingsType);
+  socket.destroy();
+  session.destroy();
+  await server.close();
+});
+
+test("a client that says nothing until the server stops is told so after the server's settings", async () => {
+  const server = await start({});
+  const socket = await dial(server);
+  const { session } = await talk(server);
+  const heard: Buffer[] = [];
+  socket.on("data", (bytes: Buffer) => heard.push(bytes));
+  const gone = closed(socket);
+  session.destroy();
+  await Promise.all([server.close(100), gone]);
+  const types = typesOf(Buffer.concat(heard));
+  assert.equal(types[0], settingsType);
+  assert.ok(types.includes(goawayType));
+});

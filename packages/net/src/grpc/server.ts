@@ -10,7 +10,7 @@ import { grpcStatus } from "@weft/core/grpc-status";
 import { parseIdentity } from "@weft/core/identity";
 import type { Logger, Random } from "@weft/core/world";
 import { Http2Workspace } from "@weft/protocols/http2/workspace";
-import { adoptSocket } from "../tcp/accept.ts";
+import { adoptSocket, takeHandles } from "../tcp/accept.ts";
 import type { Connection } from "../tcp/connection.ts";
 import { SocketLoop } from "../tcp/socket-loop.ts";
 import type { TlsPeer } from "../tls/peer.ts";
@@ -78,8 +78,9 @@ interface Accepted {
 /** Listens. Refuses with WF2010 when the address cannot be had. */
 export const openGrpcServer = async (options: GrpcServerOptions): Promise<GrpcServer> => {
   const accepting = createAccepting(options);
-  const server = createServer({ noDelay: true, allowHalfOpen: true, pauseOnConnect: true }, accepting.take);
+  const server = createServer({ noDelay: true, allowHalfOpen: true, pauseOnConnect: true }, accepting.takeSocket);
   const address = await listen(server, options.address, options.unixPath);
+  takeHandles(server, accepting.loop, accepting.take);
   return {
     address,
     get connections() {
@@ -150,7 +151,15 @@ const createAccepting = (options: GrpcServerOptions) => {
 
   const serve = (accepted: Accepted, shown: ConnectionPeer | undefined): GrpcConnection => {
     const served = new GrpcConnection(accepted.connection, {
-      ...{ handlers, log, messageBytesMax, calls, workspace, nowMs, wallMs, keepalive, shown },
+      handlers,
+      log,
+      messageBytesMax,
+      calls,
+      workspace,
+      nowMs,
+      wallMs,
+      keepalive,
+      shown,
       onFirstCall: () => void silent.delete(accepted),
       onGone: () => forget(accepted),
     });
@@ -176,23 +185,27 @@ const createAccepting = (options: GrpcServerOptions) => {
     connection.handler = { onRead: (bytes) => begin(Buffer.from(bytes)), onPeerEnd: end, onDrain() {}, onClose };
   };
 
+  const take = (connection: Connection): void => {
+    const now = nowMs();
+    const retireAtMs = now + connectionAgeMaxMs * (0.8 + 0.4 * random());
+    const accepted = { connection, retireAtMs, silentUntilMs: now + silenceMaxMs, served: undefined, retired: false };
+    all.add(accepted);
+    silent.add(accepted);
+    const [oldest] = silent;
+    if (silent.size > silentConnectionsMax && oldest) dropSilent(oldest, "there are too many");
+    const address = connection.remoteHost;
+    if (tls) secure(accepted, tls);
+    else serve(accepted, { peer: { address, secure: false, spiffe: undefined }, validToMs: Number.POSITIVE_INFINITY });
+    connection.resume();
+  };
+
   return {
     all,
-    take: (socket: Socket): void => {
+    loop,
+    take,
+    takeSocket: (socket: Socket): void => {
       const connection = adoptSocket(loop, socket);
-      if (!connection) return;
-      const now = nowMs();
-      const retireAtMs = now + connectionAgeMaxMs * (0.8 + 0.4 * random());
-      const accepted = { connection, retireAtMs, silentUntilMs: now + silenceMaxMs, served: undefined, retired: false };
-      all.add(accepted);
-      silent.add(accepted);
-      const [oldest] = silent;
-      if (silent.size > silentConnectionsMax && oldest) dropSilent(oldest, "there are too many");
-      const address = connection.remoteHost;
-      if (tls) secure(accepted, tls);
-      else
-        serve(accepted, { peer: { address, secure: false, spiffe: undefined }, validToMs: Number.POSITIVE_INFINITY });
-      connection.resume();
+      if (connection) take(connection);
     },
     setTls: (renewed: GrpcTls): void => {
       tls = contextOf(renewed);

@@ -1,5 +1,5 @@
 /** Who may change things over HTTP: a bearer token, and no page of a browser that was lured here. */
-import { createHash, timingSafeEqual } from "node:crypto";
+import { hash, timingSafeEqual } from "node:crypto";
 import { isLoopback } from "@weft/core/address";
 import { HttpRefusal, type RequestHeadFacts } from "./server.ts";
 
@@ -20,9 +20,17 @@ const safeMethods = new Set(["GET", "HEAD"]);
  */
 export const accessGuard = (options: AccessOptions): ((head: RequestHeadFacts) => void) => {
   const ours = (host: string): boolean => isLoopback(host) || options.hosts.includes(host);
+  /** The last one that was ours, as it was written: most who ask write the same. */
+  let known: string | undefined;
+  const isForUs = (written: string): boolean => {
+    if (written === known) return true;
+    const host = hostOf(`http://${written}`);
+    if (host === undefined || !ours(host)) return false;
+    known = written;
+    return true;
+  };
   return ({ method, headers, path, peerAddress }) => {
-    const host = hostOf(`http://${one(headers.host)}`);
-    if (host === undefined || !ours(host)) {
+    if (!isForUs(one(headers.host))) {
       throw new HttpRefusal(403, "WF8403", "the request is for a host that is not this control plane", {
         next: "use 127.0.0.1 or localhost, or name the host with --http-host",
       });
@@ -59,4 +67,4 @@ const hostOf = (url: string): string | undefined => {
 
 /** Compares in a time that does not depend on where the two differ, nor on their lengths. */
 export const sameSecret = (a: string, b: string): boolean =>
-  timingSafeEqual(createHash("sha256").update(a).digest(), createHash("sha256").update(b).digest());
+  timingSafeEqual(hash("sha256", a, "buffer"), hash("sha256", b, "buffer"));

@@ -37,21 +37,25 @@ export const findRoute = (routes: Routes, method: string, path: string): FoundRo
 
 const matchParts = (pattern: readonly string[], parts: readonly string[]): Map<string, string> | undefined => {
   if (pattern.length !== parts.length) return undefined;
+  for (let i = 0; i < pattern.length; i++) {
+    const expected = pattern[i] as string;
+    if (expected !== parts[i] && !isName(expected)) return undefined;
+  }
   const params = new Map<string, string>();
-  for (const [i, expected] of pattern.entries()) {
-    const part = parts[i] ?? "";
-    if (!expected.startsWith("{")) {
-      if (expected !== part) return undefined;
-      continue;
-    }
-    const value = decodePart(part);
+  for (let i = 0; i < pattern.length; i++) {
+    const expected = pattern[i] as string;
+    if (!isName(expected)) continue;
+    const value = decodePart(parts[i] as string);
     if (value === undefined || value === "") return undefined;
     params.set(expected.slice(1, -1), value);
   }
   return params;
 };
 
+const isName = (part: string): boolean => part.startsWith("{");
+
 const decodePart = (part: string): string | undefined => {
+  if (!part.includes("%")) return part;
   try {
     return decodeURIComponent(part);
   } catch {

@@ -184,34 +184,45 @@ interface AnswerOptions extends HttpServerOptions {
 /** Made once: the error that an abort makes by itself costs as much as a small answer. */
 const closed = new Error("the connection of the request is closed");
 
+/** Aborts when the connection is closed, be it already. */
+const goneSignal = (response: ServerResponse): AbortSignal => {
+  const gone = new AbortController();
+  if (response.destroyed) gone.abort(closed);
+  else response.once("close", () => gone.abort(closed));
+  return gone.signal;
+};
+
+const ignore = (): void => {};
+
 const answer = async (
   request: IncomingMessage,
   response: ServerResponse,
   { routes, guard, log, streams, bodyBytesMax = bodyBytesDefault }: AnswerOptions,
 ): Promise<void> => {
-  const gone = new AbortController();
-  response.once("close", () => gone.abort(closed));
-  response.on("error", () => {});
+  response.on("error", ignore);
   try {
     const method = request.method ?? "GET";
-    const url = parseTarget(request.url ?? "/");
+    const { path, search } = parseTarget(request.url ?? "/");
     const peerAddress = request.socket.remoteAddress ?? "";
-    guard?.({ method, path: url.pathname, headers: request.headers, peerAddress });
-    const found = findRoute(routes, method, url.pathname);
-    if (found.kind === "absent") throw new HttpRefusal(404, "WF8404", `there is nothing at ${url.pathname}`);
+    guard?.({ method, path, headers: request.headers, peerAddress });
+    const found = findRoute(routes, method, path);
+    if (found.kind === "absent") throw new HttpRefusal(404, "WF8404", `there is nothing at ${path}`);
     if (found.kind === "method") {
       response.setHeader("allow", found.allowed.join(", "));
-      throw new HttpRefusal(405, "WF8405", `${url.pathname} does not take ${method}`);
+      throw new HttpRefusal(405, "WF8405", `${path} does not take ${method}`);
     }
     const body = await readBody(request, bodyBytesMax);
+    let signal: AbortSignal | undefined;
     const reply = await found.handler({
-      method,
-      path: url.pathname,
+      ...{ method, path, body },
       params: found.params,
-      query: url.searchParams,
+      query: new URLSearchParams(search),
       headers: request.headers,
-      body,
-      signal: gone.signal,
+      // Few ask for it.
+      get signal() {
+        signal ??= goneSignal(response);
+        return signal;
+      },
     });
     if (reply.kind === "lines") {
       streams.add(response);
@@ -230,24 +241,34 @@ const answer = async (
   }
 };
 
-const parseTarget = (target: string): URL => {
+/** A path that reads as it is written: no dots at the beginning of a part, nothing encoded, no query. */
+const plainTarget = /^(?:\/[\w~-][\w.~-]*)+$/;
+
+const parseTarget = (target: string): { readonly path: string; readonly search: string } => {
+  if (plainTarget.test(target)) return { path: target, search: "" };
   try {
-    return new URL(target.startsWith("/") ? `http://api${target}` : target);
+    const { pathname, search } = new URL(target.startsWith("/") ? `http://api${target}` : target);
+    return { path: pathname, search };
   } catch {
     throw new HttpRefusal(400, "WF8400", "the request target is not a URL");
   }
 };
 
-const readBody = async (request: IncomingMessage, bytesMax: number): Promise<Buffer> => {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > bytesMax) throw new HttpRefusal(413, "WF8413", `the body is over ${bytesMax} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks, size);
-};
+const readBody = (request: IncomingMessage, bytesMax: number): Promise<Buffer> =>
+  new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    request.on("data", (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > bytesMax) {
+        request.pause();
+        reject(new HttpRefusal(413, "WF8413", `the body is over ${bytesMax} bytes`));
+      } else chunks.push(chunk);
+    });
+    request.once("end", () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size)));
+    request.once("error", reject);
+    request.once("close", () => reject(closed));
+  });
 
 const refusalOf = (error: unknown): HttpReply => {
   if (!(error instanceof WeftError)) {
@@ -260,11 +281,11 @@ const refusalOf = (error: unknown): HttpReply => {
   return { kind: "json", status, body: { code, message, next, where, ...details }, headers };
 };
 
+const always = { "cache-control": "no-store", "x-content-type-options": "nosniff" };
+
 const send = (response: ServerResponse, reply: HttpReply, method: string): void => {
-  response.setHeader("cache-control", "no-store");
-  response.setHeader("x-content-type-options", "nosniff");
   if (reply.kind === "lines") {
-    response.writeHead(200, { "content-type": "application/x-ndjson" });
+    response.writeHead(200, { ...always, "content-type": "application/x-ndjson" });
     response.flushHeaders();
     reply.start({
       write: (item) => !response.destroyed && response.write(`${JSON.stringify(item)}\n`),
@@ -277,6 +298,7 @@ const send = (response: ServerResponse, reply: HttpReply, method: string): void 
   const type = reply.kind === "json" ? "application/json" : (reply.type ?? "text/plain; charset=utf-8");
   const extra = reply.kind === "json" ? (reply.headers ?? {}) : {};
   response.writeHead(reply.status ?? 200, {
+    ...always,
     ...extra,
     "content-type": type,
     "content-length": Buffer.byteLength(text),

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { connect, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { test } from "node:test";
-import { listenTcp, type TcpListener } from "./accept.ts";
+import { listenTcp, type TcpListener, takeHandles } from "./accept.ts";
 import type { Connection, ConnectionHandler } from "./connection.ts";
 import { burstTurns } from "./limits.ts";
 import { SocketLoop } from "./socket-loop.ts";
@@ -83,3 +83,39 @@ test("a listener that is closed from the midst of a crowd takes no more of it", 
   await Promise.all(clients.map((client) => new Promise((resolve) => client.once("close", resolve))));
   assert.equal(taken, burstTurns + 5);
 });
+
+for (const useReadBuffer of [true, false]) {
+  const how = useReadBuffer ? "taken past it" : "left to it where sockets must read by 'data' events";
+
+  test(`what a server accepts is ${how}`, async () => {
+    const sockets: Socket[] = [];
+    const taken: Connection[] = [];
+    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => sockets.push(socket));
+    server.listen(0, loopback.host);
+    await once(server, "listening");
+    const takes = takeHandles(server, new SocketLoop({ useReadBuffer }), (connection) => {
+      taken.push(connection);
+      connection.handler = handler({
+        onRead: (bytes) => connection.write(bytes),
+        onPeerEnd: () => connection.end(),
+      });
+      connection.resume();
+    });
+    assert.equal(takes, useReadBuffer);
+    const { port } = server.address() as { readonly port: number };
+    const client = connect(port, loopback.host);
+    if (useReadBuffer) {
+      client.end("hello");
+      const [echo] = (await once(client, "data")) as [Buffer];
+      assert.equal(String(echo), "hello");
+      assert.equal(taken[0]?.remoteHost, loopback.host);
+    } else {
+      await turnsUntil(() => sockets.length > 0);
+    }
+    assert.deepEqual([taken.length, sockets.length], useReadBuffer ? [1, 0] : [0, 1]);
+    client.destroy();
+    for (const socket of sockets) socket.destroy();
+    server.close();
+    await once(server, "close");
+  });
+}

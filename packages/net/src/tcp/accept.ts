@@ -121,6 +121,30 @@ export const adoptSocket = (loop: SocketLoop, accepted: Socket): Connection | un
   return wrap(loop, { handle });
 };
 
+interface ClientHandle extends AcceptedHandle {
+  readonly setNoDelay?: (on: boolean) => number;
+}
+type OnHandle = (this: unknown, error: number, handle: ClientHandle | undefined) => void;
+
+/**
+ * Gives what a listening server accepts to `take` without a socket of the server's own, which would be thrown away. False
+ * where that cannot be: the server's 'connection' listeners are called then.
+ */
+export const takeHandles = (server: Server, loop: SocketLoop, take: (connection: Connection) => void): boolean => {
+  const listening = (server as unknown as { readonly _handle?: { onconnection?: OnHandle } | null })._handle;
+  const byServer = listening?.onconnection;
+  if (!loop.useReadBuffer || !listening || typeof byServer !== "function") return false;
+  listening.onconnection = function (error, handle) {
+    if (handle === undefined || error) {
+      byServer.call(this, error, handle);
+      return;
+    }
+    handle.setNoDelay?.(true);
+    take(wrap(loop, { handle }));
+  };
+  return true;
+};
+
 /** The same around a descriptor. */
 const adoptDescriptor = (loop: SocketLoop, fd: number): Connection | undefined => {
   try {

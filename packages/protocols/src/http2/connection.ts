@@ -27,6 +27,18 @@ const SHUTDOWN_GRACE_MS = 1000;
 /** The reason a connection ends with when its peer does not answer the keepalive. */
 export const KEEPALIVE_TIMEOUT = "keepalive timeout";
 
+/** An owner that gives all of its connections the same has it made whole once. */
+const wholeOnce = <T extends object>(rest: T): ((part: Partial<T> | undefined) => T) => {
+  let [last, whole]: [Partial<T>, T] = [rest, rest];
+  return (part) => {
+    if (part === undefined) return rest;
+    if (part !== last) [last, whole] = [part, { ...rest, ...part }];
+    return whole;
+  };
+};
+const limitsWith = wholeOnce(http2Limits);
+const settingsWith = wholeOnce(http2Settings);
+
 export interface Keepalive {
   /** Silence after which a PING is sent. */
   readonly intervalMs: number;
@@ -79,8 +91,8 @@ export class Http2Connection {
   constructor(options: Http2Options) {
     const { role, sink, nowMs } = options;
     this.state = new ConnectionState({
-      limits: { ...http2Limits, ...options.limits },
-      settings: { ...http2Settings, ...options.settings },
+      limits: limitsWith(options.limits),
+      settings: settingsWith(options.settings),
       workspace: options.workspace ?? new Http2Workspace(),
       nowMs,
       serverSink: role === "server" ? sink : undefined,
@@ -100,24 +112,22 @@ export class Http2Connection {
   start(): void {
     const { state } = this;
     const { out, local, limits, server } = state;
-    const values: (readonly [number, number])[] = [
-      [SETTING.initialWindowSize, local.streamWindow],
-      [SETTING.maxHeaderListSize, limits.headerBytes],
-      ...(server ? [[SETTING.maxConcurrentStreams, limits.concurrentStreams] as const] : []),
-      ...(server && local.connectProtocol ? [[SETTING.enableConnectProtocol, 1] as const] : []),
-      ...(server ? [] : [[SETTING.enablePush, 0] as const]),
-      ...(local.headerTableSize === 4096 ? [] : [[SETTING.headerTableSize, local.headerTableSize] as const]),
-    ];
+    const values = [SETTING.initialWindowSize, local.streamWindow, SETTING.maxHeaderListSize, limits.headerBytes];
+    if (server) values.push(SETTING.maxConcurrentStreams, limits.concurrentStreams);
+    else values.push(SETTING.enablePush, 0);
+    if (server && local.connectProtocol) values.push(SETTING.enableConnectProtocol, 1);
+    if (local.headerTableSize !== 4096) values.push(SETTING.headerTableSize, local.headerTableSize);
     if (!server) {
       const buffer = out.room(CLIENT_PREFACE.length);
       out.advance(out.at + buffer.write(CLIENT_PREFACE, out.at, "latin1"));
     }
-    const buffer = out.frame(FRAME.settings, 0, 0, values.length * 6);
+    const buffer = out.frame(FRAME.settings, 0, 0, (values.length / 2) * 6);
     let at = out.at + FRAME_HEADER_BYTES;
-    for (const [id, value] of values) {
+    for (let i = 0; i < values.length; i += 2) {
+      const id = values[i]!;
       buffer[at] = id >>> 8;
       buffer[at + 1] = id;
-      putUint32(buffer, at + 2, value);
+      putUint32(buffer, at + 2, values[i + 1]!);
       at += 6;
     }
     out.advance(at);

@@ -89,6 +89,13 @@ export class OutputQueue {
     this.bytes += chunk.length;
   }
 
+  /** As `reference`, of frames that are whole, so that nothing has to come before them. */
+  whole(frames: Buffer): void {
+    const first = this.bytes === 0;
+    this.reference(frames);
+    if (first) this.onOutput();
+  }
+
   /** All output so far, in order. The buffers are the caller's until `written`. */
   take(): readonly Buffer[] {
     if (this.bytes === 0) return NONE;

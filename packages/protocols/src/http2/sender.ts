@@ -72,6 +72,7 @@ export class Sender {
       if (endStream) this.writeData(stream, outgoing, 0);
       return true;
     }
+    if (owned && !endStream && this.writeFramed(stream, chunk)) return true;
     const id = stream.id;
     while (outgoing.at < chunk.length) {
       const count = this.sendable(stream, chunk.length - outgoing.at);
@@ -205,6 +206,21 @@ export class Sender {
     state.sendWindow -= count;
     outgoing.at = end;
     if (flags !== 0) this.localEnded(stream);
+  }
+
+  /** A chunk that others are sent too, where all of it may go now. */
+  private writeFramed(stream: Http2Stream, chunk: Buffer): boolean {
+    const { state } = this;
+    const { out } = state;
+    const room = Math.min(stream.sendWindow, state.sendWindow, state.limits.outputBytes - out.bytes);
+    if (chunk.length > room) return false;
+    const frames = state.workspace.framed.of(chunk, stream.id);
+    if (frames === undefined) return false;
+    out.whole(frames);
+    state.windowBudget.give(WINDOW_UPDATES_PER_DATA * Math.ceil(chunk.length / FRAME_BYTES_MAX));
+    stream.sendWindow -= chunk.length;
+    state.sendWindow -= chunk.length;
+    return true;
   }
 
   private writeTrailers(stream: Http2Stream, trailers: HeaderList): void {

@@ -59,9 +59,10 @@ export class ConnectionState {
   draining = false;
   dead = false;
   private credit = 0;
-  private readonly recentResets = new Int32Array(RECENT_RESETS);
+  /** Most connections never have one. */
+  private recentResets: Int32Array | undefined;
   private resetCount = 0;
-  private readonly recentEnds = new Int32Array(RECENT_ENDS);
+  private recentEnds: Int32Array | undefined;
   private endCount = 0;
 
   constructor(parts: ConnectionParts) {
@@ -98,12 +99,12 @@ export class ConnectionState {
 
   /** We reset it lately; the peer may not know yet. */
   wasReset(id: number): boolean {
-    return this.recentResets.includes(id);
+    return this.recentResets?.includes(id) === true;
   }
 
   /** Both sides ended it lately: the peer knows that it must not use it. */
   wasEnded(id: number): boolean {
-    return this.recentEnds.includes(id);
+    return this.recentEnds?.includes(id) === true;
   }
 
   /** Gives the peer room on the stream and the connection for bytes that were delivered. */
@@ -147,6 +148,7 @@ export class ConnectionState {
   }
 
   writeReset(id: number, code: number): void {
+    this.recentResets ??= new Int32Array(RECENT_RESETS);
     this.recentResets[this.resetCount++ % RECENT_RESETS] = id;
     this.writeWord(FRAME.rstStream, id, code);
   }
@@ -180,6 +182,7 @@ export class ConnectionState {
   finish(stream: Http2Stream): void {
     const id = stream.id;
     const exposed = stream.exposed;
+    this.recentEnds ??= new Int32Array(RECENT_ENDS);
     this.recentEnds[this.endCount++ % RECENT_ENDS] = id;
     this.forget(stream);
     this.resetBudget.give(1);

@@ -1,5 +1,6 @@
 import { FieldBlock } from "../hpack/decoder.ts";
 import { FieldMemo } from "../hpack/memo.ts";
+import { FramedChunks } from "./framed-chunks.ts";
 import { MessageReader } from "./message-reader.ts";
 import { OutputBuffers } from "./output.ts";
 import { Http2Stream } from "./stream.ts";
@@ -12,6 +13,7 @@ export class Http2Workspace {
   readonly buffers = new OutputBuffers();
   readonly block = new FieldBlock(0, 0);
   readonly message = new MessageReader();
+  readonly framed = new FramedChunks();
   private readonly freeStreams: Http2Stream[] = [];
 
   takeStream(): Http2Stream {
