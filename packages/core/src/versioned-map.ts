@@ -48,7 +48,7 @@ export class VersionedMap<V> implements ReadonlyMap<string, V> {
     const asked = from.#asked;
     if (asked?.to === to) return asked.names;
     // Whoever asks again mostly asks for what came after.
-    const names = asked?.to.#passedTo(to, asked.names) ?? from.#passedTo(to, none);
+    const names = (asked ? asked.to.#passedTo(to, asked.names) : undefined) ?? from.#passedTo(to, none);
     if (names) from.#asked = { to, names };
     return names;
   }
