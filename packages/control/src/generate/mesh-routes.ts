@@ -1,4 +1,5 @@
 /** Which VirtualService's routes each host of a table has. */
+
 import type { RouteJson } from "@weft/xds/gen/envoy/config/route/v3/route_components";
 import { hostMatches } from "../model/hostname.ts";
 import type { Service } from "../model/service.ts";
@@ -7,6 +8,7 @@ import type { EgressView } from "./egress.ts";
 import { policyInputs } from "./kept-parts.ts";
 import { noteAt } from "./resource-set.ts";
 import { defaultRoutes, isRouted, type RouteContext, ruleInputs, rulesRoutes } from "./rule-routes.ts";
+import { rulesByHost } from "./rules-by-host.ts";
 import type { Scope } from "./scope.ts";
 
 /** A host of rules that is no service of the table. */
@@ -36,16 +38,7 @@ const tables = new WeakMap<EgressView, RuleTable>();
 
 const arrange = ({ services, rules }: EgressView): RuleTable => {
   const withRoutes = rules.filter(({ http }) => http.length > 0);
-  const exact = new Map<string, VirtualServiceRule[]>();
-  for (const rule of rules) {
-    for (const host of rule.hosts) {
-      if (host.startsWith("*")) continue;
-      const known = exact.get(host);
-      if (known) known.push(rule);
-      else exact.set(host, [rule]);
-    }
-  }
-  const wild = rules.filter(({ hosts }) => hosts.some((host) => host.startsWith("*")));
+  const { exact, wild } = rulesByHost(rules);
 
   const candidates = (hostname: string): readonly VirtualServiceRule[] => {
     if (rules.length === 0) return rules;

@@ -1,4 +1,5 @@
 /** Where connections that are not read as HTTP go: VirtualService `tcp` and `tls` rules, else the service itself. */
+
 import type { RouteDestination } from "@weft/config/kinds/virtual-service";
 import type { FilterJson } from "@weft/xds/gen/envoy/config/listener/v3/listener_components";
 import { hostMatches, intersectHosts } from "../model/hostname.ts";
@@ -11,6 +12,7 @@ import type { EgressView } from "./egress.ts";
 import { outboundCluster } from "./names.ts";
 import { weighted } from "./route-action.ts";
 import { destinationCluster } from "./rule-routes.ts";
+import { rulesByHost } from "./rules-by-host.ts";
 import type { Scope } from "./scope.ts";
 import { byServerName, tcpOptions } from "./tcp-options.ts";
 
@@ -111,16 +113,7 @@ const connectionRules = new WeakMap<EgressView, ConnectionRules>();
 
 const arrange = (view: EgressView): ConnectionRules => {
   const all = view.rules.filter(({ tls, tcp }) => tls.length + tcp.length > 0);
-  const exact = new Map<string, VirtualServiceRule[]>();
-  for (const rule of all) {
-    for (const host of rule.hosts) {
-      if (host.startsWith("*")) continue;
-      const known = exact.get(host);
-      if (known) known.push(rule);
-      else exact.set(host, [rule]);
-    }
-  }
-  const wild = all.filter(({ hosts }) => hosts.some((host) => host.startsWith("*")));
+  const { exact, wild } = rulesByHost(all);
   return { all, places: new Map(all.map((rule, at) => [rule, at])), exact, wild };
 };
 
