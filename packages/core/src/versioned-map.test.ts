@@ -74,3 +74,31 @@ test("a name that was not there is refused and changes nothing", () => {
   );
   assert.deepEqual([...map], [["a", 1]]);
 });
+
+test("of changes a few thousand are remembered, and a version from before them still reads as it was made", () => {
+  const first = VersionedMap.changed(new Map(names.map((name) => [name, -1])), new Map());
+  let newest: ReadonlyMap<string, number> = first;
+  const versions = Array.from({ length: 10_000 }, (_, i) => {
+    newest = VersionedMap.changed(newest, new Map([[names[i % names.length] as string, i]]));
+    return newest;
+  });
+  assert.equal(VersionedMap.between(first, newest), undefined);
+  assert.equal(VersionedMap.visitBetween(first, newest, assert.fail), false);
+  assert.deepEqual([...first.values()], [-1, -1, -1, -1, -1]);
+  assert.deepEqual(VersionedMap.between(versions.at(-3) as typeof first, newest), new Set(["d", "e"]));
+  const visited: string[] = [];
+  assert.equal(
+    VersionedMap.visitBetween(versions.at(-4001) as typeof first, newest, (name) => void visited.push(name)),
+    true,
+  );
+  assert.equal(visited.length, 4000);
+});
+
+test("all versions of a map have one mark, and maps of the same content have others", () => {
+  const first = VersionedMap.first(new Map(names.map((name) => [name, 0])));
+  const second = VersionedMap.changed(first, new Map([["a", 1]]));
+  assert.ok(VersionedMap.lineOf(first));
+  assert.equal(VersionedMap.lineOf(second), VersionedMap.lineOf(first));
+  assert.notEqual(VersionedMap.lineOf(VersionedMap.changed(first, new Map([["a", 1]]))), VersionedMap.lineOf(second));
+  assert.equal(VersionedMap.lineOf(new Map(first)), undefined);
+});

@@ -10,8 +10,8 @@ import type { ClusterJson } from "@weft/xds/gen/envoy/config/cluster/v3/cluster"
 import type { VirtualHostJson } from "@weft/xds/gen/envoy/config/route/v3/route_components";
 import { contentHash, hashLength, hashOf } from "./content-hash.ts";
 import { createContentMemory } from "./content-memory.ts";
-import { createDiffer } from "./diff.ts";
 import { createLazyEntries } from "./lazy-entries.ts";
+import { createMissingNames } from "./missing-names.ts";
 import { type ResourceKind, resourceType, resourceTypes, type SubscribedKind, virtualHostType } from "./resource.ts";
 import { createTableVersions } from "./route-pieces.ts";
 
@@ -105,12 +105,11 @@ export const createSnapshotBuilder = ({ encode, onBad }: SnapshotBuilderOptions)
   const successor = new WeakMap<TypeSnapshot, TypeSnapshot>();
   const joins = new WeakMap<TypeSnapshot, WeakMap<TypeSnapshot, TypeSnapshot>>();
   const layersOf = new WeakMap<TypeSnapshot, readonly TypeSnapshot[]>();
-  /** By the map they come from and what they were before. */
-  const endpointsFrom = new WeakMap<ReadonlyMap<string, object>, WeakMap<TypeSnapshot, TypeSnapshot>>();
+  /** By the line of what they were before: the latest, and the map it came from. */
+  const latestOf = new WeakMap<object, Latest>();
   /** What was completed to a type. */
   const completedFrom = new WeakMap<TypeSnapshot, { readonly given: TypeSnapshot; readonly key: string }>();
-  const differ = createDiffer();
-  const missingFor = new WeakMap<TypeSnapshot, Missing>();
+  const missingOf = createMissingNames((type) => layersOf.get(type));
   const missingKeys = new WeakMap<ReadonlySet<string>, string>();
   const completions = new WeakMap<TypeSnapshot, Map<string, TypeSnapshot>>();
   const onDemandBySource = new WeakMap<OnDemandSource, OnDemandSnapshot>();
@@ -213,30 +212,6 @@ export const createSnapshotBuilder = ({ encode, onBad }: SnapshotBuilderOptions)
     return type;
   };
 
-  /** Names of endpoints that the clusters ask for and that are not there; costs what changed since it was last asked. */
-  const missingOf = (clusters: TypeSnapshot, endpoints: TypeSnapshot): ReadonlySet<string> => {
-    const known = missingFor.get(clusters);
-    const given = known?.given.deref();
-    if (known && (given === endpoints || known.names === noNames)) return known.names;
-    const layers = layersOf.get(clusters);
-    if (layers) {
-      const [shared, ...own] = layers.map((layer) => missingOf(layer, endpoints)) as [ReadonlySet<string>];
-      const names = own.every((each) => each === noNames)
-        ? shared
-        : new Set([shared, ...own].flatMap((each) => [...each]));
-      missingFor.set(clusters, { given: new WeakRef(endpoints), names });
-      return names;
-    }
-    let names = known?.names;
-    const moved = given && differ(given.entries, endpoints.entries);
-    if (!names || !moved || moved.removed.length > 0 || moved.changed.some(({ name }) => known?.names.has(name))) {
-      const wanted = [...clusters.entries.values()].flatMap(({ endpointsName }) => endpointsName ?? []);
-      names = wanted.length === 0 ? noNames : new Set(wanted.filter((name) => !endpoints.entries.has(name)));
-    }
-    missingFor.set(clusters, { given: new WeakRef(endpoints), names });
-    return names;
-  };
-
   /** What was completed before in the same way, with what is otherwise in the endpoints now. */
   const completedOn = (endpoints: TypeSnapshot, key: string, previous: TypeSnapshot | undefined) => {
     const before = previous && newest(previous);
@@ -277,6 +252,17 @@ export const createSnapshotBuilder = ({ encode, onBad }: SnapshotBuilderOptions)
     return made;
   };
 
+  const remember = (
+    line: object,
+    latest: Latest | undefined,
+    source: ReadonlyMap<string, object>,
+    made: TypeSnapshot,
+  ): void => {
+    if (!latest) return void latestOf.set(line, { source, made });
+    latest.source = source;
+    latest.made = made;
+  };
+
   const lazyHosts = createLazyEntries({
     typeUrl: virtualHostType.typeUrl,
     encode: (json) => encode("virtualHost", json),
@@ -307,13 +293,13 @@ export const createSnapshotBuilder = ({ encode, onBad }: SnapshotBuilderOptions)
     },
     withEndpoints(source, epoch, previous) {
       const before = previous.types.get(endpointsUrl) as TypeSnapshot;
-      const over = endpointsFrom.get(source) ?? new WeakMap<TypeSnapshot, TypeSnapshot>();
-      endpointsFrom.set(source, over);
-      let made = over.get(before);
+      const line = VersionedMap.lineOf(before.entries);
+      const latest = line && latestOf.get(line);
+      let made = latest?.source === source ? latest.made : undefined;
       if (!made) {
         const given = typeOf("endpoints", source, completedFrom.get(before)?.given ?? before);
         made = completed(previous.types.get(clusterUrl) as TypeSnapshot, given, before);
-        over.set(before, made);
+        if (line && VersionedMap.lineOf(made.entries) === line) remember(line, latest, source, made);
       }
       if (made === before) return previous;
       return { ...previous, epoch, types: ReplacedValue.of(previous.types, endpointsUrl, made) };
@@ -329,16 +315,13 @@ const sameTypes = (a: Snapshot["types"], b: Snapshot["types"]): boolean => {
 const typeUrlOf = (kind: SubscribedKind): string =>
   kind === "virtualHost" ? virtualHostType.typeUrl : resourceType(kind).typeUrl;
 
-/** Names of endpoints that clusters ask for and that were not in those given. */
-interface Missing {
-  /** Who is never asked again must not hold on to endpoints that are long others, with all that came after them. */
-  readonly given: WeakRef<TypeSnapshot>;
-  readonly names: ReadonlySet<string>;
+/** What the last change of endpoints made, for all whose endpoints were of one line before it. */
+interface Latest {
+  source: ReadonlyMap<string, object>;
+  made: TypeSnapshot;
 }
 
 const noResources: ReadonlyMap<string, object> = new Map();
-/** Of clusters that ask for no endpoints at all. */
-const noNames: ReadonlySet<string> = new Set();
 const clusterUrl = resourceType("cluster").typeUrl;
 const endpointsUrl = resourceType("endpoints").typeUrl;
 

@@ -69,13 +69,12 @@ const sharedPlans = new WeakMap<ReadonlyMap<string, SnapshotEntry>, WeakMap<Read
 /** What most pushes of endpoints are: of all that changed since, a client is subscribed to one or two. */
 const planNamed = (state: TypeState, target: ReadonlyMap<string, SnapshotEntry>): Plan | undefined => {
   if (state.wildcard) return undefined;
-  const changed = VersionedMap.between(state.cursor, target);
-  if (!changed) return undefined;
   const entries: SnapshotEntry[] = [];
-  for (const name of changed) {
+  const known = VersionedMap.visitBetween<Versioned>(state.cursor, target, (name) => {
     const entry = state.covers(name) ? target.get(name) : undefined;
-    if (entry && state.cursor.get(name)?.version !== entry.version) entries.push(entry);
-  }
+    if (entry && !entries.includes(entry) && state.cursor.get(name)?.version !== entry.version) entries.push(entry);
+  });
+  if (!known) return undefined;
   return { entries: entries.length > 1 ? entries.sort(byName) : entries, removed: nothing };
 };
 

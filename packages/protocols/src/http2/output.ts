@@ -31,7 +31,8 @@ export class OutputQueue {
   at = 0;
   private current: Buffer | undefined;
   private from = 0;
-  private done: Buffer[] = [];
+  /** Made when there is something, and not before: one that grows old while it is empty keeps its first bytes alive. */
+  private done: Buffer[] | undefined = undefined;
   /** Whole buffers that `done` is made of, and those of batches that were taken. */
   private readonly filled: Buffer[] = [];
   private readonly inFlight: Buffer[] = [];
@@ -85,7 +86,7 @@ export class OutputQueue {
   /** Puts `chunk` itself behind what is written; it must not change any more. */
   reference(chunk: Buffer): void {
     this.cut();
-    this.done.push(chunk);
+    this.append(chunk);
     this.bytes += chunk.length;
   }
 
@@ -100,8 +101,8 @@ export class OutputQueue {
   take(): readonly Buffer[] {
     if (this.bytes === 0) return NONE;
     this.closeBuffer();
-    const taken = this.done;
-    this.done = [];
+    const taken = this.done ?? NONE;
+    this.done = undefined;
     for (const buffer of this.filled) this.inFlight.push(buffer);
     this.filled.length = 0;
     this.bytes = 0;
@@ -117,8 +118,13 @@ export class OutputQueue {
 
   private cut(): void {
     if (this.current === undefined || this.at === this.from) return;
-    this.done.push(this.current.subarray(this.from, this.at));
+    this.append(this.current.subarray(this.from, this.at));
     this.from = this.at;
+  }
+
+  private append(bytes: Buffer): void {
+    if (this.done === undefined) this.done = [bytes];
+    else this.done.push(bytes);
   }
 
   private closeBuffer(): void {
