@@ -8,12 +8,21 @@ export type MissingNames = (clusters: TypeSnapshot, endpoints: TypeSnapshot) => 
 
 /** Names of endpoints that clusters ask for and that were not in those given. */
 interface Missing {
-  /** Of the endpoints given: their names are the same for as long as they are versions of one map. */
-  readonly line: object | undefined;
-  /** Who is never asked again must not hold on to endpoints that are long others, with all that came after them. */
+  /**
+   * Of the endpoints given: their names are the same for as long as they are versions of one map. Clusters outlive those
+   * who were given them, and must not hold on to endpoints that are long others, with all that came after them: neither by
+   * these nor by what others know of their line.
+   */
+  readonly line: WeakRef<object> | undefined;
   readonly given: WeakRef<TypeSnapshot>;
   readonly names: ReadonlySet<string>;
 }
+
+const missing = (given: TypeSnapshot, line: object | undefined, names: ReadonlySet<string>): Missing => ({
+  line: line && new WeakRef(line),
+  given: new WeakRef(given),
+  names,
+});
 
 /** Of clusters that ask for no endpoints at all. */
 const noNames: ReadonlySet<string> = new Set();
@@ -27,7 +36,7 @@ export const createMissingNames = (
   const missingOf: MissingNames = (clusters, endpoints) => {
     const known = missingFor.get(clusters);
     const line = VersionedMap.lineOf(endpoints.entries);
-    if (known && (known.names === noNames || (line !== undefined && known.line === line))) return known.names;
+    if (known && (known.names === noNames || (line !== undefined && known.line?.deref() === line))) return known.names;
     const given = known?.given.deref();
     if (known && given === endpoints) return known.names;
     const layers = layersOf(clusters);
@@ -36,7 +45,7 @@ export const createMissingNames = (
       const names = own.every((each) => each === noNames)
         ? shared
         : new Set([shared, ...own].flatMap((each) => [...each]));
-      missingFor.set(clusters, { given: new WeakRef(endpoints), line, names });
+      missingFor.set(clusters, missing(endpoints, line, names));
       return names;
     }
     let names = known?.names;
@@ -45,7 +54,7 @@ export const createMissingNames = (
       const wanted = [...clusters.entries.values()].flatMap(({ endpointsName }) => endpointsName ?? []);
       names = wanted.length === 0 ? noNames : new Set(wanted.filter((name) => !endpoints.entries.has(name)));
     }
-    missingFor.set(clusters, { given: new WeakRef(endpoints), line, names });
+    missingFor.set(clusters, missing(endpoints, line, names));
     return names;
   };
   return missingOf;

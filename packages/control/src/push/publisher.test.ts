@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { virtualTime } from "@weft/core/testing/virtual-time";
 import { silentLogger } from "@weft/core/world";
 import { resourceType } from "@weft/xds/resource";
 import type { Snapshot } from "@weft/xds/snapshot";
@@ -22,8 +23,7 @@ const nothing: GeneratedChange = {
 };
 
 const setUp = () => {
-  let nowMs = 1000;
-  let timer: { readonly at: number; readonly run: () => void } | undefined;
+  const { clock, setTimer, pass } = virtualTime(1000);
   let endpoints: ReadonlyMap<string, object> = new Map([["a", { clusterName: "a" }]]);
   let pending: GeneratedChange = nothing;
   const counts = { generated: 0, encoded: 0 };
@@ -43,16 +43,8 @@ const setUp = () => {
   };
   const publisher = createPublisher({
     generator,
-    clock: { nowMs: () => nowMs, wallMs: () => nowMs },
-    setTimer: (run, delayMs) => {
-      const mine = { at: nowMs + delayMs, run };
-      timer = mine;
-      return {
-        [Symbol.dispose]: () => {
-          if (timer === mine) timer = undefined;
-        },
-      };
-    },
+    clock,
+    setTimer,
     log: silentLogger,
     metrics: createPushMetrics(createMetrics()),
     encode: (_, json) => {
@@ -83,14 +75,7 @@ const setUp = () => {
       pending = { other, own: false, endpoints: new Set(["x"]), addresses: new Set(), names: changed };
       publisher.changed();
     },
-    advance: (ms: number) => {
-      nowMs += ms;
-      const due = timer;
-      if (!due || due.at > nowMs) return;
-      timer = undefined;
-      due.run();
-    },
-    armed: () => timer !== undefined,
+    advance: pass,
   };
 };
 

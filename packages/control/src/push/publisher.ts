@@ -15,6 +15,7 @@ import type { ProxyFacts } from "../generate/proxy-facts.ts";
 import { createInterest } from "./interest.ts";
 import type { PushMetrics } from "./push-metrics.ts";
 import { createPushSchedule, type DuePush } from "./push-schedule.ts";
+import { inSlices } from "./slices.ts";
 
 /** A stream as the publisher sees it. */
 export interface Subscriber {
@@ -108,6 +109,8 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
   const changedNames = new Set<string>();
   const changedAt = new Map<number, number>();
   let bad = new Map<string, BadResource>();
+  /** What a push to all that goes on has not found good yet. */
+  let badBefore: ReadonlyMap<string, BadResource> = new Map<string, never>();
   let epoch = 0;
   /** Number of what is made for proxies that connect between two pushes, so that they share what they are sent. */
   let connectEpoch: number | undefined;
@@ -121,9 +124,9 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
     onBad: ({ kind, name }, error) => {
       const key = `${kind}/${name}`;
       const reason = error instanceof Error ? error.message : String(error);
-      const known = bad.get(key);
+      const known = bad.get(key) ?? badBefore.get(key);
+      bad.set(key, known?.reason === reason ? known : { kind, name, reason, sinceMs: clock.wallMs() });
       if (known?.reason === reason) return;
-      bad.set(key, { kind, name, reason, sinceMs: clock.wallMs() });
       log.error("resource cannot be sent, its last good form stays", { kind, name, reason });
     },
   });
@@ -133,7 +136,7 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
   const refresh = (audience: Audience, proxy: ProxyFacts, epoch: number): Snapshot => {
     audience.snapshot = builder.build(generator.generate(proxy).resources, epoch, audience.snapshot);
     // Only now: where that failed, the next who asks tries again.
-    audience.currentAt = epoch;
+    audience.currentAt = Math.max(epoch, endpointsEpoch);
     return audience.snapshot;
   };
 
@@ -147,8 +150,7 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
     return audience.snapshot;
   };
 
-  const pushNow = ({ changedAtMs, all }: DuePush): void => {
-    const startedMs = clock.nowMs();
+  const pushNow = ({ changedAtMs, all }: DuePush, done: () => void): void => {
     const pushEpoch = nextEpoch();
     connectEpoch = undefined;
     changedAt.set(pushEpoch, changedAtMs);
@@ -158,34 +160,53 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
     }
     const names = [...changedNames];
     changedNames.clear();
-    if (all) {
-      bad = new Map();
-      fullEpoch = pushEpoch;
-      for (const audience of [...audiences.values()]) pushAudience(audience, pushEpoch);
-    } else {
-      for (const name of names) bad.delete(`endpoints/${name}`);
-      endpointsEpoch = pushEpoch;
-      for (const follower of interest.of(names)) pushTo(follower, pushEpoch, refreshEndpoints);
-      pushLagging(pushEpoch);
-    }
-    metrics.badResources.set(bad.size);
-    metrics.generation.observe((clock.nowMs() - startedMs) / 1000);
+    const ended = (busyMs: number): void => {
+      metrics.badResources.set(bad.size);
+      metrics.generation.observe(busyMs / 1000);
+      done();
+    };
+    if (all) pushAll(pushEpoch, ended);
+    else pushEndpoints(names, pushEpoch, ended);
+  };
+
+  const pushEndpoints = (names: readonly string[], pushEpoch: number, ended: (busyMs: number) => void): void => {
+    const startedMs = clock.nowMs();
+    for (const name of names) bad.delete(`endpoints/${name}`);
+    endpointsEpoch = pushEpoch;
+    for (const follower of interest.of(names)) pushTo(follower, pushEpoch, refreshEndpoints);
+    pushLagging(pushEpoch);
+    ended(clock.nowMs() - startedMs);
+  };
+
+  const pushAll = (pushEpoch: number, ended: (busyMs: number) => void): void => {
+    badBefore = bad;
+    bad = new Map();
+    fullEpoch = pushEpoch;
+    inSlices({ clock, setTimer, steps: toAll(pushEpoch)[Symbol.iterator]() }, (busyMs) => {
+      badBefore = new Map<string, never>();
+      ended(busyMs);
+    });
   };
   const schedule = createPushSchedule({ clock, setTimer, push: pushNow });
 
   /** A proxy that a change moved to another audience goes there with what it was last given. */
-  const pushAudience = (audience: Audience, pushEpoch: number): void => {
-    for (const follower of audience.followers) {
-      try {
-        const now = generator.audienceOf(follower.subscriber.proxy);
-        if (now !== audience.key) move(follower, audience, audienceAt(now));
-      } catch (error) {
-        tellFailed(follower.subscriber, error);
-        continue;
+  const toAll = function* (pushEpoch: number): Iterable<void> {
+    for (const audience of [...audiences.values()]) {
+      for (const follower of [...audience.followers]) {
+        // It may have gone, or moved, since.
+        if (follower.home !== audience) continue;
+        try {
+          const now = generator.audienceOf(follower.subscriber.proxy);
+          if (now !== audience.key) move(follower, audience, audienceAt(now));
+        } catch (error) {
+          tellFailed(follower.subscriber, error);
+          continue;
+        }
+        pushTo(follower, pushEpoch);
+        yield;
       }
-      pushTo(follower, pushEpoch);
+      if (audience.followers.size === 0 && audiences.get(audience.key) === audience) audiences.delete(audience.key);
     }
-    if (audience.followers.size === 0) audiences.delete(audience.key);
   };
 
   const move = (follower: Follower, from: Audience, to: Audience): void => {
@@ -198,7 +219,7 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
     const { home, subscriber } = follower;
     if (!home) return;
     try {
-      const current = home.currentAt === pushEpoch ? home.snapshot : undefined;
+      const current = home.currentAt >= pushEpoch ? home.snapshot : undefined;
       const snapshot = current ?? make(home, subscriber.proxy, pushEpoch);
       if (snapshot === follower.given) return;
       follower.given = snapshot;
@@ -231,7 +252,7 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
   };
 
   const isCurrent = ({ snapshot, currentAt, followers }: Audience): boolean =>
-    followers.size > 0 && snapshot !== undefined && !schedule.pending && currentAt >= endpointsEpoch;
+    followers.size > 0 && snapshot !== undefined && !schedule.waits && currentAt >= Math.max(endpointsEpoch, fullEpoch);
 
   const disconnect = (follower: Follower): void => {
     const { home } = follower;
@@ -277,7 +298,7 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
     },
     pending: () => schedule.pending,
     changedAtMs: (epoch) => changedAt.get(epoch),
-    badResources: () => [...bad.values()],
+    badResources: () => [...new Map([...badBefore, ...bad]).values()],
     notes() {
       const notes = new Set<Finding>();
       for (const { followers } of audiences.values()) {

@@ -7,7 +7,7 @@ const setUp = () => {
   let nowMs = 1_000;
   let timer: { readonly at: number; readonly run: () => void } | undefined;
   const pushes: (DuePush & { readonly at: number })[] = [];
-  const state = { tookMs: 0 };
+  const state = { tookMs: 0, inSlices: false, end: () => {} };
   const schedule = createPushSchedule({
     clock: { nowMs: () => nowMs },
     setTimer: (run, delayMs) => {
@@ -19,9 +19,14 @@ const setUp = () => {
         },
       };
     },
-    push: (due) => {
+    push: (due, done) => {
       pushes.push({ ...due, at: nowMs });
+      if (due.all && state.inSlices) {
+        state.end = done;
+        return;
+      }
       nowMs += state.tookMs;
+      done();
     },
   });
   const until = (ms: number): void => {
@@ -94,6 +99,34 @@ test("what is workloads' own goes to all and does not settle, unless something w
   assert.equal(pushes.length, 1);
   until(1_515);
   assert.deepEqual(pushes[1], { changedAtMs: 1_500, all: true, at: 1_515 });
+});
+
+test("what goes to all while that goes on waits for its end, and endpoints do not", () => {
+  const { schedule, pushes, state, until } = setUp();
+  state.inSlices = true;
+  schedule.changed("own");
+  assert.deepEqual(pushes, [{ changedAtMs: 1_000, all: true, at: 1_000 }]);
+  assert.deepEqual([schedule.pending, schedule.waits], [true, false]);
+  until(1_050);
+  schedule.changed("anything");
+  until(1_060);
+  schedule.changed("own");
+  assert.deepEqual([schedule.pending, schedule.waits], [true, true]);
+  schedule.changed("endpoints");
+  until(1_070);
+  schedule.changed("endpoints");
+  until(1_300);
+  const [, second, third] = pushes;
+  assert.deepEqual([second?.at, second?.all, third?.at, third?.all], [1_060, false, 1_070, false]);
+  assert.equal(pushes.length, 3);
+  state.end();
+  assert.equal(pushes.length, 3);
+  until(1_599);
+  assert.equal(pushes.length, 3);
+  until(1_600);
+  assert.deepEqual(pushes[3], { changedAtMs: 1_050, all: true, at: 1_600 });
+  state.end();
+  assert.deepEqual([schedule.pending, schedule.waits], [false, false]);
 });
 
 test("services that come without end leave half of the time to whoever registers them", () => {

@@ -5,7 +5,8 @@ import type { Http2Limits } from "@weft/protocols/http2/limits";
 import { H2_ERROR } from "@weft/protocols/http2/protocol";
 import type { Http2ServerSink } from "@weft/protocols/http2/sink";
 import type { Http2Workspace } from "@weft/protocols/http2/workspace";
-import type { Connection, ConnectionHandler, OutputSource } from "../tcp/connection.ts";
+import type { Connection, ConnectionHandler } from "../tcp/connection.ts";
+import type { OutputSource } from "../tcp/output-source.ts";
 import { acceptCall, type CallCarrier, type CallStream } from "./call-stream.ts";
 import type { CallOptions, GrpcPeer } from "./calls.ts";
 

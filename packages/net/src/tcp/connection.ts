@@ -2,7 +2,9 @@ import type { Socket } from "node:net";
 import { type PendingWrite, type WriteHandle, writeError, writeHandleOf, writePieces } from "./handle-writes.ts";
 import { closeWithReset } from "./libc.ts";
 import { bulkReadBytes, gatherBytes, lendBytesMin, queuedBytesMax, smallReadsMax, turnBytesMax } from "./limits.ts";
+import type { OutputSource } from "./output-source.ts";
 import type { SocketLoop } from "./socket-loop.ts";
+import { copiedBytesMax, writeTogether } from "./stream-writes.ts";
 
 /** Who owns a connection's bytes. Exactly one `onClose` ends every sequence of calls. */
 export interface ConnectionHandler {
@@ -13,13 +15,6 @@ export interface ConnectionHandler {
   /** The kernel took what was queued; called only after the connection was congested. */
   onDrain(): void;
   onClose(error: NodeJS.ErrnoException | undefined): void;
-}
-
-/** Output that a codec holds itself: taken once per turn, when the kernel can take more. */
-export interface OutputSource {
-  takeOutput(): readonly Buffer[];
-  /** What was taken is out; its buffers are the codec's again. */
-  outputWritten(): void;
 }
 
 const idleHandler: ConnectionHandler = { onRead() {}, onPeerEnd() {}, onDrain() {}, onClose() {} };
@@ -297,7 +292,7 @@ export class Connection {
     const handle = this.writeHandle();
     if (handle === undefined) {
       this.inFlightBytes = bytes;
-      this.sendByStream(pieces);
+      this.sendByStream(pieces, bytes);
       return;
     }
     const outcome = writePieces(handle, pieces);
@@ -335,16 +330,16 @@ export class Connection {
     if (typeof writeStatus === "number") write.oncomplete(writeStatus);
   }
 
-  private sendByStream(pieces: readonly Buffer[]): void {
+  private sendByStream(pieces: readonly Buffer[], bytes: number): void {
     const { socket } = this;
-    const last = pieces.length - 1;
-    if (last > 0) socket.cork();
-    for (let i = 0; i <= last; i++) {
-      const piece = pieces[i] as Buffer;
-      if (this.encrypted && i === last) socket.write(piece, this.written);
-      else socket.write(piece);
+    // TLS tells late what it has taken: of a little, a copy costs less than buffers that are held until then.
+    if (this.encrypted && bytes <= copiedBytesMax) {
+      socket.write(Buffer.concat(pieces, bytes), this.written);
+      this.giveBack(pieces);
+      this.inFlight = noPieces;
+      return;
     }
-    if (last > 0) socket.uncork();
+    writeTogether(socket, pieces, this.encrypted ? this.written : undefined);
     if (!this.encrypted && socket.writableLength === 0) {
       this.inFlightBytes = 0;
       this.giveBack(pieces);

@@ -129,6 +129,52 @@ for (const useReadBuffer of [true, false]) {
   });
 }
 
+test("buffers of a codec are its own again when a little is written at once, of more when it is out, and no byte changes", async () => {
+  const loop = new SocketLoop();
+  const heard = Promise.withResolvers<Buffer>();
+  const parts = [Buffer.alloc(100, 1), Buffer.alloc(3_000, 2), Buffer.alloc(40_000, 3), Buffer.alloc(7, 4)];
+  const whole = Buffer.concat(parts);
+  const { listener, at } = await openServer(loop, (connection) => {
+    const read: Buffer[] = [Buffer.alloc(0)];
+    connection.handler = handler({
+      onRead: (bytes) => {
+        read.push(Buffer.from(bytes));
+        const sofar = Buffer.concat(read);
+        if (sofar.length >= whole.length) heard.resolve(sofar);
+      },
+      onPeerEnd: () => connection.end(),
+    });
+  });
+  const turns = [parts.slice(0, 2), parts.slice(2, 3), parts.slice(3)];
+  const freeAtOnce: boolean[] = [];
+  const client = connectTls(loop, { kind: "ip", ...at }, clientOptions, () => {
+    let taken: readonly Buffer[] | undefined;
+    client.source = {
+      takeOutput: () => {
+        taken = turns.shift();
+        return taken ?? [];
+      },
+      // What a codec does with buffers that are its own again.
+      outputWritten: () => {
+        for (const buffer of taken ?? []) buffer.fill(0);
+        taken = undefined;
+      },
+    };
+    const writeNext = (): void => {
+      const left = turns.length;
+      client.flush();
+      if (turns.length < left) freeAtOnce.push(taken === undefined);
+      if (turns.length > 0) setImmediate(writeNext);
+    };
+    writeNext();
+  });
+  assert.deepEqual(await heard.promise, whole);
+  assert.equal(freeAtOnce[0], true);
+  assert.ok(freeAtOnce.slice(1, 2).every((free) => !free));
+  client.destroy();
+  listener.close();
+});
+
 test("a socket without the handle that one buffer needs says so, and is left as it was", () => {
   const socket = new TLSSocket(undefined as never);
   (socket as unknown as { _handle: unknown })._handle = {};

@@ -70,7 +70,8 @@ const requestCertificate = async (
   const material = current();
   const own = material && material.notAfterMs > realClock.wallMs() ? material : undefined;
   const token = flags.tokenFile === undefined ? undefined : readIfThere(flags.tokenFile)?.trim();
-  if (!own && !token) throw new Error("there is no join token: give --token-file");
+  if (!own && !token)
+    throw new Error("there is no join token: give --token-file, or let this machine join anew (weft join)");
   const tls: GrpcTls = {
     roots,
     serverName: flags.serverName ?? controlPlaneName,

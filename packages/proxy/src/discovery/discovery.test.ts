@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
+import { virtualTime } from "@weft/core/testing/virtual-time";
 import { silentLogger } from "@weft/core/world";
 import type { GrpcChannel, GrpcStreamHandlers } from "@weft/net/grpc/client";
 import { GrpcError } from "@weft/net/grpc/status";
@@ -17,7 +18,6 @@ import { readBootstrap } from "../bootstrap/bootstrap.ts";
 import type { CacheDisk } from "./cache/discovery-cache.ts";
 import { testCounters } from "./cache/testing/counters.ts";
 import { memoryFiles } from "./cache/testing/memory-files.ts";
-import { virtualTime } from "./cache/testing/virtual-time.ts";
 import { createDiscovery } from "./discovery.ts";
 import { createResourceStore } from "./resource-store.ts";
 

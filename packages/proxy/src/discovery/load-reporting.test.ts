@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { virtualTime } from "@weft/core/testing/virtual-time";
 import { silentLogger } from "@weft/core/world";
 import type { GrpcChannel, GrpcStreamHandlers } from "@weft/net/grpc/client";
 import { GrpcError } from "@weft/net/grpc/status";
@@ -10,7 +11,6 @@ import { resourceType } from "@weft/xds/resource";
 import { readBootstrap } from "../bootstrap/bootstrap.ts";
 import type { Cluster } from "../clusters/cluster.ts";
 import { testCounters } from "./cache/testing/counters.ts";
-import { virtualTime } from "./cache/testing/virtual-time.ts";
 import { createDiscovery } from "./discovery.ts";
 import { createResourceStore } from "./resource-store.ts";
 

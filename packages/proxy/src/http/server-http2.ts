@@ -1,4 +1,5 @@
-import type { Connection, ConnectionHandler, OutputSource } from "@weft/net/tcp/connection";
+import type { Connection, ConnectionHandler } from "@weft/net/tcp/connection";
+import type { OutputSource } from "@weft/net/tcp/output-source";
 import type { RequestHead, ResponseHead } from "@weft/protocols/http/head";
 import { HeaderList } from "@weft/protocols/http/headers";
 import { Http2Connection, KEEPALIVE_TIMEOUT } from "@weft/protocols/http2/connection";

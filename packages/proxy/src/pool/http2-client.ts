@@ -1,4 +1,5 @@
-import type { Connection, ConnectionHandler, OutputSource } from "@weft/net/tcp/connection";
+import type { Connection, ConnectionHandler } from "@weft/net/tcp/connection";
+import type { OutputSource } from "@weft/net/tcp/output-source";
 import type { RequestHead, ResponseHead } from "@weft/protocols/http/head";
 import type { HeaderList } from "@weft/protocols/http/headers";
 import { Http2Connection } from "@weft/protocols/http2/connection";

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { virtualTime } from "@weft/core/testing/virtual-time";
 import type { Logger } from "@weft/core/world";
 import { createDiskLevel } from "./disk-level.ts";
 import { createDiskWriter, type HeldEntry } from "./disk-writer.ts";
 import { filesReadAtOnce, shardCount, writeRetryMs, writeSliceBytes, writeSoonMs } from "./limits.ts";
 import { testCounters } from "./testing/counters.ts";
 import { memoryFiles } from "./testing/memory-files.ts";
-import { virtualTime } from "./testing/virtual-time.ts";
 
 const setup = (bytesMax = 1e8) => {
   const time = virtualTime();

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { virtualTime } from "@weft/core/testing/virtual-time";
 import fc from "fast-check";
 import { evictIdleMs, refreshAheadMs } from "./limits.ts";
 import { createMemoryLevel, type EntryUse } from "./memory-level.ts";
 import { testCounters } from "./testing/counters.ts";
-import { virtualTime } from "./testing/virtual-time.ts";
 
 const ttlMs = 60_000;
 const setup = (over: { ttlMs?: number; bytesMax?: number } = {}) => {

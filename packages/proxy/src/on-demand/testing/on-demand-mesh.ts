@@ -1,6 +1,8 @@
 /** For tests: a data plane whose store follows a management server that the test plays. */
+
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
+import { virtualTime } from "@weft/core/testing/virtual-time";
 import { silentLogger } from "@weft/core/world";
 import type { GrpcChannel, GrpcStreamHandlers } from "@weft/net/grpc/client";
 import { GrpcError } from "@weft/net/grpc/status";
@@ -139,32 +141,6 @@ const startApp = async () => {
   return { port: (server.address() as { port: number }).port, close };
 };
 
-/** Time that only the test lets pass. */
-const createTime = () => {
-  let nowMs = 0;
-  const timers = new Set<{ readonly at: number; readonly run: () => void }>();
-  return {
-    timers,
-    clock: { nowMs: () => nowMs, wallMs: () => nowMs },
-    setTimer: (run: () => void, delayMs: number): Disposable => {
-      const timer = { at: nowMs + delayMs, run };
-      timers.add(timer);
-      return { [Symbol.dispose]: () => timers.delete(timer) };
-    },
-    pass: (ms: number): void => {
-      const until = nowMs + ms;
-      for (;;) {
-        const [next] = [...timers].filter(({ at }) => at <= until).sort((a, b) => a.at - b.at);
-        if (!next) break;
-        timers.delete(next);
-        nowMs = Math.max(nowMs, next.at);
-        next.run();
-      }
-      nowMs = until;
-    },
-  };
-};
-
 export interface OnDemandMeshOptions {
   readonly bootstrap?: object;
   readonly random?: () => number;
@@ -178,7 +154,7 @@ export const openMesh = async (
 ): Promise<OnDemandMesh> => {
   const app = await startApp();
   const bootstrap = readBootstrap(json, () => undefined);
-  const [waits, time] = [createTime(), createTime()];
+  const [waits, time] = [virtualTime(), virtualTime()];
   const streams: PlayedStream[] = [];
   const counters = new Map<string, { value: number }>();
   const counter = (name: string) => {

@@ -1,5 +1,6 @@
-/** Time that passes only when a test says so. */
+/** Time that passes only when a test says so, with turns of the event loop between what is due. */
 import { setImmediate } from "node:timers/promises";
+import { virtualTime } from "@weft/core/testing/virtual-time";
 import type { Clock, SetTimer } from "@weft/core/world";
 
 export interface ManualTime {
@@ -10,27 +11,15 @@ export interface ManualTime {
 }
 
 export const createManualTime = (): ManualTime => {
-  let nowMs = 0;
-  const timers = new Set<{ readonly atMs: number; readonly run: () => void }>();
+  const { clock, setTimer, step, pass } = virtualTime();
   return {
-    clock: { nowMs: () => nowMs, wallMs: () => nowMs },
-    setTimer: (run, delayMs) => {
-      const timer = { atMs: nowMs + delayMs, run };
-      timers.add(timer);
-      return { [Symbol.dispose]: () => void timers.delete(timer) };
-    },
+    clock,
+    setTimer,
     async advance(ms) {
-      const untilMs = nowMs + ms;
+      const untilMs = clock.nowMs() + ms;
       await setImmediate();
-      for (;;) {
-        const [next] = [...timers].filter(({ atMs }) => atMs <= untilMs).sort((a, b) => a.atMs - b.atMs);
-        if (!next) break;
-        timers.delete(next);
-        nowMs = Math.max(nowMs, next.atMs);
-        next.run();
-        await setImmediate();
-      }
-      nowMs = untilMs;
+      while (step(untilMs)) await setImmediate();
+      pass(untilMs - clock.nowMs());
       await setImmediate();
     },
   };
