@@ -10,7 +10,7 @@ import type { OpenStreams } from "./load/ads/messages.ts";
 
 const path = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
 
-/** For the identity of `default` in `default`; all parts as PEM. */
+/** For the identity of `default` in `default`; all parts as PEM, the chain as sidecars show it: without the root. */
 export const joinCertificate = async (cp: TestControlPlane): Promise<NonNullable<OpenStreams["tls"]>> => {
   const ca = readFileSync(cp.rootCertFile, "utf8");
   const [host = "", port = ""] = cp.secure.split(":");
@@ -24,5 +24,9 @@ export const joinCertificate = async (cp: TestControlPlane): Promise<NonNullable
   const metadata = { authorization: `Bearer ${readFileSync(cp.joinTokenFile, "utf8").trim()}` };
   const answer = await channel.unary({ path, metadata }, encodeMessage(IstioCertificateRequestSchema, { csr }));
   const { certChain = [] } = decodeMessage(IstioCertificateResponseSchema, answer) as { certChain?: string[] };
-  return { ca, cert: certChain.join(""), key: privateKey.export({ format: "pem", type: "pkcs8" }).toString() };
+  return {
+    ca,
+    cert: certChain.slice(0, -1).join(""),
+    key: privateKey.export({ format: "pem", type: "pkcs8" }).toString(),
+  };
 };

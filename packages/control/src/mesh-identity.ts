@@ -68,8 +68,8 @@ export const openMeshIdentity = async (options: MeshIdentityOptions): Promise<Me
   const issue = (): GrpcTls => {
     const identity = { trustDomain, namespace: options.rootNamespace, serviceAccount: systemServiceAccount };
     const hosts = [...new Set(["localhost", "127.0.0.1", "::1", istiodName, ...options.hosts])];
-    const { chain, keyPem } = authority.issueServer({ identity, hosts }, serverTtlMs, clock.wallMs());
-    return { key: keyPem, cert: chain.join(""), ca: authority.rootPem };
+    const { shownPem, keyPem } = authority.issueServer({ identity, hosts }, serverTtlMs, clock.wallMs());
+    return { key: keyPem, cert: shownPem, ca: authority.rootPem };
   };
   let tls = issue();
 

@@ -33,8 +33,8 @@ export const openWebhookServer = async (options: WebhookServerOptions): Promise<
   const issue = (): HttpTls => {
     issuedMs = clock.wallMs();
     issuedBy = authority.rootPem;
-    const { chain, keyPem } = authority.issueServer({ identity, hosts }, certificateTtlMs, issuedMs);
-    return { key: keyPem, cert: chain.join("") };
+    const { shownPem, keyPem } = authority.issueServer({ identity, hosts }, certificateTtlMs, issuedMs);
+    return { key: keyPem, cert: shownPem };
   };
   const server = await openHttpServer({
     ...{ address: options.address, routes: options.routes, log },

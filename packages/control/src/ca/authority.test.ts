@@ -4,9 +4,10 @@ import { test } from "node:test";
 import { WeftError } from "@weft/core/error";
 import { seededRandom } from "@weft/core/random";
 import { peerIdentity } from "@weft/protocols/x509/certificate";
+import { type Issuer, issueIntermediate, issuerOf } from "@weft/protocols/x509/issue";
 import { publicKeyDer } from "@weft/protocols/x509/keys";
 import { decodePem } from "@weft/protocols/x509/pem";
-import { openAuthority, rootCertificateName, rootKeyName } from "./authority.ts";
+import { authorityOf, loadRoot, newKey, openAuthority, rootCertificateName, rootKeyName } from "./authority.ts";
 import { type CaStore, memoryCaStore } from "./ca-store.ts";
 
 const nowMs = Date.parse("2026-01-01T00:00:00Z");
@@ -82,6 +83,25 @@ test("a server's certificate carries its names, its addresses and its identity",
   assert.equal(certificate.checkIP("::1"), "::1");
   assert.match(certificate.subjectAltName ?? "", /URI:spiffe:\/\/cluster\.local\/ns\/default\/sa\/weft/);
   assert.match(keyPem, /BEGIN PRIVATE KEY/);
+});
+
+test("a server shows its own certificate and what is between it and the root, never the root", () => {
+  const names = { identity, hosts: ["weft.internal"] };
+  const store = memoryCaStore();
+  const single = open(store).issueServer(names, day, nowMs);
+  assert.equal(single.shownPem, single.chain[0]);
+
+  const root = loadRoot(store) as Issuer;
+  const key = newKey();
+  const intermediate = issueIntermediate(root, {
+    ...{ publicKey: publicKeyDer(key), serial: randomBytes(16), notBeforeMs: nowMs, notAfterMs: nowMs + day },
+    ...{ organization: "cluster.local", commonName: "between" },
+  });
+  const parts = { trustDomain: "cluster.local", randomBytes, root: root.certificate };
+  const replica = authorityOf({ ...parts, issuer: () => issuerOf(intermediate, key) });
+  const { chain, shownPem } = replica.issueServer(names, day, nowMs);
+  assert.equal(shownPem, chain.slice(0, 2).join(""));
+  assert.deepEqual([chain.length, chain[2]], [3, replica.rootPem]);
 });
 
 test("a root that cannot be used is refused, never replaced", () => {

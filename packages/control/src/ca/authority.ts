@@ -42,7 +42,13 @@ export interface Authority {
   /** Signs the key for one identity. The duration is kept within the limits and within the root's. */
   issue(publicKey: Buffer, identity: Identity, ttlMs: number, nowMs: number): IssuedCertificate;
   /** A new key and its certificate for a server of the control plane's own. */
-  issueServer(names: ServerNames, ttlMs: number, nowMs: number): IssuedCertificate & { readonly keyPem: string };
+  issueServer(names: ServerNames, ttlMs: number, nowMs: number): IssuedServer;
+}
+
+export interface IssuedServer extends IssuedCertificate {
+  /** The chain as peers are shown it: without the root, which they trust and so have (RFC 8446, section 4.4.2). */
+  readonly shownPem: string;
+  readonly keyPem: string;
 }
 
 /** The store's names. */
@@ -104,7 +110,8 @@ export const authorityOf = ({ trustDomain, randomBytes, root, issuer }: Authorit
       const ipAddresses = hosts.flatMap((host) => addressBytes(host) ?? []);
       const dnsNames = hosts.filter((host) => !addressBytes(host));
       const altNames = { uris: [formatIdentity(identity)], dnsNames, ipAddresses };
-      return { ...sign(publicKeyDer(key), altNames, ttlMs, nowMs), keyPem: exportKey(key) };
+      const issued = sign(publicKeyDer(key), altNames, ttlMs, nowMs);
+      return { ...issued, shownPem: issued.chain.slice(0, -1).join(""), keyPem: exportKey(key) };
     },
   };
 };

@@ -13,6 +13,7 @@ import { Http2Workspace } from "@weft/protocols/http2/workspace";
 import { adoptSocket, takeHandles } from "../tcp/accept.ts";
 import type { Connection } from "../tcp/connection.ts";
 import { SocketLoop } from "../tcp/socket-loop.ts";
+import { rootServerName } from "../tls/fetch-chain.ts";
 import type { TlsPeer } from "../tls/peer.ts";
 import { upgradeServer } from "../tls/server-tls.ts";
 import { createTlsContext, type TlsContext } from "../tls/tls-material.ts";
@@ -21,6 +22,7 @@ import { type ConnectionPeer, GrpcConnection } from "./server-connection.ts";
 
 export interface GrpcTls {
   readonly key: string;
+  /** The leaf and what is between it and a root. The roots follow only for who asks for `rootServerName`. */
   readonly cert: string;
   /** Roots of client certificates. A client may come without one; a certificate that does not verify is refused. */
   readonly ca: string;
@@ -114,7 +116,7 @@ const createAccepting = (options: GrpcServerOptions) => {
   const all = new Set<Accepted>();
   /** In the order they came. */
   const silent = new Set<Accepted>();
-  let tls = options.tls && contextOf(options.tls);
+  let tls = options.tls && contextsOf(options.tls);
   let whenEmpty: (() => void) | undefined;
 
   const forget = (accepted: Accepted): void => {
@@ -167,7 +169,7 @@ const createAccepting = (options: GrpcServerOptions) => {
     return served;
   };
 
-  const secure = (accepted: Accepted, context: TlsContext): void => {
+  const secure = (accepted: Accepted, { context, withRoots }: Contexts): void => {
     const { connection } = accepted;
     const end = (): void => connection.destroy();
     const onClose = (error: Error | undefined): void => {
@@ -176,7 +178,8 @@ const createAccepting = (options: GrpcServerOptions) => {
     };
     const begin = (firstBytes: Buffer): void => {
       connection.handler = { onRead() {}, onPeerEnd: end, onDrain() {}, onClose };
-      const parts = { context, alpn: "h2", requestCertificate: true, sni: "", firstBytes };
+      const contextFor = (name: string): TlsContext | undefined => (name === rootServerName ? withRoots : undefined);
+      const parts = { context, contextFor, alpn: "h2", requestCertificate: true, sni: "", firstBytes };
       upgradeServer(connection, parts, (peer) => {
         if (peer.alpn === "h2") serve(accepted, shownBy(connection, peer));
         else connection.destroy();
@@ -208,7 +211,7 @@ const createAccepting = (options: GrpcServerOptions) => {
       if (connection) take(connection);
     },
     setTls: (renewed: GrpcTls): void => {
-      tls = contextOf(renewed);
+      tls = contextsOf(renewed);
     },
     close: (timeoutMs: number): Promise<void> => {
       for (const call of [...calls]) call.end(grpcStatus.unavailable, "the server stops");
@@ -233,6 +236,17 @@ const createAccepting = (options: GrpcServerOptions) => {
 
 const sweepMsOf = (boundsMs: readonly number[]): number =>
   Math.max(sweepMinMs, Math.min(sweepMaxMs, ...boundsMs.map((bound) => bound / 4)));
+
+interface Contexts {
+  readonly context: TlsContext;
+  /** For a client that has to be told the roots. */
+  readonly withRoots: TlsContext;
+}
+
+const contextsOf = (tls: GrpcTls): Contexts => ({
+  context: contextOf(tls),
+  withRoots: contextOf({ ...tls, cert: `${tls.cert}${tls.ca}` }),
+});
 
 const contextOf = ({ key, cert, ca }: GrpcTls): TlsContext =>
   createTlsContext({

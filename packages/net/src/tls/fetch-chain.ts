@@ -8,6 +8,9 @@ export interface FetchChainOptions {
   readonly timeoutMs: number;
 }
 
+/** Who asks a gRPC server of ours for this name is shown its roots too; others have them. */
+export const rootServerName = "root.weft.invalid";
+
 const certificatesMax = 10;
 
 /** DER of each, the server's own first; nothing is sent over the connection. Rejects when there is none in time. */

@@ -10,6 +10,8 @@ export interface ServerTlsOptions {
   readonly alpn: string | undefined;
   readonly requestCertificate: boolean;
   readonly sni: string;
+  /** The context for a client that asks for this name; `undefined`: the one above. */
+  readonly contextFor?: (name: string) => TlsContext | undefined;
   /** What was read already: the client's first bytes. */
   readonly firstBytes: Buffer;
 }
@@ -24,6 +26,7 @@ export const upgradeServer = (
   onSecure: (peer: TlsPeer) => void,
 ): void => {
   const raw = connection.socket;
+  const { contextFor } = options;
   raw.pause();
   raw.unshift(options.firstBytes);
   const socket = new TLSSocket(raw, {
@@ -32,6 +35,7 @@ export const upgradeServer = (
     requestCert: options.requestCertificate,
     rejectUnauthorized: false,
     ...(options.alpn === undefined ? {} : { ALPNProtocols: [options.alpn] }),
+    ...(contextFor ? { SNICallback: (name, answer) => answer(null, contextFor(name)) } : {}),
   });
   exchangeSocket(connection, socket);
   socket.once("secure", () => {
