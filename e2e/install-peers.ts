@@ -24,6 +24,7 @@ const debianPackages: ReadonlyMap<string, string> = new Map([
   ["iproute2", "ip"],
   ["curl", "curl"],
   ["etcd-server", "etcd"],
+  ["etcd-client", "etcdctl"],
   ["default-jre-headless", "java"],
   ["libzookeeper-java", "/usr/share/java/zookeeper.jar"],
 ]);

@@ -25,7 +25,7 @@ const record: fc.Arbitrary<EtcdKeyValue> = fc.record({
   lease: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
 });
 const clusterId = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map(String);
-const rangeAnswer = fc.record({ clusterId, revision, records: fc.array(record), more: fc.boolean() });
+const rangeAnswer = fc.record({ clusterId, revision, records: fc.array(record), more: fc.boolean(), count: fc.nat() });
 const watchAnswer = fc.record({
   ...{ clusterId, revision, created: fc.boolean(), canceled: fc.boolean(), compactRevision: revision },
   ...{ cancelReason: fc.string({ unit: "grapheme" }), fragment: fc.boolean() },

@@ -30,6 +30,8 @@ export interface EtcdRangeAnswer {
   readonly revision: number;
   readonly records: readonly EtcdKeyValue[];
   readonly more: boolean;
+  /** Keys in the range, whatever the limit. */
+  readonly count?: number;
 }
 
 export interface EtcdEvent {
@@ -94,11 +96,12 @@ export const encodeAuthenticate = (name: string, password: string): Uint8Array =
 
 /** Throws for what is not such a message, as the others do. */
 export const decodeRangeAnswer = (bytes: Uint8Array): EtcdRangeAnswer => {
-  const answer = { ...noHeader, records: [] as EtcdKeyValue[], more: false };
+  const answer = { ...noHeader, records: [] as EtcdKeyValue[], more: false, count: 0 };
   eachField(bytes, (field, reader) => {
     if (field === 1) Object.assign(answer, decodeHeader(reader.bytes()));
     else if (field === 2) answer.records.push(decodeKeyValue(reader.bytes()));
     else if (field === 3) answer.more = reader.bool();
+    else if (field === 4) answer.count = Number(reader.int64());
     else return false;
     return true;
   });

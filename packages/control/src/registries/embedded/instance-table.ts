@@ -1,5 +1,6 @@
 /** Who is registered, as it is known here: instances by key and by service, their history, and who follows it. Pure. */
 import { WeftError } from "@weft/core/error";
+import { asTold, createChangeHistory } from "./change-history.ts";
 import { checkRef, type Instance, type InstancePort, type InstanceRef, type InstanceSpec } from "./instance.ts";
 import type { RegistryLimits } from "./limits.ts";
 import type { RegistryEvent } from "./registry.ts";
@@ -35,20 +36,15 @@ export interface InstanceTable {
 export const createInstanceTable = (limits: RegistryLimits): InstanceTable => {
   const instances = new Map<string, Instance>();
   const services = new Map<string, Set<string>>();
-  const history: RegistryEvent[] = [];
+  const history = createChangeHistory<RegistryEvent>(limits.historyMax);
   const watchers = new Set<(event: RegistryEvent) => void>();
-  let version = 0;
-  let historyFrom = 0;
   const serviceOf = ({ namespace, service }: Pick<Instance, "namespace" | "service">): string =>
     `${namespace}/${service}`;
 
   return {
     instances,
-    version: () => version,
-    startAt(now) {
-      version = now;
-      historyFrom = now;
-    },
+    version: history.version,
+    startAt: history.startAt,
     hold(instance) {
       const key = instanceKey(instance);
       instances.set(key, instance);
@@ -64,15 +60,7 @@ export const createInstanceTable = (limits: RegistryLimits): InstanceTable => {
       if (members?.size === 0) services.delete(serviceOf(instance));
     },
     publish(events) {
-      for (const event of events) {
-        version = Math.max(version, event.resourceVersion);
-        history.push(event);
-        for (const tell of watchers) tell(event);
-      }
-      if (history.length > limits.historyMax * 2) {
-        const gone = history.splice(0, history.length - limits.historyMax);
-        historyFrom = gone.at(-1)?.resourceVersion ?? historyFrom;
-      }
+      for (const event of history.add(events)) for (const tell of watchers) tell(event);
     },
     found(ref) {
       checkRef(ref);
@@ -96,15 +84,13 @@ export const createInstanceTable = (limits: RegistryLimits): InstanceTable => {
         );
     },
     watch({ since }, tell) {
-      if (since !== undefined && (since < historyFrom || since > version)) {
-        throw new WeftError("WF8005", `changes since version ${since} are not kept; they begin at ${historyFrom}`, {
+      const missed = since === undefined ? asAdded(instances.values()) : history.since(since);
+      if (!missed) {
+        throw new WeftError("WF8005", `changes since version ${since} are not kept; they begin at ${history.from()}`, {
           next: "watch again without since",
         });
       }
-      if (since === undefined) {
-        for (const object of instances.values())
-          tell({ type: "ADDED", object, resourceVersion: object.resourceVersion });
-      } else for (const event of history) if (event.resourceVersion > since) tell(event);
+      for (const event of missed) tell(event);
       watchers.add(tell);
       return { [Symbol.dispose]: () => void watchers.delete(tell) };
     },
@@ -140,4 +126,13 @@ export const createInstanceTable = (limits: RegistryLimits): InstanceTable => {
       }));
     },
   };
+};
+
+/** In the order of their versions, so that who is cut off between them can go on. */
+const asAdded = (instances: Iterable<Instance>): readonly RegistryEvent[] => {
+  const inOrder = [...instances].sort((a, b) => a.resourceVersion - b.resourceVersion);
+  return asTold(
+    inOrder.map((object): RegistryEvent => ({ type: "ADDED", object, resourceVersion: object.resourceVersion })),
+    0,
+  );
 };

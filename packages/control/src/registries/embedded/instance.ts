@@ -1,6 +1,8 @@
 /** An instance as an application registers it: its shape, and the reading of untrusted JSON into it. */
 import { WeftError } from "@weft/core/error";
+import { parseIPv4, parseIPv6 } from "@weft/core/ip";
 import { type Protocol, parseProtocol, protocolOfPort } from "../../model/protocol.ts";
+import { nowhereOf } from "../outside/instance-problem.ts";
 import type { RegistryLimits } from "./limits.ts";
 
 export interface InstanceRef {
@@ -148,6 +150,8 @@ const parseIp = (fields: Readonly<Record<string, unknown>>): string => {
   const address = text(fields, "address");
   if (address === undefined) throw invalid("address", "is missing");
   if (!isIpAddress(address)) throw invalid("address", `"${brief(address)}" is not an IP address`);
+  const nowhere = nowhereOf(parseIPv4(address) ?? parseIPv6(address));
+  if (nowhere !== undefined) throw invalid("address", `"${address}" is ${nowhere}`);
   return address;
 };
 

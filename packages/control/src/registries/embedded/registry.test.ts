@@ -194,6 +194,8 @@ test("registrations that are wrong are refused by field", () => {
     [{ address: "catalog", port: 1 }, "WF8001", /"catalog" is not an IP address/],
     [{ address: "1.2.3.256", port: 1 }, "WF8001", /not an IP address/],
     [{ address: "::1::", port: 1 }, "WF8001", /not an IP address/],
+    [{ address: "0.0.0.0", port: 1 }, "WF8001", /"0.0.0.0" is what one listens on/],
+    [{ address: "ff02::1", port: 1 }, "WF8001", /multicast/],
     [{ address: "10.0.0.1" }, "WF8001", /^port is missing/],
     [{ address: "10.0.0.1", port: "80" }, "WF8001", /port is not a whole number/],
     [{ address: "10.0.0.1", port: 70_000 }, "WF8001", /from 1 to 65535/],

@@ -1,46 +1,26 @@
 /** Most of a service that is not renewed in time, at control planes that share a store. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { silentLogger } from "@weft/core/world";
-import { openReplica } from "../../store/shared/replica.ts";
 import { recordsPerWriteMax } from "../../store/shared/shared-store.ts";
-import { createManualTime } from "../../store/shared/testing/manual-time.ts";
-import { createMemoryShared } from "../../store/shared/testing/memory-shared-store.ts";
-import { openSharedExpiry } from "./shared-expiry.ts";
 import { endedGroup } from "./shared-records.ts";
-import { createSharedRegistry } from "./shared-registry.ts";
+import { openSharedWorld } from "./testing/shared-world.ts";
 
 const ref = (id: string, service = "shop") => ({ namespace: "default", service, id });
 const body = (ttlSeconds = 5) => ({ address: "10.0.0.1", port: 80, ttlSeconds });
 
 const world = () => {
-  const time = createManualTime();
-  const shared = createMemoryShared();
+  const { time, shared, open: openOne, expire } = openSharedWorld();
   const open = (id: string) => {
-    const store = shared.open();
-    const { clock, setTimer } = time;
-    const replica = openReplica({ store, id, clock, setTimer, log: silentLogger });
-    const registry = createSharedRegistry({ store, clock });
-    const expiry = openSharedExpiry({ store, replica, registry, clock, setTimer, log: silentLogger });
+    const { store, registry, die } = openOne(id);
     const shown = (service = "shop"): string =>
       registry
         .list({ namespace: "default", service })
         .map((one) => (one.heldUntil === undefined ? one.id : `${one.id} held`))
         .join(", ");
-    const die = (): void => {
-      const lease = shared.records.get(`replicas/${id}`)?.lease ?? "";
-      expiry[Symbol.dispose]();
-      registry[Symbol.dispose]();
-      store.cut();
-      shared.expire(lease);
-    };
     return { store, registry, shown, die };
   };
   const runOut = async (...ids: readonly string[]): Promise<void> => {
-    for (const id of ids) {
-      const service = id.includes("/") ? id : `shop/${id}`;
-      shared.expire(shared.records.get(`alive/default/${service}`)?.lease ?? "none");
-    }
+    for (const id of ids) expire(id.includes("/") ? id : `shop/${id}`);
     await time.advance(0);
   };
   return { time, shared, open, runOut };

@@ -1,44 +1,20 @@
 /** Instances whose leases end: with replicas that listen, with none, with one that comes back. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { silentLogger } from "@weft/core/world";
-import { openReplica, replicaLimits } from "../../store/shared/replica.ts";
-import { createManualTime } from "../../store/shared/testing/manual-time.ts";
-import { createMemoryShared } from "../../store/shared/testing/memory-shared-store.ts";
-import { openSharedExpiry } from "./shared-expiry.ts";
+import { replicaLimits } from "../../store/shared/replica.ts";
 import { ofSeveral, ownMax } from "./shared-leases.ts";
-import { createSharedRegistry } from "./shared-registry.ts";
+import { openSharedWorld } from "./testing/shared-world.ts";
 
 const ref = (id: string) => ({ namespace: "default", service: "shop", id });
 const body = (port: number, more: object = {}) => ({ address: "10.0.0.1", port, ttlSeconds: 5, ...more });
 
 const world = () => {
-  const time = createManualTime();
-  const shared = createMemoryShared();
+  const { time, shared, open: openOne, expire } = openSharedWorld();
   const open = (id: string) => {
-    const store = shared.open();
-    const { clock, setTimer } = time;
-    const replica = openReplica({ store, id, clock, setTimer, log: silentLogger });
-    const registry = createSharedRegistry({ store, clock });
-    const expiry = openSharedExpiry({ store, replica, registry, clock, setTimer, log: silentLogger });
-    const leaseOf = (key: string): string => shared.records.get(key)?.lease ?? "";
-    return {
-      store,
-      replica,
-      registry,
-      ids: () => registry.list().map((one) => one.id),
-      /** It is gone with no word; its lease ends as time has it. */
-      die: () => {
-        const lease = leaseOf(`replicas/${id}`);
-        expiry[Symbol.dispose]();
-        registry[Symbol.dispose]();
-        // Its timers must not renew any more.
-        store.cut();
-        shared.expire(lease);
-      },
-    };
+    const one = openOne(id);
+    return { ...one, ids: () => one.registry.list().map(({ id }) => id) };
   };
-  const runOut = (id: string): void => shared.expire(shared.records.get(`alive/default/shop/${id}`)?.lease ?? "none");
+  const runOut = (id: string): void => expire(`shop/${id}`);
   const lives = (id: string): boolean => shared.records.has(`alive/default/shop/${id}`);
   return { time, shared, open, runOut, lives };
 };

@@ -6,7 +6,7 @@
 import { sameValue } from "@weft/core/equal";
 import type { Clock } from "@weft/core/world";
 import type { SharedChange } from "../../store/shared/shared-mirror.ts";
-import { asSeen, type SharedStore, storeUnavailable } from "../../store/shared/shared-store.ts";
+import { asSeen, isOfBefore, type SharedStore, storeUnavailable } from "../../store/shared/shared-store.ts";
 import { type Instance, type InstanceRef, parseInstance } from "./instance.ts";
 import { createInstanceTable, type InstanceTable, notRegistered } from "./instance-table.ts";
 import { defaultRegistryLimits, type RegistryLimits } from "./limits.ts";
@@ -40,6 +40,11 @@ export const createSharedRegistry = (options: SharedRegistryOptions): RegistryBo
     const key = endedRecordKey(ref);
     return store.get(key) ? [key] : [];
   };
+  /**
+   * It stays until it is taken out, and is as this connection found it: in a store that has gone back it may be one that
+   * was taken out, which goes again unless it is written anew.
+   */
+  const isUnsure = (next: Instance): boolean => next.ttlSeconds === 0 && isOfBefore(store, instanceRecordKey(next));
   const leases = createSharedLeases(store, clock);
   const isAlive = (ref: InstanceRef): boolean => store.get(aliveRecordKey(ref)) !== undefined;
   /** Its own; none where it has that of several. */
@@ -102,7 +107,7 @@ export const createSharedRegistry = (options: SharedRegistryOptions): RegistryBo
         const before = table.get(ref);
         if (!before) table.checkRoom(spec);
         const next = nextInstance(spec, before, { table, clock });
-        if (before && sameValue(before, next)) {
+        if (before && sameValue(before, next) && !isUnsure(next)) {
           const lives = next.ttlSeconds === 0 || (await renew(ref, next.ttlSeconds));
           if (lives) return { instance: before, created: false };
         }

@@ -63,6 +63,27 @@ export const listShared = async ({ channel, metadata, prefix }: EtcdSession): Pr
   }
 };
 
+/**
+ * Whether the store's history lacks this record as it was when it was written: a copy of another day was put in its place.
+ * False where that is compacted, or the store has not come so far, which its revision says.
+ */
+export const isOtherHistory = async (
+  { channel, metadata, prefix }: EtcdSession,
+  newest: SharedRecord | undefined,
+  revision: number,
+): Promise<boolean> => {
+  if (!newest || newest.revision > revision) return false;
+  const request = encodeRange({ key: Buffer.from(prefix + newest.key), revision: newest.revision });
+  try {
+    const call = { path: etcdMethods.range, metadata: metadata(), deadlineMs: listDeadlineMs };
+    const [was] = decodeRangeAnswer(await channel.unary(call, request)).records;
+    return was?.modRevision !== newest.revision || Buffer.from(was.value).toString("utf8") !== newest.value;
+  } catch (error) {
+    if (error instanceof GrpcError && error.status === grpcStatus.outOfRange) return false;
+    throw error;
+  }
+};
+
 /** Tells the mirror of every change from its revision on; resolves with why it ended, never rejects. */
 export const watchShared = (session: EtcdSession, mirror: SharedMirror): Promise<string> => {
   const { channel, prefix, metadata, setTimer } = session;

@@ -21,11 +21,12 @@ import {
 import { exponentialBackoff } from "@weft/xds/backoff";
 import { authenticate } from "../../registries/etcd/etcd-calls.ts";
 import type { SourceCredentials } from "../../registries/outside/driver.ts";
-import { type EtcdSession, listShared, watchShared } from "./etcd-session.ts";
+import { type EtcdSession, isOtherHistory, listShared, watchShared } from "./etcd-session.ts";
 import { createGroupedWrites } from "./grouped-writes.ts";
 import { keepShared, loadShared } from "./shared-disk.ts";
 import { createSharedMirror, type SharedList, type SharedMirror } from "./shared-mirror.ts";
 import { type SharedStore, type SharedWrite, storeUnavailable, type WriteOutcome } from "./shared-store.ts";
+import { createStamps, stamped } from "./stamps.ts";
 import { createStoreMender } from "./write-back.ts";
 
 export interface EtcdStoreOptions {
@@ -76,7 +77,8 @@ export const openEtcdStore = async (options: EtcdStoreOptions): Promise<SharedSt
     const session: EtcdSession = { channel: own, metadata: () => token, prefix, setTimer };
     const list = await listShared(session);
     refuseOther(mirror, list);
-    mender.take(list);
+    const isOther = await isOtherHistory(session, mirror.newest(), list.revision);
+    mender.take({ ...list, isOther });
     const watching = watchShared(session, mirror);
     live = session;
     void mender.mend(() => disposed || live !== session);
@@ -122,8 +124,8 @@ export const openEtcdStore = async (options: EtcdStoreOptions): Promise<SharedSt
   };
   /** Later than that it is told all the same: what is written is written. */
   const seen = (condition: () => boolean): Promise<boolean> => within(condition, seenWithinMs);
-  const write = createWrites({ prefix, call, seen, mirror });
   const markId = (): string => `${clock.wallMs()}-${options.random()}`;
+  const write = createWrites({ prefix, call, seen, mirror, stamp: createStamps(markId()) });
   const mender = createStoreMender({ mirror, write, markId, setTimer, log });
 
   start();
@@ -146,6 +148,7 @@ export const openEtcdStore = async (options: EtcdStoreOptions): Promise<SharedSt
     get: mirror.get,
     group: mirror.group,
     revision: mirror.revision,
+    listedAt: mirror.listedAt,
     follow: mirror.follow,
     appears: async (key) => {
       if (mirror.get(key) || !live || appearing >= appearingMax) return mirror.get(key) !== undefined;
@@ -216,6 +219,7 @@ interface Writing {
   readonly call: (path: string, message: Uint8Array) => Promise<Uint8Array>;
   readonly seen: (condition: () => boolean) => Promise<unknown>;
   readonly mirror: SharedMirror;
+  readonly stamp: () => string;
 }
 
 /** The store is away for whatever is asked of it. */
@@ -229,11 +233,11 @@ const awayStatuses: ReadonlySet<number> = new Set([
 const isOfOne = (error: unknown): boolean => error instanceof GrpcError && !awayStatuses.has(error.status);
 
 const createWrites = (writing: Writing): ((change: SharedWrite) => Promise<WriteOutcome>) => {
-  const { call, prefix } = writing;
+  const { call, prefix, stamp } = writing;
   const grouped = createGroupedWrites({
     isOfOne,
     send: async (changes) => {
-      const txns = changes.map((change) => txnOf(change, prefix));
+      const txns = changes.map((change) => txnOf(change, prefix, stamp));
       const [only] = txns;
       if (only && txns.length === 1) {
         const answer = decodeTxnAnswer(await call(etcdWriteMethods.txn, encodeTxn(only)));
@@ -254,13 +258,13 @@ const createWrites = (writing: Writing): ((change: SharedWrite) => Promise<Write
   };
 };
 
-const txnOf = ({ seen, puts = [], deletes = [] }: SharedWrite, prefix: string): EtcdTxn => {
+const txnOf = ({ seen, puts = [], deletes = [] }: SharedWrite, prefix: string, stamp: () => string): EtcdTxn => {
   const keyOf = (key: string): Uint8Array => Buffer.from(prefix + key);
   return {
     compares: seen.map(({ key, revision }) => ({ key: keyOf(key), modRevision: revision })),
-    puts: puts.map(({ key, value, lease }) => ({
+    puts: puts.map(({ key, value, lease, isSame = false }) => ({
       key: keyOf(key),
-      value: Buffer.from(value),
+      value: Buffer.from(isSame ? value : stamped({ key, value }, stamp)),
       lease: lease === undefined ? undefined : BigInt(lease),
     })),
     deletes: deletes.map(keyOf),

@@ -1,10 +1,28 @@
 /** Configuration changed over the API, in the shared store: every replica takes each change when the store tells of it. */
 import type { Logger } from "@weft/core/world";
-import type { ChangePersistence, ChangeWrite, ConfigStore, ConfigWriter, StoredChange } from "../config-store.ts";
+import {
+  type ChangeAnswer,
+  type ChangeOptions,
+  type ChangePersistence,
+  type ChangeWrite,
+  type ConfigStore,
+  type ConfigWriter,
+  keyOf,
+  type StoredChange,
+} from "../config-store.ts";
 import { parseChange } from "../folder-changes.ts";
 import type { Seal } from "./seal.ts";
 import type { SharedChange, SharedRecord } from "./shared-mirror.ts";
-import { asSeen, jsonOf, recordsPerWriteMax, type SharedStore, writeUntilDone } from "./shared-store.ts";
+import {
+  asSeen,
+  isOfBefore,
+  jsonOf,
+  recordsPerWriteMax,
+  type SharedStore,
+  storeUnavailable,
+  writeUntilDone,
+} from "./shared-store.ts";
+import { unstamped } from "./stamps.ts";
 
 export interface SharedConfigOptions {
   readonly store: SharedStore;
@@ -17,6 +35,8 @@ const group = "config";
 export const configGuardKey = "meta/config";
 /** etcd takes requests of 1.5 MiB. */
 const writeBytesMax = 1024 * 1024;
+/** So often objects are applied again that others changed meanwhile. */
+const confirmsMax = 12;
 /** Whoever reads the store must not read these. */
 const sealedKinds: ReadonlySet<string> = new Set(["Secret"]);
 
@@ -94,8 +114,29 @@ export const createSharedConfig = (options: SharedConfigOptions, config: ConfigS
     }
   };
 
+  /** Applied as they are, which counts: in a store that has gone back they would go again as taken out. False: not all. */
+  const confirm = async ({ items }: ChangeAnswer): Promise<boolean> => {
+    const outcomes = items.map(async ({ result, ...item }) => {
+      const key = recordKey(keyOf(item));
+      const record = store.get(key);
+      if (result !== "unchanged" || !record || !isOfBefore(store, key)) return true;
+      const puts = [{ key, value: unstamped(record.value) }];
+      return (await store.write({ seen: [{ key, revision: record.revision }], puts })).kind === "written";
+    });
+    return (await Promise.all(outcomes)).every((isDone) => isDone);
+  };
+  const apply = async (text: string, given: ChangeOptions): Promise<ChangeAnswer> => {
+    let first: ChangeAnswer | undefined;
+    for (let attempt = 0; attempt < confirmsMax; attempt++) {
+      const answer = await change(() => config.apply(text, given));
+      first ??= answer;
+      if (await confirm(answer)) return first;
+    }
+    throw storeUnavailable("other replicas change the same records without end");
+  };
+
   return {
-    apply: (text, given) => (given.dryRun ? config.apply(text, given) : change(() => config.apply(text, given))),
+    apply: (text, given) => (given.dryRun ? config.apply(text, given) : apply(text, given)),
     delete: (text, given) => (given.dryRun ? config.delete(text, given) : change(() => config.delete(text, given))),
     deleteOne: (key, dryRun) => (dryRun ? config.deleteOne(key, true) : change(() => config.deleteOne(key, false))),
     [Symbol.dispose]: () => following[Symbol.dispose](),

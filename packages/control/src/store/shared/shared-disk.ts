@@ -12,6 +12,7 @@ const recordPrefix = "record/";
 /** `undefined` where nothing was kept, or it is of another store. */
 export const loadShared = (disk: KeyValueStore, origin: string): SharedList | undefined => {
   const records: SharedList["records"][number][] = [];
+  let isPart = false;
   let meta: { origin?: unknown; clusterId?: unknown; revision?: unknown } = {};
   for (const { key, value } of disk.load()) {
     const item = parsed(value);
@@ -21,10 +22,11 @@ export const loadShared = (disk: KeyValueStore, origin: string): SharedList | un
         ...{ key: key.slice(recordPrefix.length), value: item.value, revision: item.revision },
         ...(typeof item.leased === "boolean" ? { leased: item.leased } : {}),
       });
+    else isPart = true;
   }
   const { clusterId, revision } = meta;
   if (meta.origin !== origin || typeof clusterId !== "string" || typeof revision !== "number") return undefined;
-  return { clusterId, revision, records };
+  return { clusterId, revision, records, ...(isPart ? { isPart } : {}) };
 };
 
 const parsed = (text: string): Readonly<Record<string, unknown>> => {

@@ -1,5 +1,6 @@
 /** The shared store as this replica knows it: every record under the prefix, and how far the store was followed. Pure. */
-import { isKept, isOlder, markIn, repairedKey } from "./gone-back.ts";
+import { isKept, isOlder, knownToIn, markIn, repairedKey, sweptKey } from "./gone-back.ts";
+import { createReturned, type Returned } from "./returned.ts";
 
 export interface SharedRecord {
   /** Without the prefix: GROUP/NAME. */
@@ -25,6 +26,10 @@ export interface SharedList {
   readonly clusterId: string;
   readonly revision: number;
   readonly records: readonly SharedRecord[];
+  /** The store's history is not the one that is known here: it has gone back, however far it has come since. */
+  readonly isOther?: boolean;
+  /** Some of it could not be read: a record that is not in it may have been there. */
+  readonly isPart?: boolean;
 }
 
 /** A change as the store tells it: without a value it is a deletion. */
@@ -58,8 +63,12 @@ export interface SharedMirror {
   get(key: string): SharedRecord | undefined;
   /** Records whose key begins with GROUP/, by key. */
   group(name: string): ReadonlyMap<string, SharedRecord>;
+  /** The one that was written last, as the store told it; each store of the same history had it then. */
+  newest(): SharedRecord | undefined;
   /** Everything up to here is known. */
   revision(): number;
+  /** The store's, when it was read last: what has a later one was written since, as it is watched from here. */
+  listedAt(): number;
   clusterId(): string;
   /**
    * Takes the whole of the store; what is not in it is gone. Of a store that has gone back what is newer here stays, and is
@@ -70,6 +79,8 @@ export interface SharedMirror {
   takeChanges(changes: readonly ToldChange[]): void;
   /** `undefined` when the store lacks nothing, and says so itself. */
   repair(): Repair | undefined;
+  /** What came back with an older state though its end was told here. */
+  readonly returned: Pick<Returned, "all" | "accept">;
   /** Calls for the changes of a group, all those of one message together. */
   follow(group: string, tell: (changes: readonly SharedChange[]) => void): Disposable;
   /** Calls once for each change of any group. */
@@ -88,9 +99,12 @@ export const createSharedMirror = (last?: SharedList): SharedMirror => {
   const listeners: ((change: SharedChange) => void)[] = [];
   const waiting = new Set<{ readonly condition: () => boolean; readonly resolve: () => void }>();
   const lacking = new Map<string, Lacking>();
+  const returned = createReturned();
   let back: Pick<Repair, "knownTo" | "revision"> | undefined;
   let revision = last?.revision ?? 0;
   let clusterId = last?.clusterId ?? "";
+  let listedAt = revision;
+  let isPart = last?.isPart === true;
 
   const get = (key: string): SharedRecord | undefined => groups.get(groupOf(key))?.get(key);
   const set = (key: string, after: SharedRecord | undefined): SharedRecord | undefined => {
@@ -129,17 +143,37 @@ export const createSharedMirror = (last?: SharedList): SharedMirror => {
     return changes;
   };
 
+  /** Who took it out as one that came back knew less of it than is known here: the store lacks it now. */
+  const isLeft = (key: string, sweptTo: number | undefined): boolean => {
+    const open = lacking.get(key);
+    if (!open || sweptTo === undefined || open.known.revision <= sweptTo) return false;
+    const kept = { ...open.known, revision: 0 };
+    lacking.set(key, { known: open.known, kept, there: undefined });
+    set(key, kept);
+    return true;
+  };
+
   return {
     get,
     group: (name) => groups.get(name) ?? none,
+    newest() {
+      let newest: SharedRecord | undefined;
+      for (const records of groups.values())
+        for (const [key, record] of records)
+          if (record.revision > (newest?.revision ?? 0) && !lacking.has(key)) newest = record;
+      return newest;
+    },
     revision: () => revision,
+    listedAt: () => listedAt,
     clusterId: () => clusterId,
     takeList(list) {
       const listed = new Map(list.records.map((record) => [record.key, record]));
       const [was, is] = [get(repairedKey), listed.get(repairedKey)];
       const mark = is && (is.value !== was?.value || is.revision !== was.revision) ? markIn(is) : undefined;
-      const isBack = revision > 0 && (mark !== undefined || isOlder({ clusterId, revision, get }, list));
+      const isOther = mark !== undefined || list.isOther === true;
+      const isBack = revision > 0 && (isOther || isOlder({ clusterId, revision, isPart, get }, list));
       if (isBack) back = { knownTo: Math.max(revision, back?.knownTo ?? 0), revision: list.revision };
+      returned.listed(listed, isBack ? get : undefined);
       const changes: SharedChange[] = [];
       for (const records of groups.values()) {
         for (const [key, before] of records) {
@@ -168,22 +202,32 @@ export const createSharedMirror = (last?: SharedList): SharedMirror => {
       if (mark && lacking.size === 0) back = undefined;
       clusterId = list.clusterId;
       revision = list.revision;
+      listedAt = revision;
+      isPart = false;
       tellAll(changes);
       release();
     },
     takeChanges(given) {
+      // All of one revision comes at once.
+      const swept = new Map(
+        given.flatMap((one) => (one.key === sweptKey ? [[one.revision, knownToIn(one.value)]] : [])),
+      );
       const changes = given.flatMap(({ key, value, revision: at, leased }): SharedChange[] => {
-        if (at <= revision) return [];
+        if (at <= revision || (value === undefined && isLeft(key, swept.get(at)))) return [];
         const after =
           value === undefined ? undefined : { key, value, revision: at, ...(leased === undefined ? {} : { leased }) };
-        lacking.delete(key);
-        return [{ key, before: set(key, after), after, revision: at }];
+        const wasLacking = lacking.delete(key);
+        const before = set(key, after);
+        // What was only known here nobody has ended, nor what went because it had come back.
+        returned.changed(key, wasLacking || (!after && swept.has(at)) ? undefined : before, after);
+        return [{ key, before, after, revision: at }];
       });
       revision = Math.max(revision, given.at(-1)?.revision ?? 0);
       tellAll(changes.some(({ key }) => key === repairedKey) ? [...changes, ...takeMark()] : changes);
       release();
     },
     repair: () => back && { ...back, lacking },
+    returned,
     follow(name, tell) {
       const own = followers.get(name) ?? new Set();
       followers.set(name, own.add(tell));

@@ -7,6 +7,8 @@ export interface SharedPut {
   readonly value: string;
   /** The record goes when this lease ends. */
   readonly lease?: string | undefined;
+  /** It was written before and is again, as it was. */
+  readonly isSame?: boolean;
 }
 
 export interface SharedWrite {
@@ -42,9 +44,11 @@ export interface GoneBackCounts {
   readonly overtaken: number;
   /** Records still to be written back. */
   readonly left: number;
+  /** Records taken out that had come back though they were taken out before. */
+  readonly takenOut: number;
 }
 
-export interface SharedStore extends Pick<SharedMirror, "get" | "group" | "revision" | "follow"> {
+export interface SharedStore extends Pick<SharedMirror, "get" | "group" | "revision" | "listedAt" | "follow"> {
   /**
    * All or nothing, and durable when it resolves; this replica sees it then. Rejects with 503 WF2202 while the store is
    * out of reach: then it may have been written or not.
@@ -102,6 +106,12 @@ export const asSeen = (store: Pick<SharedStore, "get">, key: string): { key: str
   key,
   revision: store.get(key)?.revision ?? 0,
 });
+
+/** The record is as the present connection found it; nobody is known to have written it since. False while there is none. */
+export const isOfBefore = (store: Pick<SharedStore, "get" | "listedAt" | "status">, key: string): boolean => {
+  const record = store.get(key);
+  return record !== undefined && record.revision <= store.listedAt() && store.status().connected;
+};
 
 /** The record's value as JSON; `undefined` where it is none. */
 export const jsonOf = (record: SharedRecord): unknown => {

@@ -25,12 +25,13 @@ export const collectStoreMetrics = (metrics: Metrics, store: Pick<SharedStore, "
   metrics.collect(
     "weft_store_gone_back_records_total",
     "counter",
-    "Records that a store which had gone back lacked: written back, or overtaken by what others wrote.",
+    "Records that a store which had gone back lacked: written back, or overtaken by what others wrote; and those taken out of it again.",
     () => {
-      const { written = 0, overtaken = 0 } = status().goneBack ?? {};
+      const { written = 0, overtaken = 0, takenOut = 0 } = status().goneBack ?? {};
       return [
         { labels: { result: "written" }, value: written },
         { labels: { result: "overtaken" }, value: overtaken },
+        { labels: { result: "taken_out" }, value: takenOut },
       ];
     },
   );

@@ -1,8 +1,10 @@
 /** Writes back what a shared store lacks that has gone back, each record only where nobody else was first. */
 import type { Logger, SetTimer } from "@weft/core/world";
 import { formatMark, repairedKey } from "./gone-back.ts";
+import { replicaGroup } from "./replica.ts";
 import type { Repair, SharedList, SharedMirror, SharedRecord } from "./shared-mirror.ts";
 import { asSeen, type GoneBackCounts, recordsPerWriteMax, type SharedStore } from "./shared-store.ts";
+import { takeOutReturned } from "./take-out.ts";
 
 export interface WriteBackOptions {
   readonly mirror: Pick<SharedMirror, "get" | "repair">;
@@ -54,7 +56,7 @@ export const writeBack = async (options: WriteBackOptions): Promise<WrittenBack>
     const isLast = part.length === left;
     const mark = formatMark({ knownTo: repair.knownTo, from: repair.revision, id: options.markId() });
     const seen = part.map(({ key, revision }) => ({ key, revision }));
-    const puts = part.map(({ key, value }) => ({ key, value }));
+    const puts = part.map(({ key, value }) => ({ key, value, isSame: true }));
     try {
       const outcome = await write({
         seen: isLast ? [...seen, asSeen(mirror, repairedKey)] : seen,
@@ -92,14 +94,18 @@ export interface StoreMenderOptions extends Pick<WriteBackOptions, "write" | "ma
 export interface StoreMender {
   /** Takes the list into the mirror. */
   take(list: SharedList): void;
-  /** Writes back what the store lacks, if anything, until it is over. Never rejects. */
+  /** Writes back what the store lacks, then takes out what came back to it, until it is over. Never rejects. */
   mend(isOver: () => boolean): Promise<void>;
   counts(): GoneBackCounts;
 }
 
 /** Mends one store, over all its connections. */
 export const createStoreMender = ({ mirror, write, markId, setTimer, log }: StoreMenderOptions): StoreMender => {
-  let [times, written, overtaken] = [0, 0, 0];
+  let [times, written, overtaken, takenOut] = [0, 0, 0, 0];
+  /** Who was there when the store was last known; any of them may know more. */
+  let peers: ReadonlySet<string> = new Set();
+  /** How far the store was known that lacks nothing more. */
+  let mended: number | undefined;
   const waitAgain = async (error: unknown, isOver: () => boolean): Promise<boolean> => {
     if (isOver()) return false;
     log.error("the shared store has gone back, and what it lacks cannot be written to it yet", {
@@ -114,20 +120,43 @@ export const createStoreMender = ({ mirror, write, markId, setTimer, log }: Stor
   return {
     take(list) {
       const isOpen = mirror.repair() !== undefined;
+      const known = mirror.group(replicaGroup).keys().toArray();
       mirror.takeList(list);
-      if (!isOpen && mirror.repair()) times++;
+      if (!mirror.repair()) return;
+      if (!isOpen) times++;
+      peers = new Set(isOpen || mended !== undefined ? [...peers, ...known] : known);
+      mended = undefined;
     },
     async mend(isOver) {
       const repair = mirror.repair();
-      if (!repair) return;
-      const done = await writeBack({ mirror, write, markId, isOver, again: (error) => waitAgain(error, isOver) });
-      written += done.written;
-      overtaken += done.overtaken;
-      log.warn("the shared store has gone back to an older state; what is newer here is written back to it", {
-        ...{ code: "WF2270", ...done },
-        ...{ knownTo: repair.knownTo, revision: repair.revision },
-      });
+      if (repair) {
+        const { knownTo, revision, lacking } = repair;
+        const found = { lacking: lacking.size, returned: mirror.returned.all().size, knownTo, revision };
+        log.warn(
+          "the shared store has gone back to an older state; what is newer here stays and is being written back",
+          {
+            ...{ code: "WF2270", ...found },
+          },
+        );
+        const done = await writeBack({ mirror, write, markId, isOver, again: (error) => waitAgain(error, isOver) });
+        written += done.written;
+        overtaken += done.overtaken;
+        const isMended = mirror.repair() === undefined;
+        if (isMended) mended = knownTo;
+        log.warn(`the shared store ${isMended ? "has again what it lacked" : "still lacks what is newer here"}`, {
+          ...{ code: "WF2270", ...done, knownTo, revision },
+        });
+      }
+      if (isOver()) return;
+      if (mended === undefined) {
+        mirror.returned.accept();
+        return;
+      }
+      const options = { mirror, write, knownTo: mended, peers, markId, setTimer, log, isOver };
+      const { taken, done } = await takeOutReturned(options);
+      takenOut += taken;
+      if (done) mended = undefined;
     },
-    counts: () => ({ times, written, overtaken, left: mirror.repair()?.lacking.size ?? 0 }),
+    counts: () => ({ times, written, overtaken, left: mirror.repair()?.lacking.size ?? 0, takenOut }),
   };
 };

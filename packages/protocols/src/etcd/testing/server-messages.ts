@@ -15,7 +15,12 @@ const keyValue = ({ key, value, modRevision, lease }: EtcdKeyValue): Uint8Array 
 export const encodeRangeAnswer = (answer: EtcdRangeAnswer): Uint8Array => {
   const writer = new BinaryWriter().uint32(0o12).bytes(header(answer));
   for (const record of answer.records) writer.uint32(0o22).bytes(keyValue(record));
-  return writer.uint32(0o30).bool(answer.more).uint32(0o40).int64(answer.records.length).finish();
+  return writer
+    .uint32(0o30)
+    .bool(answer.more)
+    .uint32(0o40)
+    .int64(answer.count ?? answer.records.length)
+    .finish();
 };
 
 export const encodeWatchAnswer = (answer: EtcdWatchAnswer): Uint8Array => {

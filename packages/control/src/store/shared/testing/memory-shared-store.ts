@@ -1,7 +1,9 @@
 /** A shared store in memory for tests: replicas of it see one order, can be cut off, and can be held behind. */
+import { type SetTimer, silentLogger } from "@weft/core/world";
 import { createSharedMirror, type SharedMirror, type ToldChange } from "../shared-mirror.ts";
 import { type SharedStore, storeUnavailable } from "../shared-store.ts";
-import { writeBack } from "../write-back.ts";
+import { createStamps, stamped } from "../stamps.ts";
+import { createStoreMender } from "../write-back.ts";
 
 export interface MemoryReplica extends SharedStore {
   /** From now on it hears of nothing and can write nothing; it has been so for that long. */
@@ -26,16 +28,28 @@ export interface MemoryShared {
 export interface MemoryCopy {
   readonly records: ReadonlyMap<string, { value: string; revision: number; lease?: string | undefined }>;
   readonly leases: ReadonlySet<string>;
+  /** Whatever was written. */
+  readonly history: ReadonlySet<string>;
   readonly revision: number;
 }
 
-export const createMemoryShared = (): MemoryShared => {
+const wroteAs = (record: { readonly key: string; readonly value: string; readonly revision: number }): string =>
+  `${record.revision} ${record.key} ${record.value}`;
+
+/** `setTimer`: for what replicas wait for before they write; absent, that never comes. */
+export const createMemoryShared = ({
+  setTimer = () => ({ [Symbol.dispose]: () => {} }),
+}: {
+  readonly setTimer?: SetTimer;
+} = {}): MemoryShared => {
   const records = new Map<string, { value: string; revision: number; lease?: string | undefined }>();
   const leases = new Set<string>();
+  const history = new Set<string>();
   const mirrors = new Set<SharedMirror>();
   let revision = 1;
   let nextLease = 1;
   let nextMark = 1;
+  const stamp = createStamps("memory");
   const tell = (changes: readonly ToldChange[]): void => {
     for (const mirror of mirrors) mirror.takeChanges(changes);
   };
@@ -72,17 +86,28 @@ export const createMemoryShared = (): MemoryShared => {
       if (puts.length + deletes.length === 0) return { kind: "written", revision };
       revision++;
       for (const key of deletes) records.delete(key);
-      for (const { key, value, lease } of puts) records.set(key, { value, revision, lease });
+      const made = puts.map(({ isSame = false, ...put }) => ({
+        ...put,
+        value: isSame ? put.value : stamped(put, stamp),
+      }));
+      for (const { key, value, lease } of made) {
+        records.set(key, { value, revision, lease });
+        history.add(wroteAs({ key, value, revision }));
+      }
       tell([
         ...deletes.map((key) => ({ key, revision })),
-        ...puts.map(({ key, value, lease }) => ({ key, value, revision, leased: lease !== undefined })),
+        ...made.map(({ key, value, lease }) => ({ key, value, revision, leased: lease !== undefined })),
       ]);
       return { kind: "written", revision };
     };
+    const markId = (): string => String(nextMark++);
+    const mender = createStoreMender({ mirror, write, markId, setTimer, log: silentLogger });
+    let connection = 0;
     return {
       get: mirror.get,
       group: mirror.group,
       revision: mirror.revision,
+      listedAt: mirror.listedAt,
       follow: mirror.follow,
       appears: async (key) => mirror.get(key) !== undefined,
       cut: (ageMs = 0) => {
@@ -90,12 +115,12 @@ export const createMemoryShared = (): MemoryShared => {
         mirrors.delete(mirror);
       },
       mend: () => {
-        mirror.takeList(list());
+        const newest = mirror.newest();
+        const isOther = newest !== undefined && newest.revision <= revision && !history.has(wroteAs(newest));
+        mender.take({ ...list(), isOther });
         mirrors.add(mirror);
-        void writeBack({
-          ...{ mirror, write, isOver: () => !mirrors.has(mirror), again: async () => false },
-          markId: () => String(nextMark++),
-        });
+        const own = ++connection;
+        void mender.mend(() => !mirrors.has(mirror) || own !== connection);
       },
       write,
       async grant() {
@@ -115,12 +140,16 @@ export const createMemoryShared = (): MemoryShared => {
       },
     };
   };
-  const copy = (): MemoryCopy => ({ records: new Map(records), leases: new Set(leases), revision });
+  const copy = (): MemoryCopy => ({
+    ...{ records: new Map(records), leases: new Set(leases), history: new Set(history), revision },
+  });
   const putBack = (old: MemoryCopy): void => {
     records.clear();
     for (const [key, record] of old.records) records.set(key, record);
     leases.clear();
     for (const lease of old.leases) leases.add(lease);
+    history.clear();
+    for (const each of old.history) history.add(each);
     revision = old.revision;
   };
   return { open, expire, copy, putBack, records };
