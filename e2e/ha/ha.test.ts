@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
+import { isDeepStrictEqual } from "node:util";
 import { createCertificatePath } from "@weft/control/ca/ca-service";
 import { parseAddress } from "@weft/core/address";
 import { createGrpcChannel } from "@weft/net/grpc/client";
@@ -184,6 +185,41 @@ test("a token for one use that two replicas are shown at once is taken by exactl
   await assert.rejects(() => certificate(two.cp, token, "racer"), /WF7110/);
 });
 
+/** What each of those replicas counts of proxies, over all of them. */
+const counted = (wanted: object, of: readonly Replica[] = replicas.all) =>
+  eventually(`${JSON.stringify(wanted)} is counted`, async () => {
+    const answers = await Promise.all(
+      of.map(async ({ cp }) => (await cp.api("GET", "/v1/proxies")) as { summary: { everywhere: object } }),
+    );
+    return answers.every(({ summary }) => isDeepStrictEqual({ ...summary.everywhere, ...wanted }, summary.everywhere));
+  });
+
+test("each replica counts the proxies of all, and says whose record is none", { timeout: 20_000 }, async () => {
+  const connected = await Promise.all(
+    replicas.all.map(async ({ cp }) => ((await cp.api("GET", "/v1/proxies")) as { items: unknown[] }).items.length),
+  );
+  assert.ok(
+    connected.every((count) => count < 3),
+    `${connected}`,
+  );
+  await counted({ controlPlanes: 3, proxies: 3, synced: 3, silent: 0 });
+  const { etcd } = replicas;
+  const lease = await etcd.grantLease(60);
+  await etcd.put("/weft/replicas/liar", "{}", lease);
+  await etcd.put("/weft/proxies/liar", JSON.stringify({ v: 1, total: 1e9, synced: -1 }), lease);
+  await counted({ controlPlanes: 3, proxies: 3, silent: 1 });
+  const { items } = (await replicas.all[0].cp.api("GET", "/v1/analyze")) as {
+    items: readonly { code: string; name: string }[];
+  };
+  assert.deepEqual(
+    items.filter(({ code }) => code === "WF2280").map(({ name }) => name),
+    ["liar"],
+  );
+  await etcd.delete("/weft/replicas/liar");
+  await etcd.delete("/weft/proxies/liar");
+  await counted({ controlPlanes: 3, proxies: 3, silent: 0 });
+});
+
 test("what a proxy reports to one replica all of them send, in the same bytes, until its replica is gone", {
   timeout: 60_000,
 }, async () => {
@@ -219,6 +255,7 @@ test("what a proxy reports to one replica all of them send, in the same bytes, u
   for (const other of others) assert.equal(other, bytes);
   await one.kill();
   await all("healthy", [two, three]);
+  await counted({ controlPlanes: 2, proxies: 3, synced: 3, silent: 0 }, [two, three]);
   await one.restart();
 });
 

@@ -1,6 +1,10 @@
 /** Status is written into the objects of a real API server, follows what becomes of them, and is not written twice. */
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { makePrivateFolder } from "@weft/net/process/private-folder";
 import { eventually } from "@weft/testkit/eventually";
 import { startSidecar } from "@weft/testkit/sidecar";
 import {
@@ -18,12 +22,17 @@ import { type RealApiServer, startApiServer } from "./real-api-server.ts";
 const stack = new AsyncDisposableStack();
 let cluster: RealApiServer;
 let plane: ClusterPlane;
+/** Flags of a store that other control planes share. */
+let store: readonly string[];
 before(async () => {
   cluster = stack.use(await startApiServer());
   await defineKinds(cluster, ["VirtualService", "DestinationRule"]);
   await makeNamespace(cluster, systemNamespace);
   await makeNamespace(cluster, "shop");
-  plane = stack.use(await startClusterPlane(cluster.kubeconfig));
+  const keyFile = join(stack.use(makePrivateFolder("weft-status-")).path, "store-key");
+  writeFileSync(keyFile, randomBytes(32).toString("base64"));
+  store = ["--store", `etcd://${cluster.etcd.address}/weft`, "--store-key", keyFile];
+  plane = stack.use(await startClusterPlane(cluster.kubeconfig, store));
 });
 after(() => stack.disposeAsync());
 
@@ -63,6 +72,25 @@ describe("the status of an object", () => {
     await becomes("scoped", "Reconciled", ({ reason, message }) => reason === "NoProxies" && message === "0/0 proxies");
     await cluster.apply(services, { ...scoped, spec: { ...scoped.spec, exportTo: [".", "default"] } });
     await becomes("scoped", "Reconciled", ({ message }) => message === "1/1 proxies");
+  });
+
+  test("counts the proxies of all control planes that share a store, until one is gone", {
+    timeout: 120_000,
+  }, async () => {
+    await cluster.apply(services, virtualService("shared", "5s"));
+    await using _web = await startSidecar(plane, { name: "web" });
+    await using other = await startClusterPlane(cluster.kubeconfig, store);
+    await using _more = await startSidecar(other, { name: "more" });
+    await using _most = await startSidecar(other, { name: "most" });
+    await becomes("shared", "Reconciled", ({ message }) => message === "3/3 proxies");
+    await cluster.apply(services, virtualService("shared", "6s"));
+    const again = await becomes("shared", "Reconciled", ({ status, observedGeneration }) => {
+      return status === "True" && observedGeneration === 2;
+    });
+    assert.equal(again.message, "3/3 proxies");
+    other.program.kill("SIGKILL");
+    await other.program.exited;
+    await becomes("shared", "Reconciled", ({ message }) => message === "1/1 proxies");
   });
 
   test("follows the object to wrong and back, with the code, the field and the generation", async () => {

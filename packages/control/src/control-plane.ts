@@ -1,5 +1,6 @@
 /** The control plane as one process serves it: xDS on two ports, the HTTP API, metrics; all of it closes together. */
 import type { AnalyzeContext } from "@weft/config/analyze/facts";
+import type { Finding } from "@weft/config/finding";
 import { formatAddress, isLoopback, type SocketAddress } from "@weft/core/address";
 import { WeftError } from "@weft/core/error";
 import type { Clock, Logger, Random, SetTimer } from "@weft/core/world";
@@ -40,7 +41,9 @@ import type { NamedTarget } from "./registries/outside/named-targets.ts";
 import { csdsHandlers } from "./status/csds.ts";
 import { createDebugAnswers } from "./status/debug-types.ts";
 import { runningFindings } from "./status/running-findings.ts";
-import { openStorage, type SharedStoreSettings } from "./storage.ts";
+import { openSharedProxies, type SharedProxies, type SharedProxiesOptions } from "./status/shared-proxies.ts";
+import { collectProxyMetrics } from "./status/shared-proxies-metrics.ts";
+import { openStorage, type SharedStoreSettings, type Storage } from "./storage.ts";
 import { collectStoreMetrics } from "./store/shared/store-metrics.ts";
 
 export interface ControlPlaneAddresses {
@@ -153,6 +156,9 @@ export const openControlPlane = async (options: ControlPlaneOptions): Promise<Co
     hosts: options.hosts,
     openPaths: ["/ready"],
   });
+  const sharedProxies = storage.shared && opened.use(openSharedProxies(tellingOf(options, storage.shared, state, ads)));
+  if (sharedProxies) collectProxyMetrics(metrics, sharedProxies);
+  const findings = () => [...runningFindings(state), ...(sharedProxies?.findings() ?? [])];
   const analyzeContext = () => ({
     ...registryFacts(registry, state.model, state.outside.views),
     ...{ rootNamespace: options.rootNamespace, trustDomain, namespaces: state.namespaces() },
@@ -160,11 +166,11 @@ export const openControlPlane = async (options: ControlPlaneOptions): Promise<Co
   let waitingFor: readonly string[] = ["registries"];
   const routes: Routes = [
     ...aboutRoutes({ waitingFor: () => waitingFor, trustDomain }),
-    ...configRoutes({ store: state.store, writer, analyzeContext, runningFindings: () => runningFindings(state) }),
+    ...configRoutes({ store: state.store, writer, analyzeContext, runningFindings: findings }),
     ...sourceRoutes(state.outside, registry, state.writeBacks, storage.shared?.store),
     ...registryRoutes({ registry, model, commit: state.commitWaiting, seen, heard: sharedHealth?.heard }),
     ...proxyStartRoutes(model, options.rootNamespace),
-    ...proxyRoutes({ proxies: ads.proxies, clock }),
+    ...proxyRoutes({ proxies: ads.proxies, everywhere: sharedProxies?.everywhere, clock }),
     ...meshRoutes(state),
     ...loadRoutes(loads),
     ...tokenRoutes(identity.tokens, clock, identity.rootFingerprint),
@@ -216,7 +222,7 @@ export const openControlPlane = async (options: ControlPlaneOptions): Promise<Co
   opened.defer(() => secure.close());
   opened.use(identity.renewing(secure.setTls));
   const duties = await listening("--webhook-address", () =>
-    openDuties(options, { metrics, state, ads, identity, facts: analyzeContext }),
+    openDuties(options, { metrics, state, ads, identity, facts: analyzeContext, findings, shared: sharedProxies }),
   );
   opened.use(duties);
   const kept = opened.move();
@@ -245,11 +251,25 @@ interface DutyParts {
   readonly ads: AdsService;
   readonly identity: MeshIdentity;
   readonly facts: () => AnalyzeContext;
+  readonly findings: () => readonly Finding[];
+  readonly shared: SharedProxies | undefined;
 }
+
+/** Which proxies have what is told where a cluster's objects have a status. */
+const tellingOf = (
+  { clusters = [], clock, setTimer, log }: ControlPlaneOptions,
+  { store, replica }: NonNullable<Storage["shared"]>,
+  state: MeshState,
+  { proxies }: AdsService,
+): SharedProxiesOptions => ({
+  ...{ store, replica, proxies, clock, setTimer, log },
+  settled: () => !state.publisher.pending(),
+  ...(clusters.length > 0 ? { objects: () => state.store.list() } : {}),
+});
 
 const openDuties = (
   options: ControlPlaneOptions,
-  { metrics, state, ads, identity, facts }: DutyParts,
+  { metrics, state, ads, identity, facts, findings, shared }: DutyParts,
 ): Promise<KubernetesDuties> =>
   openKubernetesDuties({
     ...options,
@@ -257,7 +277,7 @@ const openDuties = (
     place: options.kubernetes ?? { writes: false, namespace: options.rootNamespace, revision: "default", identity: "" },
     clusters: options.clusters ?? [],
     objects: () => state.store.list(),
-    runningFindings: () => runningFindings(state),
+    ...{ runningFindings: findings, shared },
     proxies: ads.proxies,
     pushPending: () => state.publisher.pending(),
   });

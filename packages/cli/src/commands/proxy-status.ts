@@ -12,6 +12,15 @@ const columns = ["CDS", "LDS", "EDS", "RDS"] as const;
 /** Virtual hosts, of proxies that ask for them one by one. */
 const onDemandColumn = "VHDS";
 
+/** Counts over all control planes, where several share a store. */
+interface Everywhere {
+  readonly controlPlanes: number;
+  readonly proxies: number;
+  readonly synced: number;
+  readonly oldestMs: number;
+  readonly silent: number;
+}
+
 /** Whether each connected proxy has what it should have. */
 export const proxyStatusCommand: Command = {
   name: "proxy-status",
@@ -34,15 +43,29 @@ export const proxyStatusCommand: Command = {
         const bad = proxies.filter((proxy) =>
           [...columns, onDemandColumn].some((type) => /NACK|STALE/.test(statusOf(proxy, type))),
         );
+        const everywhere = name === undefined ? (answer.summary?.everywhere as Everywhere | undefined) : undefined;
         const value = envelope("ProxyStatusList", proxies, {
           synced: proxies.length - bad.length,
           notSynced: bad.length,
+          ...(everywhere ? { everywhere } : {}),
         });
-        context.print(render(parseOutputFormat(flags.output), value, () => table(proxies)));
+        context.print(
+          render(parseOutputFormat(flags.output), value, () => table(proxies) + everywhereLine(proxies, everywhere)),
+        );
         return exitCodes.ok;
       }),
     );
   },
+};
+
+/** What the table above leaves out: it is of the control plane that was asked. */
+const everywhereLine = (proxies: readonly ProxyItem[], everywhere: Everywhere | undefined): string => {
+  if (!everywhere || everywhere.controlPlanes + everywhere.silent < 2) return "";
+  const { controlPlanes, proxies: all, synced, oldestMs, silent } = everywhere;
+  const age = `as told up to ${Math.round(oldestMs / 1_000)} s ago`;
+  const missing = silent === 0 ? "" : `; ${counted(silent, "control plane")} more told nothing`;
+  const here = counted(proxies.length, "is", "are");
+  return `${here} with this control plane; with all ${controlPlanes}: ${counted(all, "proxy", "proxies")}, ${synced} synced, ${age}${missing}\n`;
 };
 
 const statusOf = (proxy: ProxyItem, type: string): string => proxy.types[type]?.status ?? "-";

@@ -146,6 +146,25 @@ describe("registry", () => {
     assert.equal((await mesh.api("/v1/registry/nobody")).status, 404);
   });
 
+  test("a service is found by as much of its host name as tells it in the mesh, whatever declares it", async () => {
+    const entry = `apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: { name: declared, namespace: default }
+spec:
+  hosts: [cart.default.svc.cluster.local]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports: [{ number: 80, name: http, protocol: HTTP }]
+  endpoints: [{ address: 10.0.0.2 }]
+`;
+    await using mesh = await openTestPlane();
+    assert.equal((await mesh.api("/v1/config/apply", { method: "POST", body: entry })).status, 200);
+    const status = async (name: string): Promise<number> => (await mesh.api(`/v1/registry/${name}`)).status;
+    for (const name of ["cart", "cart.default", "cart.default.svc", "cart.default.svc.cluster.local"])
+      assert.equal(await status(name), 200);
+    for (const name of ["car", "default", "cart.shop", "cart.default.s"]) assert.equal(await status(name), 404);
+  });
+
   test("versions guard writes; what is gone must register again", async () => {
     await using mesh = await openTestPlane();
     await put(mesh, "catalog/instances/c1", instance);

@@ -9,14 +9,17 @@ import type { TypeSync } from "@weft/xds/stream-messages";
 import type { ConnectedProxy } from "../push/connected-proxy.ts";
 import { configDump } from "../status/config-dump.ts";
 import { findProxy, newestOf } from "../status/find-proxy.ts";
+import type { ProxiesEverywhere } from "../status/shared-proxies.ts";
 import { json, listAnswer, notFound } from "./answers.ts";
 
 export interface ProxyRoutesOptions {
   readonly proxies: () => readonly ConnectedProxy[];
+  /** Over all control planes; absent: there is only this one. */
+  readonly everywhere?: (() => ProxiesEverywhere) | undefined;
   readonly clock: Clock;
 }
 
-export const proxyRoutes = ({ proxies, clock }: ProxyRoutesOptions): readonly Route[] => {
+export const proxyRoutes = ({ proxies, everywhere, clock }: ProxyRoutesOptions): readonly Route[] => {
   const wall = (ms: number | undefined): string | undefined =>
     ms === undefined ? undefined : new Date(clock.wallMs() - clock.nowMs() + ms).toISOString();
   const newest = (): readonly ConnectedProxy[] => newestOf(proxies());
@@ -34,7 +37,7 @@ export const proxyRoutes = ({ proxies, clock }: ProxyRoutesOptions): readonly Ro
       const statuses = items.flatMap(({ types }) => Object.values(types).map(({ status }) => status));
       const count = (status: string): number => statuses.filter((other) => other === status).length;
       const summary = { synced: count("SYNCED"), stale: count("STALE"), nack: count("NACK"), error: count("ERROR") };
-      return listAnswer("Proxy", items, summary);
+      return listAnswer("Proxy", items, everywhere ? { ...summary, everywhere: everywhere() } : summary);
     }),
     route("GET", "/debug/syncz", () => json(newest().map((connected) => istioSync(connected, wall)))),
     route("GET", "/debug/adsz", () => {

@@ -30,9 +30,7 @@ export const registryRoutes = ({ registry, model, commit, seen, heard }: Registr
     const wanted = param(request, "service");
     const namespace = request.query.get("namespace");
     const found = [...model.services.values()].filter(
-      ({ name, hostname, namespace: own }) =>
-        (name === wanted || hostname === wanted || `${name}.${own}` === wanted) &&
-        (namespace === null || own === namespace),
+      (service) => isCalled(service, wanted) && (namespace === null || service.namespace === namespace),
     );
     const [service, other] = found;
     if (!service)
@@ -228,3 +226,8 @@ export const registryFacts = (
     })),
   };
 };
+
+/** Whether it is the service's name, its host name, or as much of that as tells it within the mesh. */
+const isCalled = ({ name, hostname, namespace }: Service, wanted: string): boolean =>
+  [name, hostname, `${name}.${namespace}`].includes(wanted) ||
+  (hostname.includes(".svc.") && hostname.startsWith(`${wanted}.`));

@@ -2,7 +2,7 @@
 import { type Route, route } from "@weft/net/http/routes";
 import type { RegistryBook } from "../registries/embedded/registry.ts";
 import type { NamedStatus, OutsideRegistries } from "../registries/outside/outside-registries.ts";
-import { embeddedSource } from "../registries/outside/source-metrics.ts";
+import { embeddedSource, leftOutOf } from "../registries/outside/source-metrics.ts";
 import type { NamedWriteStatus, WriteBacks } from "../registries/outside/write-backs.ts";
 import type { SharedStore } from "../store/shared/shared-store.ts";
 import { listAnswer } from "./answers.ts";
@@ -68,6 +68,8 @@ const shownSource = (status: NamedStatus) => ({
   held: { absent: status.held.get("absent") ?? 0, expired: status.held.get("expired") ?? 0 },
   damped: status.damped,
   refused: status.refused,
+  leftOut: leftOutOf(status),
+  leftOutOf: [...status.leftOut].slice(0, unreadableShownMax).map(([key, left]) => ({ key, ...left })),
   unreadable: status.unreadable.size,
   unreadableRecords: [...status.unreadable].slice(0, unreadableShownMax).map(([key, problem]) => ({ key, problem })),
   problems: status.problems.map(({ code, service, problem }) => ({ code, service, problem })),

@@ -21,10 +21,12 @@ export interface KubernetesPlace {
   readonly namespace: string;
   readonly revision: string;
   readonly identity: string;
+  /** Of pods whose injector's values name none. */
+  readonly sidecarImage?: string;
 }
 
 export interface KubernetesDutiesOptions
-  extends Pick<StatusWriterOptions, "objects" | "facts" | "runningFindings" | "proxies" | "pushPending"> {
+  extends Pick<StatusWriterOptions, "objects" | "facts" | "runningFindings" | "proxies" | "pushPending" | "shared"> {
   readonly place: KubernetesPlace;
   /** The first is the one it runs in. */
   readonly clusters: readonly NamedCluster[];

@@ -66,3 +66,31 @@ export const objectConcerns = (objects: readonly ConfigObject[], rootNamespace: 
 
 /** What a VirtualService calls the sidecars. */
 const meshGateway = "mesh";
+
+/** Keys of labels that any of the objects selects proxies by, in order: no other label changes for which proxies an object is. */
+export const selectingLabels = (objects: readonly ConfigObject[]): readonly string[] => {
+  const keys = new Set<string>();
+  for (const object of objects) for (const key of Object.keys(selectorOf(object) ?? {})) keys.add(key);
+  return [...keys].sort();
+};
+
+const selectorOf = (object: ConfigObject): Labels => {
+  switch (object.kind) {
+    case "Gateway":
+      return object.spec.selector;
+    case "DestinationRule":
+      return object.spec.workloadSelector?.matchLabels;
+    case "Sidecar":
+    case "EnvoyFilter":
+      return object.spec.workloadSelector?.labels;
+    case "AuthorizationPolicy":
+    case "PeerAuthentication":
+    case "RequestAuthentication":
+    case "Telemetry":
+    case "ProxyConfig":
+    case "LocalRateLimit":
+      return object.spec.selector?.matchLabels;
+    default:
+      return undefined;
+  }
+};

@@ -217,7 +217,9 @@ const sameFacts = (a: StatusFacts, b: StatusFacts): boolean =>
   a.generation === b.generation &&
   a.accepted === b.accepted &&
   a.proxies?.current === b.proxies?.current &&
-  a.proxies?.total === b.proxies?.total;
+  a.proxies?.total === b.proxies?.total &&
+  a.proxies?.silent === b.proxies?.silent &&
+  a.proxies?.left === b.proxies?.left;
 
 const weights = { error: 0, warning: 1, info: 2 } as const;
 /** The worst first, then in an order that does not depend on who found it when. */

@@ -16,7 +16,9 @@ import type { ConnectedProxy } from "../push/connected-proxy.ts";
 import { followCollection } from "../registries/kubernetes/follow-collection.ts";
 import { followServedKinds } from "../registries/kubernetes/served-kinds.ts";
 import type { WatchedKind } from "../registries/kubernetes/watched-kinds.ts";
+import { createConfigTerms } from "./config-terms.ts";
 import { objectConcerns } from "./object-concerns.ts";
+import type { SharedProxies } from "./shared-proxies.ts";
 import { createProxyProgress } from "./written-status-proxies.ts";
 import { createStatusTable, type StatusContext, type StatusTable, type StatusWrite } from "./written-status-table.ts";
 
@@ -31,6 +33,8 @@ export interface StatusWriterOptions {
   readonly proxies: () => readonly ConnectedProxy[];
   /** Whether something in force is not given to all proxies yet. */
   readonly pushPending: () => boolean;
+  /** Whose proxies count too; absent: there are no other control planes. */
+  readonly shared?: Pick<SharedProxies, "peers"> | undefined;
   readonly written: Counter;
   readonly clock: Clock;
   readonly setTimer: SetTimer;
@@ -51,7 +55,8 @@ export const statusMetric = (metrics: Metrics): Counter =>
 
 /** Follows the cluster and writes until disposed. To be opened when the lease is had, and disposed when it is lost. */
 export const openStatusWriter = (options: StatusWriterOptions): Disposable => {
-  const { clock, setTimer, proxies, pushPending } = options;
+  const { clock, setTimer, proxies, pushPending, shared } = options;
+  const terms = createConfigTerms();
   const table = createStatusTable();
   const progress = createProxyProgress();
   const findings = createFindings(options);
@@ -63,7 +68,8 @@ export const openStatusWriter = (options: StatusWriterOptions): Disposable => {
   });
 
   const round = async (): Promise<void> => {
-    progress.look(proxies(), !pushPending(), clock.nowMs());
+    if (shared) terms.note(options.objects(), clock.nowMs());
+    progress.look(proxies(), !pushPending(), clock.nowMs(), shared?.peers(terms));
     const changed = findings.refresh();
     if (changed) progress.concernedBy(objectConcerns(findings.objects(), rootNamespaceOf(options)));
     if (!dirty && !changed && progress.revision() === revision) return;

@@ -62,8 +62,26 @@ describe("the content of a status", () => {
     const stored = statusPatch(undefined, facts(), now);
     assert.equal(changesVerdict(stored, facts({ proxies: { current: 0, total: 9 } })), false);
     assert.equal(changesVerdict(stored, facts({ generation: 2 })), true);
+    assert.equal(changesVerdict(stored, facts({ proxies: { current: 3, total: 3, silent: 2, left: 1 } })), false);
     const remarks = [{ code: "WF1101", level: "warning", field: "", message: "m" }] as const;
     assert.equal(changesVerdict(stored, facts({ remarks })), true);
+  });
+  test("is not sure where other control planes say nothing, or do not tell all of their proxies apart", () => {
+    const reconciled = (proxies: StatusFacts["proxies"]) => {
+      const { conditions } = statusPatch(undefined, facts({ proxies }), now) as {
+        readonly conditions: readonly Readonly<Record<string, unknown>>[];
+      };
+      const { status, reason, message } = conditions[1] ?? {};
+      return [status, reason, message];
+    };
+    const incomplete = ["Unknown", "Incomplete"];
+    const [one, two] = ["1 other control plane says nothing of it yet", "2 other control planes say nothing of it yet"];
+    assert.deepEqual(reconciled({ current: 3, total: 3, silent: 1 }), [...incomplete, `3/3 proxies; ${one}`]);
+    assert.deepEqual(reconciled({ current: 0, total: 0, silent: 2 }), [...incomplete, `0/0 proxies; ${two}`]);
+    const left = "4 more proxies are not told apart";
+    assert.deepEqual(reconciled({ current: 3, total: 3, left: 4 }), [...incomplete, `3/3 proxies; ${left}`]);
+    const pending = ["False", "Pending", `2/3 proxies; ${one}; 1 more proxy is not told apart`];
+    assert.deepEqual(reconciled({ current: 2, total: 3, silent: 1, left: 1 }), pending);
   });
 });
 

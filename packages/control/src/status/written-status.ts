@@ -1,6 +1,7 @@
 /** What is written into an object's `.status`: the form Istio's objects have there. */
 import { listCodes } from "@weft/config/analyze/explain";
 import { type Remark, remarkLine } from "../admission/read-object.ts";
+import type { ProxyCount } from "./written-status-proxies.ts";
 
 export interface StatusFacts {
   /** Of the spec these facts are about. */
@@ -10,7 +11,7 @@ export interface StatusFacts {
   /** The object was taken: nothing is wrong with it by itself. */
   readonly accepted: boolean;
   /** Proxies that have it as it now is, of all that are connected; `undefined`: not given to any yet. */
-  readonly proxies: { readonly current: number; readonly total: number } | undefined;
+  readonly proxies: ProxyCount | undefined;
 }
 
 interface Condition {
@@ -82,7 +83,7 @@ const verdictIn = (signature: string): string => {
   return JSON.stringify({ ...others, conditions: kept });
 };
 
-const countForm = /^\d+\/\d+ proxies$/;
+const countForm = /^\d+\/\d+ proxies(; .*)?$/;
 
 const ownStatus = (facts: StatusFacts): OwnStatus => ({
   conditions: [acceptedCondition(facts), reconciledCondition(facts)],
@@ -109,11 +110,17 @@ const reconciledCondition = ({ accepted, proxies, generation: observedGeneration
   });
   if (!accepted) return condition("False", "NotAccepted", "no proxy is given it");
   if (!proxies) return condition("Unknown", "Pending", "no proxy is given it yet");
-  const { current, total } = proxies;
-  const message = `${current}/${total} proxies`;
-  if (total === 0) return condition("Unknown", "NoProxies", message);
-  return current === total ? condition("True", "Reconciled", message) : condition("False", "Pending", message);
+  const { current, total, silent = 0, left = 0 } = proxies;
+  const message = [`${current}/${total} proxies`, ...missingWords(silent, left)].join("; ");
+  if (current < total) return condition("False", "Pending", message);
+  if (silent > 0 || left > 0) return condition("Unknown", "Incomplete", message);
+  return total === 0 ? condition("Unknown", "NoProxies", message) : condition("True", "Reconciled", message);
 };
+
+const missingWords = (silent: number, left: number): readonly string[] => [
+  ...(silent > 0 ? [`${silent} other control plane${silent === 1 ? " says" : "s say"} nothing of it yet`] : []),
+  ...(left > 0 ? [`${left} more ${left === 1 ? "proxy is" : "proxies are"} not told apart`] : []),
+];
 
 const titles: ReadonlyMap<string, string> = new Map(listCodes().map(({ code, title }) => [code, title]));
 
