@@ -1,5 +1,5 @@
 /** A real Consul server on free ports with a folder of its own, changed through its HTTP API. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findFreePort } from "@weft/net/process/free-port";
@@ -7,8 +7,9 @@ import { eventually } from "@weft/testkit/eventually";
 import type { Program } from "@weft/testkit/processes";
 import { buildConsul } from "../peers/consul.ts";
 import { here, type Place } from "./place.ts";
+import { type ServerProgram, startServerProgram } from "./server-program.ts";
 
-export interface RealConsul extends AsyncDisposable {
+export interface RealConsul extends ServerProgram {
   readonly address: string;
   /** Where it keeps what it has. */
   readonly dataFolder: string;
@@ -20,11 +21,6 @@ export interface RealConsul extends AsyncDisposable {
   check(id: string, status: "pass" | "warn" | "fail"): Promise<void>;
   get(path: string): Promise<unknown>;
   put(path: string, body?: unknown): Promise<unknown>;
-  signal(signal: NodeJS.Signals): void;
-  /** Kills it with no warning. */
-  kill(): Promise<void>;
-  /** Starts it again on the same ports, with its data or with none. */
-  restart(options?: { readonly empty?: boolean }): Promise<void>;
 }
 
 export interface ConsulService {
@@ -84,9 +80,9 @@ export const startConsul = async ({ token, tls, place = here }: RealConsulOption
       },
       60_000,
     );
-  let program = start();
-  await serves();
+  const program = await startServerProgram({ folder, dataFolder: data, start, serves });
   return {
+    ...program,
     address: `${place.host}:${http}`,
     dataFolder: data,
     secureAddress: `${place.host}:${https}`,
@@ -100,20 +96,5 @@ export const startConsul = async ({ token, tls, place = here }: RealConsulOption
     check: async (id, status) => void (await call("PUT", `/v1/agent/check/${status}/service:${id}`)),
     get: (what) => call("GET", what),
     put: (what, body) => call("PUT", what, body),
-    signal: (signal) => program.kill(signal),
-    kill: async () => {
-      program.kill("SIGKILL");
-      await program.exited;
-    },
-    restart: async ({ empty = false } = {}) => {
-      if (empty) rmSync(data, { recursive: true, force: true });
-      program = start();
-      await serves();
-    },
-    [Symbol.asyncDispose]: async () => {
-      program.kill("SIGCONT");
-      await program[Symbol.asyncDispose]();
-      rmSync(folder, { recursive: true, force: true });
-    },
   };
 };

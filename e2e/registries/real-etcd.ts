@@ -1,13 +1,14 @@
 /** A real etcd on free ports with a folder of its own, changed through its JSON gateway: by other code than weft's. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findFreePort } from "@weft/net/process/free-port";
 import { eventually } from "@weft/testkit/eventually";
 import type { Program } from "@weft/testkit/processes";
 import { here, type Place } from "./place.ts";
+import { type ServerProgram, startServerProgram } from "./server-program.ts";
 
-export interface RealEtcd extends AsyncDisposable {
+export interface RealEtcd extends ServerProgram {
   readonly address: string;
   /** Where it keeps what it has. */
   readonly dataFolder: string;
@@ -20,11 +21,6 @@ export interface RealEtcd extends AsyncDisposable {
   /** From now on everybody has to be somebody; what is here can change nothing any more. */
   requireUser(name: string, password: string): Promise<void>;
   call(path: string, body: unknown): Promise<Record<string, unknown>>;
-  signal(signal: NodeJS.Signals): void;
-  /** Kills it with no warning. */
-  kill(): Promise<void>;
-  /** Starts it again on the same ports, with its data or with none. */
-  restart(options?: { readonly empty?: boolean }): Promise<void>;
 }
 
 export interface RealEtcdOptions {
@@ -66,9 +62,9 @@ export const startEtcd = async ({ tls, command = "etcd", place = here }: RealEtc
     return answer;
   };
   const serves = () => eventually("etcd serves", async () => (await call("kv/range", { key: base64("x") })) && true);
-  let program = start();
-  await serves();
+  const program = await startServerProgram({ folder, dataFolder: data, start, serves });
   return {
+    ...program,
     address: `${place.host}:${tls ? client : plain}`,
     dataFolder: data,
     call,
@@ -89,21 +85,6 @@ export const startEtcd = async ({ tls, command = "etcd", place = here }: RealEtc
       await call("auth/role/add", { name: "root" });
       await call("auth/user/grant", { user: name, role: "root" });
       await call("auth/enable", {});
-    },
-    signal: (signal) => program.kill(signal),
-    kill: async () => {
-      program.kill("SIGKILL");
-      await program.exited;
-    },
-    restart: async ({ empty = false } = {}) => {
-      if (empty) rmSync(data, { recursive: true, force: true });
-      program = start();
-      await serves();
-    },
-    [Symbol.asyncDispose]: async () => {
-      program.kill("SIGCONT");
-      await program[Symbol.asyncDispose]();
-      rmSync(folder, { recursive: true, force: true });
     },
   };
 };

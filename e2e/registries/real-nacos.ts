@@ -1,5 +1,5 @@
 /** A real rnacos on free ports with a folder of its own, written to by Nacos' HTTP interface: by other code than weft's. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findFreePort } from "@weft/net/process/free-port";
@@ -7,6 +7,7 @@ import { eventually } from "@weft/testkit/eventually";
 import type { Program } from "@weft/testkit/processes";
 import { buildRnacos } from "../peers/rnacos.ts";
 import { here, type Place } from "./place.ts";
+import { type ServerProgram, startServerProgram } from "./server-program.ts";
 
 export interface NacosInstance {
   readonly service: string;
@@ -19,7 +20,7 @@ export interface NacosInstance {
   readonly ephemeral?: boolean;
 }
 
-export interface RealNacos extends AsyncDisposable {
+export interface RealNacos extends ServerProgram {
   readonly address: string;
   readonly grpcPort: number;
   /** Where it keeps what it has. */
@@ -31,9 +32,6 @@ export interface RealNacos extends AsyncDisposable {
   deregister(service: string, port: number): Promise<void>;
   /** Names of instances as the server tells them, `PORT PORT`. */
   ports(service: string): Promise<string>;
-  signal(signal: NodeJS.Signals): void;
-  /** Kills it with no warning. */
-  kill(): Promise<void>;
   /** Starts it again on the same ports, with its data or with none, and with those who beat or with nobody. */
   restart(options?: { readonly empty?: boolean; readonly forgotten?: boolean }): Promise<void>;
 }
@@ -104,8 +102,7 @@ export const startNacos = async (options: RealNacosOptions = {}): Promise<RealNa
   const beats = setInterval(() => {
     for (const instance of beating.values()) beat(instance).catch(() => undefined);
   }, beatMs);
-  let running = start();
-  await serves();
+  const server = await startServerProgram({ folder, dataFolder: data, start, serves });
   const register = async (instance: NacosInstance): Promise<void> => {
     const { weight = 1, enabled = true, metadata = {} } = instance;
     const more = { weight: `${weight}`, enabled: `${enabled}`, metadata: JSON.stringify(metadata) };
@@ -113,6 +110,7 @@ export const startNacos = async (options: RealNacosOptions = {}): Promise<RealNa
     if (instance.ephemeral !== false) beating.set(`${instance.service}:${instance.port}`, instance);
   };
   return {
+    ...server,
     address: `${place.host}:${http}`,
     grpcPort: grpc,
     dataFolder: data,
@@ -131,22 +129,13 @@ export const startNacos = async (options: RealNacosOptions = {}): Promise<RealNa
         .toSorted((a, b) => a - b)
         .join(" ");
     },
-    signal: (signal) => running.kill(signal),
-    kill: async () => {
-      running.kill("SIGKILL");
-      await running.exited;
-    },
-    restart: async ({ empty = false, forgotten = false } = {}) => {
-      if (empty) rmSync(data, { recursive: true, force: true });
+    restart: ({ empty = false, forgotten = false } = {}) => {
       if (forgotten) beating.clear();
-      running = start();
-      await serves();
+      return server.restart({ empty });
     },
-    [Symbol.asyncDispose]: async () => {
+    [Symbol.asyncDispose]: () => {
       clearInterval(beats);
-      running.kill("SIGCONT");
-      await running[Symbol.asyncDispose]();
-      rmSync(folder, { recursive: true, force: true });
+      return server[Symbol.asyncDispose]();
     },
   };
 };

@@ -1,11 +1,12 @@
 /** A real ZooKeeper on a free port with a folder of its own. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findFreePort } from "@weft/net/process/free-port";
 import { eventually } from "@weft/testkit/eventually";
 import type { Program } from "@weft/testkit/processes";
 import { here } from "./place.ts";
+import { type ServerProgram, startServerProgram } from "./server-program.ts";
 import { connectWriter } from "./zookeeper-writer.ts";
 
 export interface RestartOptions {
@@ -14,15 +15,11 @@ export interface RestartOptions {
   readonly alone?: boolean;
 }
 
-export interface RealZookeeper extends AsyncDisposable {
+export interface RealZookeeper extends ServerProgram {
   readonly port: number;
   readonly address: string;
   /** Where it keeps what it has. */
   readonly dataFolder: string;
-  signal(signal: NodeJS.Signals): void;
-  /** Kills it with no warning. */
-  kill(): Promise<void>;
-  /** Starts it again on the same port, with its data or with none. */
   restart(options?: RestartOptions): Promise<void>;
 }
 
@@ -37,7 +34,6 @@ export const startZookeeper = async (tickMs = tickMsDefault, place = here): Prom
   const folder = mkdtempSync(join(tmpdir(), "weft-test-zookeeper-"));
   const port = await findFreePort("127.0.0.1", 0);
   const data = join(folder, "data");
-  mkdirSync(data);
   const peerPorts = [await findFreePort("127.0.0.1", 0, (one) => one === port)];
   while (peerPorts.length < 6) {
     peerPorts.push(await findFreePort("127.0.0.1", 0, (one) => one === port || peerPorts.includes(one)));
@@ -56,12 +52,16 @@ export const startZookeeper = async (tickMs = tickMsDefault, place = here): Prom
   // Without its quorum a server gives sessions only where those may be its own.
   const own = ["initLimit=5", "syncLimit=5", "localSessionsEnabled=true", "localSessionsUpgradingEnabled=true"];
   const ensemble = writeSettings("ensemble.cfg", [...common, ...own, ...peers]);
-  const start = (settings: string): Program =>
-    place.start("java", [
+  let settings = single;
+  const start = (): Program => {
+    mkdirSync(data, { recursive: true });
+    writeFileSync(join(data, "myid"), "1");
+    return place.start("java", [
       ...["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dzookeeper.forceSync=no"],
       ...["-Dreadonlymode.enabled=true", "-cp", classPath.join(":")],
       ...["org.apache.zookeeper.server.quorum.QuorumPeerMain", settings],
     ]);
+  };
   const serves = () =>
     eventually(
       "ZooKeeper serves",
@@ -72,28 +72,15 @@ export const startZookeeper = async (tickMs = tickMsDefault, place = here): Prom
       },
       60_000,
     );
-  let program = start(single);
-  await serves();
+  const program = await startServerProgram({ folder, dataFolder: data, start, serves });
   return {
+    ...program,
     port,
     address: `${place.host}:${port}`,
     dataFolder: data,
-    signal: (signal) => program.kill(signal),
-    kill: async () => {
-      program.kill("SIGKILL");
-      await program.exited;
-    },
-    restart: async ({ empty = false, alone = false } = {}) => {
-      if (empty) rmSync(data, { recursive: true, force: true });
-      mkdirSync(data, { recursive: true });
-      writeFileSync(join(data, "myid"), "1");
-      program = start(alone ? ensemble : single);
-      await serves();
-    },
-    [Symbol.asyncDispose]: async () => {
-      program.kill("SIGCONT");
-      await program[Symbol.asyncDispose]();
-      rmSync(folder, { recursive: true, force: true });
+    restart: ({ empty = false, alone = false } = {}) => {
+      settings = alone ? ensemble : single;
+      return program.restart({ empty });
     },
   };
 };

@@ -108,7 +108,7 @@ test("a namespace beside the default is told by the name in Consul, and reads ba
 test("what somebody took out there is written again", async () => {
   await register("stays", "s1", { port: 7021 });
   await consulHas("stays", "7021");
-  await consul.deregister("weft-writer.example-default-stays-s1-7021");
+  await consul.deregister("weft-writer.example-default:stays:s1:7021");
   await etcd.delete("/weft/default/stays/s1:7021");
   await consulHas("stays", "");
   await consulHas("stays", "7021");

@@ -7,6 +7,8 @@ export interface Relay extends AsyncDisposable {
   readonly address: string;
   cut(): void;
   mend(): void;
+  /** What stands is kept open and passes nothing any more, in neither direction; what comes is connected as before. */
+  swallow(): void;
   /** From now on what the target sends arrives so much later. */
   slow(delayMs: number): void;
 }
@@ -15,12 +17,14 @@ export const startRelay = async (target: string): Promise<Relay> => {
   const to = parseAddress(target);
   if (!to) throw new Error(`${target} is no address`);
   const sockets = new Set<Socket>();
+  const swallowed = new WeakSet<Socket>();
   let isCut = false;
   let delayMs = 0;
   /** As `pipe`, later; what was sent first arrives first. */
   const passLater = (from: Socket, to: Socket): void => {
     let lastMs = 0;
     from.on("data", (chunk) => {
+      if (swallowed.has(from)) return;
       lastMs = Math.max(lastMs, performance.now() + delayMs);
       const waitMs = lastMs - performance.now();
       if (waitMs < 1) to.write(chunk);
@@ -58,6 +62,13 @@ export const startRelay = async (target: string): Promise<Relay> => {
     },
     mend: () => {
       isCut = false;
+    },
+    swallow: () => {
+      for (const socket of sockets) {
+        swallowed.add(socket);
+        socket.unpipe();
+        socket.resume();
+      }
     },
     slow: (ms) => {
       delayMs = ms;

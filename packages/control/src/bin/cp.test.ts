@@ -67,18 +67,20 @@ test("wrong flags end it with 2, help with 0", async () => {
 });
 
 test("a registry that cannot be meant ends it with 2, and says what there is", async () => {
-  const [kind, url, secret, credentials] = await Promise.all([
+  const [kind, url, secret, credentials, folder] = await Promise.all([
     run(["--registry", "nothing://a:1/x"]).ended,
     run(["--registry", "etcd://a:1"]).ended,
     run(["--registry", "etcd://me:secret@a:1/x"]).ended,
     run(["--registry", "etcd://a:1/x", "--registry-credentials", "etcd=/nowhere"]).ended,
+    run(["--registry", "etcd://a:1/x", "--registry-credentials", "etcd=/"]).ended,
   ]);
-  assert.deepEqual([kind.code, url.code, secret.code, credentials.code], [2, 2, 2, 2]);
+  assert.deepEqual([kind.code, url.code, secret.code, credentials.code, folder.code], [2, 2, 2, 2, 2]);
   assert.match(kind.err, /WF2101 .*nothing.*etcd:\/\/.*embedded:/s);
   assert.match(url.err, /WF2102 .*names no path/);
   assert.match(secret.err, /WF2102 .*--registry-credentials/s);
   assert.doesNotMatch(secret.err, /secret/);
-  assert.match(credentials.err, /WF2103 \/nowhere/);
+  assert.match(credentials.err, /WF2103 \/nowhere cannot be read: there is no such file/);
+  assert.match(folder.err, /WF2103 \/ cannot be read: EISDIR/);
 });
 
 test("a registry that is not there is no reason not to serve", async () => {

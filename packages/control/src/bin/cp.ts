@@ -1,4 +1,5 @@
 /** `weft cp`: reads its flags, opens the control plane, and serves until told to stop. */
+import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { formatAddress, parseAddress, type SocketAddress } from "@weft/core/address";
@@ -7,7 +8,6 @@ import { formatError, WeftError } from "@weft/core/error";
 import { defaultRootNamespace, defaultTrustDomain } from "@weft/core/identity";
 import type { Logger, LogLevel } from "@weft/core/world";
 import { realClock, setRealTimer } from "@weft/net/clock";
-import { readIfThere } from "@weft/net/files/files";
 import { createLogger, logLevels } from "@weft/net/logger";
 import { meshStateFolder, publishMeshContext, readMeshContext } from "@weft/net/mesh-context";
 import { Command, CommanderError } from "commander";
@@ -218,7 +218,7 @@ const keptAwake = async <T>(run: () => Promise<T>): Promise<T> => {
 const sharedStoreIn = ({ store, storeKey, storeCredentials: file }: Flags): SharedStoreSettings | undefined => {
   if (store === undefined) return undefined;
   const url = parseStoreUrl(store);
-  const read = file === undefined ? undefined : () => parseCredentials(readIfThere(file) ?? "", file);
+  const read = file === undefined ? undefined : () => parseCredentials(readCredentials(file), file);
   read?.();
   return { etcd: parseEtcdUrl(url, read), key: readStoreKey(storeKey) };
 };
@@ -234,7 +234,7 @@ const parseStoreUrl = (text: string): RegistryUrl => {
 /** A file named by flag, read anew each time; else `WEFT_REGISTRY_CREDENTIALS_NAME` of the environment. */
 const findCredentials: FindCredentials = (name, file) => {
   if (file !== undefined) {
-    const read = () => parseCredentials(readIfThere(file) ?? "", file);
+    const read = () => parseCredentials(readCredentials(file), file);
     read();
     return read;
   }
@@ -243,6 +243,16 @@ const findCredentials: FindCredentials = (name, file) => {
   if (text === undefined) return undefined;
   const credentials = parseCredentials(text, variable);
   return () => credentials;
+};
+
+const readCredentials = (file: string): string => {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const why = code === "ENOENT" ? "there is no such file" : (error as Error).message;
+    throw new WeftError("WF2103", `${file} cannot be read: ${why}`, { next: "write one line USER:PASSWORD to it" });
+  }
 };
 
 /** Lets commands of the same user find this mesh without flags, unless one is published already. */

@@ -170,3 +170,26 @@ test("a watch that breaks, or is refused, says why; one that is given up says no
   await assert.rejects(served.api.call({ method: "GET", path: "/refused" }));
   assert.equal(told, false);
 });
+
+test("a probe takes any answer, keeps one connection of its own until connections are left, and does not wait for ever", async () => {
+  const ports = new Map<string, Set<number | undefined>>();
+  using served = await serve(({ url = "", socket }, response) => {
+    ports.set(url, (ports.get(url) ?? new Set()).add(socket.remotePort));
+    refusal(response, 403, "Forbidden");
+  });
+  const connections = (path: string): number => ports.get(`/base${path}`)?.size ?? 0;
+  await served.api.probe(5_000);
+  await assert.rejects(get(served.api));
+  await served.api.probe(5_000);
+  assert.deepEqual([connections("/version"), connections("/x")], [1, 1]);
+  assert.equal(
+    [...(ports.get("/base/version") ?? [])].some((port) => ports.get("/base/x")?.has(port)),
+    false,
+  );
+  served.api.leaveConnections();
+  await served.api.probe(5_000);
+  await assert.rejects(get(served.api));
+  assert.deepEqual([connections("/version"), connections("/x")], [2, 2]);
+  using silent = await serve(() => {});
+  await assert.rejects(silent.api.probe(50));
+});

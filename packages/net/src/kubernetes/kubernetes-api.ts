@@ -18,6 +18,10 @@ export const callSocketsMax = 8;
 export const watchSocketsMax = 128;
 export const bodyBytesMax = 256 * 1024 * 1024;
 export const callTimeoutMs = 30_000;
+/** A connection without a word is tried by the kernel after so long, and ends 10 s later where nobody is behind it any more. */
+export const keepAliveMs = 15_000;
+/** What any server answers, whoever asks, and at next to no cost. */
+const probePath = "/version";
 /** How often a call the server has no time for is made again, and how long it waits for that at most each time. */
 export const busyRetriesMax = 4;
 export const busyWaitMaxMs = 30_000;
@@ -50,6 +54,13 @@ export interface KubernetesApi extends Disposable {
   call(request: KubernetesCall): Promise<unknown>;
   /** Never throws; all that goes wrong comes to `ended`. Aborting `signal` ends it without a word. */
   watch(path: string, handlers: WatchHandlers, signal: AbortSignal): void;
+  /**
+   * Asks for the least there is, on a connection that is kept for this alone. Resolves for any answer, be it a refusal;
+   * rejects where none comes in time.
+   */
+  probe(timeoutMs: number): Promise<void>;
+  /** Leaves every connection: what is asked from now on gets a new one, what is under way ends as it may. */
+  leaveConnections(): void;
 }
 
 export interface KubernetesApiOptions {
@@ -60,6 +71,7 @@ export interface KubernetesApiOptions {
 interface Agents extends Disposable {
   readonly calls: Agent;
   readonly watches: Agent;
+  readonly probes: Agent;
 }
 
 export const openKubernetesApi = ({ access, setTimer }: KubernetesApiOptions): KubernetesApi => {
@@ -158,14 +170,23 @@ export const openKubernetesApi = ({ access, setTimer }: KubernetesApiOptions): K
     open(false).then(() => ended(undefined), ended);
   };
 
+  const probe = async (timeoutMs: number): Promise<void> => {
+    const timeout = new AbortController();
+    using _timer = setTimer(() => timeout.abort(), timeoutMs);
+    const { agents, headers } = await connectTo(false);
+    const signal = AbortSignal.any([timeout.signal, disposed.signal]);
+    await readBody(await answerOf({ ...optionsOf(probePath, headers), agent: agents.probes, signal }, undefined));
+  };
+  const leaveConnections = (): void => {
+    known?.agents[Symbol.dispose]();
+    known = undefined;
+  };
+
   return {
-    cluster: access.cluster,
-    server: access.server,
-    call,
-    watch,
+    ...{ cluster: access.cluster, server: access.server, call, watch, probe, leaveConnections },
     [Symbol.dispose]: () => {
       disposed.abort();
-      known?.agents[Symbol.dispose]();
+      leaveConnections();
     },
   };
 };
@@ -179,7 +200,7 @@ interface Material {
 const makeAgents = (access: KubernetesAccess, { authorities, certificate, key }: Material): Agents => {
   const host = new URL(access.server).hostname.replace(/^\[|\]$/g, "");
   const settings = {
-    keepAlive: true,
+    ...{ keepAlive: true, keepAliveMsecs: keepAliveMs },
     ...(authorities === undefined ? {} : { ca: authorities }),
     ...(certificate === undefined || key === undefined ? {} : { cert: certificate, key }),
     ...(access.serverName === undefined ? (isIP(host) ? { servername: "" } : {}) : { servername: access.serverName }),
@@ -187,10 +208,10 @@ const makeAgents = (access: KubernetesAccess, { authorities, certificate, key }:
   };
   const calls = new Agent({ ...settings, maxSockets: callSocketsMax, maxFreeSockets: callSocketsMax });
   const watches = new Agent({ ...settings, maxSockets: watchSocketsMax, maxFreeSockets: 4 });
-  const idle = [calls, watches];
+  const probes = new Agent({ ...settings, maxSockets: 1, maxFreeSockets: 1 });
+  const idle = [calls, watches, probes];
   return {
-    calls,
-    watches,
+    ...{ calls, watches, probes },
     [Symbol.dispose]: () => {
       // What is under way on them ends in peace; only idle connections close.
       for (const agent of idle)

@@ -99,11 +99,12 @@ export const consulDriver: Driver = {
     const settings = parseConsulUrl(url, scopeOptions);
     const token = tokenFrom(credentials);
     const dial = dialer({ ...settings, watches: 0 }, token);
+    const openWriter = openConsulWriter({ dial, toNamespace: settings.rules.toNamespace });
     let warned = false;
     return (tools) => {
       if (!warned) warnOfToken(settings, token, tools);
       warned = true;
-      return openConsulWriter({ dial, toNamespace: settings.rules.toNamespace })(tools);
+      return openWriter(tools);
     };
   },
 };

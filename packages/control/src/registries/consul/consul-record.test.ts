@@ -140,3 +140,9 @@ test("what is written reads back as it was", () => {
     }
   }
 });
+
+test("no two instances are one for Consul, however their names are parted", () => {
+  const idOf = (service: string, id: string): string =>
+    consulService({ ...written, service, id, key: `shop/${service}/${id}/80` }, "mesh", "default").ID;
+  assert.notEqual(idOf("web", "canary-1"), idOf("web-canary", "1"));
+});

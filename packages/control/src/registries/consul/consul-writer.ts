@@ -3,6 +3,7 @@
  * time-to-live alone is renewed: one call for any number of instances. When nobody renews it, it and all that hang on
  * it fail after 30 s, and the agent takes them out a minute later, which is Consul's least.
  */
+import { type OutsideNames, outsideName, outsideNames } from "../outside/outside-names.ts";
 import {
   type OpenWriter,
   WriteRefusal,
@@ -29,8 +30,9 @@ const metaCharsMax = 512;
 const metaPairsMax = 64;
 const weightMax = 65_535;
 
+/** To be made once for a target: names are kept over its sessions. */
 export const openConsulWriter =
-  ({ dial, toNamespace }: ConsulWriterOptions): OpenWriter =>
+  ({ dial, toNamespace }: ConsulWriterOptions, names = outsideNames(toNamespace)): OpenWriter =>
   async (tools) => {
     const calls = dial();
     try {
@@ -39,20 +41,27 @@ export const openConsulWriter =
       calls[Symbol.dispose]();
       throw error;
     }
-    return writeSession(calls, tools, toNamespace);
+    return writeSession(calls, tools, { toNamespace, names });
   };
 
-const writeSession = (calls: ConsulCalls, { mesh }: WriteTools, toNamespace: string): WriteSession => ({
-  put: (instance) =>
-    unlessRefused(
-      calls.put("/v1/agent/service/register?replace-existing-checks=true", consulService(instance, mesh, toNamespace)),
-    ),
+const writeSession = (
+  calls: ConsulCalls,
+  { mesh }: WriteTools,
+  { toNamespace, names }: { readonly toNamespace: string; readonly names: OutsideNames },
+): WriteSession => ({
+  async put(instance) {
+    names.take(instance);
+    const service = consulService(instance, mesh, toNamespace);
+    await unlessRefused(calls.put("/v1/agent/service/register?replace-existing-checks=true", service));
+  },
   async remove(instance) {
+    if (!names.holds(instance)) return;
     try {
       await calls.put(`/v1/agent/service/deregister/${encodeURIComponent(consulId(instance.key, mesh))}`);
     } catch (error) {
       if (!isMissing(error)) throw error;
     }
+    names.leave(instance);
   },
   async renew(instances) {
     try {
@@ -87,12 +96,13 @@ const putWriter = async (calls: ConsulCalls, mesh: string): Promise<void> => {
 };
 
 const writerId = (mesh: string): string => `weft-${mesh}`;
-const consulId = (key: string, mesh: string): string => `weft-${mesh}-${key.replaceAll("/", "-")}`;
+/** Parted by what no name of the mesh holds: with a dash, `web` with `a-1` would be `web-a` with `1`. */
+const consulId = (key: string, mesh: string): string => `weft-${mesh}-${key.replaceAll("/", ":")}`;
 const checkOf = (id: string): string => `service:${id}`;
 
 /** What an agent is asked to register; exported for its tests. */
 export const consulService = (instance: WrittenInstance, mesh: string, toNamespace: string) => {
-  const { namespace, service, address, port, weight, health } = instance;
+  const { namespace, address, port, weight, health } = instance;
   const id = consulId(instance.key, mesh);
   const life = {
     CheckID: checkOf(id),
@@ -106,7 +116,7 @@ export const consulService = (instance: WrittenInstance, mesh: string, toNamespa
   const maintenance = { ...failed, CheckID: `_service_maintenance:${id}`, Name: "draining" };
   return {
     ID: id,
-    Name: namespace === toNamespace ? service : `${service}-${namespace}`,
+    Name: outsideName(instance, toNamespace),
     Address: address,
     Port: port,
     ...metaAndTags(instance, namespace === toNamespace ? undefined : namespace),

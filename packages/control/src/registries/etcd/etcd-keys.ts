@@ -18,6 +18,8 @@ export const createEtcdKeys = (): EtcdKeys => {
   let clusterId = "";
   let followedTo = 0;
   let listedAt = 0;
+  /** The last key of a list that was cut: what a replay says of later ones is all there is to know of them. */
+  let readTo: string | undefined;
   return {
     listed(list) {
       // A store that is another, or went back, has no history that goes on from ours.
@@ -26,11 +28,13 @@ export const createEtcdKeys = (): EtcdKeys => {
       keys = new Set(list.keys);
       clusterId = list.clusterId;
       listedAt = list.revision;
+      readTo = list.readTo;
       followedTo = goesOn ? followedTo : list.revision;
       return from;
     },
     isNews(key, kind, revision) {
-      if (revision <= listedAt) return kind === "delete" && !keys.has(key);
+      const isUnread = readTo !== undefined && key > readTo;
+      if (revision <= listedAt && !isUnread) return kind === "delete" && !keys.has(key);
       if (kind === "put") keys.add(key);
       else keys.delete(key);
       return true;

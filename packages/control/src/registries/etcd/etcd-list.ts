@@ -9,7 +9,6 @@ import {
   keyAfter,
   prefixEnd,
 } from "@weft/protocols/etcd/messages";
-import { sourceInstancesMax } from "../outside/held-instances.ts";
 import type { SourceInstance } from "../outside/source-events.ts";
 import { callDeadlineMs } from "./etcd-calls.ts";
 import { readEtcdRecord } from "./etcd-record.ts";
@@ -25,10 +24,12 @@ export interface EtcdList {
   /** Of the keys that go with one. */
   readonly leases: ReadonlyMap<string, bigint>;
   readonly instances: readonly SourceInstance[];
+  /** There are more keys than are read: the last one that was; nothing is known of those after it. */
+  readonly readTo: string | undefined;
 }
 
-/** Tells `connected` at the first answer, and `unreadable` for each record that is. */
-export const listEtcd = async ({ channel, prefix, metadata, tools }: EtcdSession): Promise<EtcdList> => {
+/** Tells `connected` at the first answer, `unreadable` for each record that is, and how many keys are too many. */
+export const listEtcd = async ({ channel, prefix, metadata, tools, keysMax }: EtcdSession): Promise<EtcdList> => {
   const keys = new Set<string>();
   const leases = new Map<string, bigint>();
   const instances: SourceInstance[] = [];
@@ -40,7 +41,8 @@ export const listEtcd = async ({ channel, prefix, metadata, tools }: EtcdSession
     const call = { path: etcdMethods.range, metadata, deadlineMs: callDeadlineMs };
     let page: EtcdRangeAnswer;
     try {
-      const request = encodeRange({ key, rangeEnd, limit, revision: first?.revision ?? 0 });
+      const asked = Math.min(limit, keysMax - keys.size);
+      const request = encodeRange({ key, rangeEnd, limit: asked, revision: first?.revision ?? 0 });
       page = decodeRangeAnswer(await channel.unary(call, request));
     } catch (error) {
       // Large values make large pages: fewer of them pass.
@@ -60,8 +62,13 @@ export const listEtcd = async ({ channel, prefix, metadata, tools }: EtcdSession
       else tools.emit({ kind: "unreadable", key: name, problem: record.problem });
     }
     const last = page.records.at(-1);
-    if (!page.more || !last || keys.size > sourceInstancesMax)
-      return { clusterId: first.clusterId, revision: first.revision, keys, leases, instances };
+    const isCut = page.more && last !== undefined && keys.size >= keysMax;
+    if (!page.more || !last || isCut) {
+      const left = isCut ? Math.max(1, (page.count ?? 0) - page.records.length) : 0;
+      if (isCut) tools.emit({ kind: "left-out", key: prefix, left: { what: "keys", count: left, max: keysMax } });
+      const readTo = isCut ? Buffer.from(last.key).toString("utf8") : undefined;
+      return { clusterId: first.clusterId, revision: first.revision, keys, leases, instances, readTo };
+    }
     key = keyAfter(last.key);
   }
 };

@@ -10,13 +10,16 @@ import { openEtcdSource } from "./etcd-source.ts";
 import { resyncMs } from "./etcd-watch.ts";
 import { createFakeEtcd } from "./testing/fake-etcd.ts";
 
-const make = (prepare: (etcd: ReturnType<typeof createFakeEtcd>) => void = () => {}) => {
+const make = (
+  prepare: (etcd: ReturnType<typeof createFakeEtcd>) => void = () => {},
+  limits: { readonly keysMax?: number } = {},
+) => {
   const etcd = createFakeEtcd();
   prepare(etcd);
   const events: SourceEvent[] = [];
   const timers = new Set<{ readonly callback: () => void; readonly delayMs: number }>();
   let nowMs = 0;
-  const source = openEtcdSource({ prefix: "/weft/", credentials: undefined, dial: etcd.dial })({
+  const source = openEtcdSource({ prefix: "/weft/", credentials: undefined, dial: etcd.dial, ...limits })({
     emit: (event) => events.push(event),
     clock: { nowMs: () => nowMs, wallMs: () => 0 },
     setTimer: (callback, delayMs) => {
@@ -332,4 +335,45 @@ test("a server that is not there is tried again, ever more seldom, until the sou
   etcd.up();
   await fire();
   assert.deepEqual(words(), []);
+});
+
+test("more keys than are read are counted, and what is known of them stays over a list", async () => {
+  const { etcd, fire, words, events } = make(
+    (fresh) => {
+      for (const id of ["a", "b", "c", "d", "e"]) fresh.put(`/weft/web/${id}`, at);
+    },
+    { keysMax: 3 },
+  );
+  await fire();
+  const left = { kind: "left-out", key: "/weft/", left: { what: "keys", count: 2, max: 3 } };
+  assert.deepEqual(
+    events.find(({ kind }) => kind === "left-out"),
+    left,
+  );
+  const listed = events.find((event) => event.kind === "listed");
+  assert.equal(listed?.kind === "listed" && listed.readTo, "/weft/web/c");
+  assert.deepEqual(words(), ["connected", "left-out", "listed a b c"]);
+  etcd.put("/weft/web/f", at);
+  assert.deepEqual(words(), ["put f"]);
+  etcd.down("away");
+  await fire();
+  words();
+  // Deleted and made again during the outage: the replay tells both, in their order.
+  etcd.delete("/weft/web/f");
+  etcd.put("/weft/web/f", at);
+  etcd.delete("/weft/web/e");
+  etcd.up();
+  await fire();
+  assert.deepEqual(words(), [
+    ...["connected", "left-out", "listed a b c"],
+    ...["deleted /weft/web/f", "put f", "deleted /weft/web/e"],
+  ]);
+  // With no more than are read, nothing is said.
+  etcd.down("away");
+  await fire();
+  for (const id of ["a", "f"]) etcd.delete(`/weft/web/${id}`);
+  etcd.up();
+  words();
+  await fire();
+  assert.deepEqual(words().slice(0, 2), ["connected", "listed b c d"]);
 });

@@ -5,6 +5,7 @@
 import type { GrpcChannel } from "@weft/net/grpc/client";
 import { exponentialBackoff } from "@weft/xds/backoff";
 import type { SourceCredentials } from "../outside/driver.ts";
+import { sourceInstancesMax } from "../outside/held-instances.ts";
 import type { OpenSource, SourceTools } from "../outside/source-events.ts";
 import { authenticate } from "./etcd-calls.ts";
 import { createEtcdKeys, type EtcdKeys } from "./etcd-keys.ts";
@@ -16,6 +17,8 @@ export interface EtcdSourceOptions {
   /** What all keys begin with. */
   readonly prefix: string;
   readonly credentials: (() => SourceCredentials) | undefined;
+  /** Keys that are read; the others are counted. Absent: as many as a source may have instances. */
+  readonly keysMax?: number;
   /** A channel to the next of the servers. */
   readonly dial: () => GrpcChannel;
 }
@@ -29,10 +32,11 @@ export interface EtcdSession {
   readonly metadata: Readonly<Record<string, string>>;
   readonly tools: SourceTools;
   readonly leases: EtcdLeases;
+  readonly keysMax: number;
 }
 
 export const openEtcdSource =
-  ({ prefix, credentials, dial }: EtcdSourceOptions): OpenSource =>
+  ({ prefix, credentials, dial, keysMax = sourceInstancesMax }: EtcdSourceOptions): OpenSource =>
   (tools) => {
     const backoff = exponentialBackoff(retryLimits, tools.random);
     const keys = createEtcdKeys();
@@ -49,7 +53,7 @@ export const openEtcdSource =
       channel = own;
       const run = async (): Promise<string> => {
         const metadata = credentials ? await authenticate(own, credentials()) : {};
-        return await follow({ channel: own, prefix, metadata, tools, leases }, keys, backoff.reset);
+        return await follow({ channel: own, prefix, metadata, tools, leases, keysMax }, keys, backoff.reset);
       };
       run().then(ended, (error: unknown) => ended(error instanceof Error ? error.message : String(error)));
     };
@@ -76,7 +80,7 @@ const follow = async (session: EtcdSession, keys: EtcdKeys, worked: () => void):
     const list = await listEtcd(session);
     const replayFrom = keys.listed(list);
     session.leases.listed(list.leases);
-    session.tools.emit({ kind: "listed", instances: list.instances });
+    session.tools.emit({ kind: "listed", instances: list.instances, readTo: list.readTo });
     worked();
     let end = await watchEtcd(session, keys, replayFrom);
     // What is left of the history is still told.

@@ -129,7 +129,7 @@ export const createFolderRegistry = (graph: Graph, options: FolderRegistryOption
       instances: view.endpoints.size,
       services: view.services.size,
       held: new Map(),
-      ...{ damped: 0, refused: 0, problems: [], events: new Map([["listed", changes]]) },
+      ...{ damped: 0, refused: 0, leftOut: new Map(), problems: [], events: new Map([["listed", changes]]) },
       unreadable: new Map(
         store
           .findings()

@@ -1,6 +1,6 @@
 /** `file:///DIR`: a folder of YAML as a registry of its own. */
 import { nameFor } from "../outside/named-registries.ts";
-import { parseRegistryUrl, refuseOtherOptions, wrongUrl } from "../outside/registry-url.ts";
+import { parseRegistryUrl, refuseOtherOptions, refuseSecrets, wrongUrl } from "../outside/registry-url.ts";
 
 const scheme = "file";
 export const folderUsage = "file:///FOLDER";
@@ -20,8 +20,8 @@ export const nameFolders = (urls: readonly string[], others: readonly string[]):
   const named = new Map<string, NamedFolder>();
   const taken = new Map<string, unknown>(others.map((name) => [name, true]));
   for (const text of urls) {
-    if (/^file:(\/\/[^/]|(?!\/\/))/i.test(text))
-      throw wrongUrl(text, "names no folder by its whole path: write file:///etc/weft/services");
+    refuseSecrets(text);
+    if (/^file:(\/\/[^/]|(?!\/\/))/i.test(text)) throw wrongUrl(text, "names no folder by its whole path");
     const url = parseRegistryUrl(text);
     refuseOtherOptions(url, ["name"]);
     const folder = url.path.replace(/\/+$/, "");

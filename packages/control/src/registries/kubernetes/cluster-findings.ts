@@ -34,6 +34,13 @@ export const clusterFindings = (facts: ClusterFacts): readonly Finding[] => {
     const at = `${where}/${idOf(kind)}`;
     if (own === "forbidden") say("WF2153", `it may not be read: ${reason}`, at);
     if (own === "lost" && state.state !== "lost") say("WF2158", `out of reach (${reason}); what was read stays`, at);
+    const leftOut = table.leftOut();
+    if (leftOut > 0)
+      say(
+        "WF2290",
+        `the cluster has ${leftOut} over the ${named.objectsMax} that are read; they are left out as if they were not there: delete what is not used`,
+        at,
+      );
     const held = table.heldCount();
     if (held > 0) say("WF2157", `${held} are missing from its list, and are kept for 5 minutes at most`, at);
   }

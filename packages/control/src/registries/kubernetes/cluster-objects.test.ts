@@ -1,24 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createGraph } from "@weft/core/collection";
 import { createClusterObjects } from "./cluster-objects.ts";
-import { clusterSources, clusterView } from "./cluster-view.ts";
 import type { KubernetesObject } from "./kubernetes-object.ts";
 import { meshConfigKind } from "./mesh-config-map.ts";
 import { holdMs } from "./object-table.ts";
 import { podWaitMs } from "./pod-waits.ts";
-import { readNamespaces } from "./read-namespaces.ts";
+import { createClusterGraph } from "./testing/cluster-graph.ts";
 import { secretKind, type WatchedKind, watchedKinds } from "./watched-kinds.ts";
 
 const start = () => {
-  const graph = createGraph();
-  const rootNamespace = "istio-system";
-  const sources = clusterSources(graph, "kubernetes");
-  const passedOver = readNamespaces(graph, { configurations: [sources.configuration], rootNamespace });
-  const view = clusterView(graph, sources, {
-    ...{ name: "kubernetes", rank: 11, domain: "cluster.local", rootNamespace },
-    passedOver: passedOver("kubernetes", sources.namespaces),
-  });
+  const { graph, rootNamespace, view } = createClusterGraph();
   let nowMs = 0;
   const objects = createClusterObjects({ where: "kubernetes test", view, rootNamespace, nowMs: () => nowMs });
   const kindOf = (name: string): WatchedKind => {

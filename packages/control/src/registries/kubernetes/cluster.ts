@@ -2,9 +2,9 @@
 import type { Finding } from "@weft/config/finding";
 import type { Collection } from "@weft/core/collection";
 import type { Clock, Logger, Random, SetTimer } from "@weft/core/world";
-import type { KubernetesApi } from "@weft/net/kubernetes/kubernetes-api";
 import type { ConfigItem } from "../../model/config-item.ts";
 import type { NamedStatus } from "../outside/outside-registries.ts";
+import type { LeftOut } from "../outside/source-events.ts";
 import { createApplyTurns } from "./apply-turns.ts";
 import { type PodFacts, podFacts, trimmed } from "./cluster-facts.ts";
 import { clusterFindings } from "./cluster-findings.ts";
@@ -16,6 +16,7 @@ import type { KubernetesObject } from "./kubernetes-object.ts";
 import type { NamedCluster } from "./kubernetes-url.ts";
 import { type MeshConfigPlace, meshConfigKind } from "./mesh-config-map.ts";
 import { createObjectTable, type ObjectTable, objectKey, type TableChange } from "./object-table.ts";
+import { openProbedApi, type ProbedApi } from "./probed-api.ts";
 import type { ReflectorState } from "./reflector.ts";
 import { createSecretPlaces, credentialKinds } from "./secret-places.ts";
 import { followServedKinds } from "./served-kinds.ts";
@@ -54,22 +55,24 @@ export interface FollowedKind {
   state: ReflectorState;
   reason: string;
   listed: boolean;
+  /** Read anew, as there is room for what was left out. */
+  refilling: boolean;
 }
 
 /** Opens with what was kept; never throws for what the API server or the disk does. */
 export const openCluster = (options: ClusterOptions): Cluster => {
   const { named, view, clock, setTimer, log } = options;
-  const api: KubernetesApi = named.open(setTimer);
+  const api = openProbedApi({ ...options, api: named.open(setTimer), probeAfterMs: named.probeAfterMs });
   const objects = createClusterObjects({ ...options, where: `kubernetes ${named.cluster}`, nowMs: clock.nowMs });
   const settings = options.meshConfig ? [meshConfigKind(options.meshConfig)] : [];
   const followed = new Map<string, FollowedKind>(
-    [...watchedKinds, ...settings].map((kind) => [idOf(kind), followedKind(kind)]),
+    [...watchedKinds, ...settings].map((kind) => [idOf(kind), followedKind(kind, named.objectsMax)]),
   );
   const running = new Map<string, { readonly path: string; readonly follower: Disposable }>();
   const streams = { works: true };
   const places = createSecretPlaces(() => podsIn(followed));
   const events = new Map<string, number>();
-  const sight = createSight(options, followed);
+  const sight = createSight(options, followed, api);
   let timer: Disposable | undefined;
   let armedMs = Number.POSITIVE_INFINITY;
   let unkept = false;
@@ -127,12 +130,19 @@ export const openCluster = (options: ClusterOptions): Cluster => {
     events.set(fact.kind, (events.get(fact.kind) ?? 0) + 1);
     const { table, kind } = one;
     if (fact.kind === "listed") {
-      table.listed(fact.objects, fact.older, clock.nowMs());
+      table.listed(fact.objects, fact.older, clock.nowMs(), fact.leftOut);
       one.listed = true;
+      one.refilling = false;
+      if (fact.leftOut > 0)
+        log.warn("WF2290 a cluster has more objects of a kind than are read", {
+          ...{ registry: named.name, kind: kind.name, leftOut: fact.leftOut, max: named.objectsMax },
+        });
       if (fact.older) log.warn("a cluster went back in time", { registry: named.name, kind: kind.name });
     } else if (fact.kind === "put") table.put(fact.object);
-    else if (fact.kind === "removed") table.removed(objectKey(fact.object));
-    else {
+    else if (fact.kind === "removed") {
+      table.removed(objectKey(fact.object));
+      refill(one);
+    } else {
       one.state = fact.state;
       one.reason = fact.reason;
       table.heard(fact.state === "live", clock.nowMs());
@@ -152,14 +162,31 @@ export const openCluster = (options: ClusterOptions): Cluster => {
     running.get(idOf(kind))?.follower[Symbol.dispose]();
     const follower = followCollection({
       ...options,
-      ...{ api, path, selector: kind.selector, streams, tell: (fact: CollectionFact) => tell(one, fact) },
+      ...{
+        api,
+        path,
+        selector: kind.selector,
+        streams,
+        objectsMax: named.objectsMax,
+        tell: (fact: CollectionFact) => tell(one, fact),
+      },
       trim: (object) => trimmed(kind.use, object),
+      isKnown: (object) => one.table.get(objectKey(object)) !== undefined,
     });
     running.set(idOf(kind), { path, follower });
   };
   const end = (kind: WatchedKind): void => {
     running.get(idOf(kind))?.follower[Symbol.dispose]();
     running.delete(idOf(kind));
+  };
+  /** Once there is room again for a good part of what was left out. */
+  const refill = (one: FollowedKind): void => {
+    const path = running.get(idOf(one.kind))?.path;
+    const isRoom = one.table.leftOut() > 0 && one.table.size() <= refillShare * named.objectsMax;
+    if (!isRoom || path === undefined || one.refilling) return;
+    one.refilling = true;
+    end(one.kind);
+    follow(one.kind, path);
   };
   /** Keys are read where they are needed, and forgotten where they are not any more. */
   const followSecrets = (): void => {
@@ -173,7 +200,7 @@ export const openCluster = (options: ClusterOptions): Cluster => {
       for (const [key] of table.entries()) objects.apply(kind, key, undefined, { listedOver: undefined });
     }
     for (const [id, kind] of wanted) {
-      if (!followed.has(id)) followed.set(id, followedKind(kind));
+      if (!followed.has(id)) followed.set(id, followedKind(kind, named.objectsMax));
       follow(kind, pathOf(kind, "v1"));
     }
     options.changed();
@@ -183,7 +210,7 @@ export const openCluster = (options: ClusterOptions): Cluster => {
     const one = followed.get(kind.name);
     if (!one || one.state === "absent") return;
     // Objects of a kind that is gone are missing, not deleted: their deletion would have been told.
-    if (one.table.size() > 0) tell(one, { kind: "listed", objects: [], older: false });
+    if (one.table.size() > 0) tell(one, { kind: "listed", objects: [], older: false, leftOut: 0 });
     tell(one, { kind: "state", state: "absent", reason: "the cluster does not have it" });
   };
 
@@ -214,6 +241,7 @@ export const openCluster = (options: ClusterOptions): Cluster => {
       instances: view.endpoints.size,
       services: view.services.size,
       held: new Map([["absent", heldOf(followed, objects)]]),
+      leftOut: leftOutOf(followed, named.objectsMax),
       unreadable: objects.unreadable(),
     }),
     findings: () =>
@@ -236,9 +264,12 @@ export const openCluster = (options: ClusterOptions): Cluster => {
   };
 };
 
-const followedKind = (kind: WatchedKind): FollowedKind => ({
-  ...{ kind, state: "starting", reason: "", listed: false },
-  table: createObjectTable(distrusted.has(kind.use) ? "distrusted" : "all"),
+/** Of the bound: with no more objects than that, a kind that was cut is read anew. */
+const refillShare = 0.9;
+
+const followedKind = (kind: WatchedKind, objectsMax: number): FollowedKind => ({
+  ...{ kind, state: "starting", reason: "", listed: false, refilling: false },
+  table: createObjectTable(distrusted.has(kind.use) ? "distrusted" : "all", objectsMax),
 });
 
 const distrusted: ReadonlySet<string> = new Set(["configuration", "mesh", "secret"]);
@@ -268,6 +299,14 @@ const restore = (
   for (const [name, list] of kept ?? []) followed.get(name)?.table.restore(list);
 };
 
+const leftOutOf = (followed: ReadonlyMap<string, FollowedKind>, max: number): ReadonlyMap<string, LeftOut> =>
+  new Map(
+    [...followed].flatMap(([id, { table }]) => {
+      const count = table.leftOut();
+      return count === 0 ? [] : [[id, { what: "objects", count, max }]];
+    }),
+  );
+
 const heldOf = (followed: ReadonlyMap<string, FollowedKind>, objects: ClusterObjects): number =>
   [...followed.values()].reduce((sum, { table }) => sum + table.heldCount(), objects.heldSlices());
 
@@ -275,7 +314,11 @@ const heldOf = (followed: ReadonlyMap<string, FollowedKind>, objects: ClusterObj
 const vital: readonly string[] = ["Service", "EndpointSlice"];
 
 /** Whether the cluster is in sight as a whole, since when, and how old its view is. */
-const createSight = ({ clock, log, named }: ClusterOptions, followed: ReadonlyMap<string, FollowedKind>) => {
+const createSight = (
+  { clock, log, named }: ClusterOptions,
+  followed: ReadonlyMap<string, FollowedKind>,
+  api: Pick<ProbedApi, "silentSinceMs">,
+) => {
   let state: NamedStatus["state"] = "starting";
   let reason = "";
   let sinceWallMs = clock.wallMs();
@@ -296,7 +339,8 @@ const createSight = ({ clock, log, named }: ClusterOptions, followed: ReadonlyMa
       if (state === before) return;
       sinceWallMs = clock.wallMs();
       if (state === "lost") {
-        staleSinceMs ??= clock.nowMs();
+        // One that hangs was silent before it was found out.
+        staleSinceMs ??= api.silentSinceMs() ?? clock.nowMs();
         log.warn("WF2158 a cluster's API server is out of reach, its last view stays", {
           registry: named.name,
           reason,

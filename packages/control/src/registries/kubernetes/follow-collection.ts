@@ -12,11 +12,13 @@ import {
 
 /** A page of the largest objects over a slow line. */
 const listTimeoutMs = 120_000;
+/** Of what is asked in order to see how far the server is; one that takes 10 s to answer still serves. */
+export const smallTimeoutMs = 15_000;
 
 export type CollectionFact = Extract<ReflectorOutput, { readonly kind: "listed" | "put" | "removed" | "state" }>;
 
 export interface FollowOptions extends ReflectorOptions {
-  readonly api: KubernetesApi;
+  readonly api: Pick<KubernetesApi, "call" | "watch">;
   /** Of the collection, without a query. */
   readonly path: string;
   readonly clock: Clock;
@@ -43,16 +45,11 @@ export const followCollection = (options: FollowOptions): Disposable => {
     timer?.[Symbol.dispose]();
     timer = setTimer(() => step({ kind: "due" }), ms);
   };
-  const get = (query: string): void => {
+  const get = (query: string, timeoutMs: number): void => {
     stop();
     const own = new AbortController();
     under = own;
-    const asked = {
-      method: "GET",
-      path: withQuery(path, query),
-      timeoutMs: listTimeoutMs,
-      signal: own.signal,
-    } as const;
+    const asked = { method: "GET", path: withQuery(path, query), timeoutMs, signal: own.signal } as const;
     api.call(asked).then(
       (body) => {
         if (under === own) step({ kind: "answer", body });
@@ -83,7 +80,7 @@ export const followCollection = (options: FollowOptions): Disposable => {
   const step = (input: ReflectorInput): void => {
     for (const output of reflector.step(input, clock.nowMs())) {
       if (disposed) return;
-      if (output.kind === "get") get(output.query);
+      if (output.kind === "get") get(output.query, output.small ? smallTimeoutMs : listTimeoutMs);
       else if (output.kind === "watch") watch(output.query, output.silenceMs);
       else if (output.kind === "silence") {
         silence = output.ms;

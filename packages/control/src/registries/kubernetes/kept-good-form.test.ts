@@ -1,16 +1,14 @@
 /** A cluster over a restart: what could be read last is in force, although what the API server has now cannot. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createGraph } from "@weft/core/collection";
 import { silentLogger } from "@weft/core/world";
 import type { KubernetesApi } from "@weft/net/kubernetes/kubernetes-api";
 import { KubernetesError } from "@weft/net/kubernetes/kubernetes-error";
 import { makePrivateFolder } from "@weft/net/process/private-folder";
 import { createManualTime } from "../../store/shared/testing/manual-time.ts";
 import { openCluster } from "./cluster.ts";
-import { clusterSources, clusterView } from "./cluster-view.ts";
 import type { KubernetesObject } from "./kubernetes-object.ts";
-import { readNamespaces } from "./read-namespaces.ts";
+import { createClusterGraph } from "./testing/cluster-graph.ts";
 
 const settings = (mesh: string, resourceVersion: string): KubernetesObject => ({
   metadata: { name: "istio", namespace: "istio-system", uid: "u", resourceVersion },
@@ -36,24 +34,22 @@ const server = (map: () => KubernetesObject | undefined): KubernetesApi => ({
       ended(error);
     });
   },
+  probe: () => Promise.resolve(),
+  leaveConnections: () => {},
   [Symbol.dispose]: () => {},
 });
 
 const started = (folder: string, map: () => KubernetesObject | undefined) => {
-  const graph = createGraph();
-  const rootNamespace = "istio-system";
-  const sources = clusterSources(graph, "kubernetes");
-  const passedOver = readNamespaces(graph, { configurations: [sources.configuration], rootNamespace });
-  const view = clusterView(graph, sources, {
-    ...{ name: "kubernetes", rank: 11, domain: "cluster.local", rootNamespace },
-    passedOver: passedOver("kubernetes", sources.namespaces),
-  });
+  const { graph, rootNamespace, view } = createClusterGraph();
   const time = createManualTime();
   const cluster = openCluster({
     ...{ view, rootNamespace, folder, stored: graph.source("stored"), log: silentLogger, random: () => 0.5 },
     ...{ meshConfig: { namespace: rootNamespace, revision: "default" }, changed: () => {}, told: () => {} },
     ...{ clock: time.clock, setTimer: time.setTimer },
-    named: { name: "kubernetes", url: "kubernetes://", content: "test", cluster: "test", open: () => server(map) },
+    named: {
+      ...{ name: "kubernetes", url: "kubernetes://", content: "test", cluster: "test" },
+      ...{ probeAfterMs: 30_000, objectsMax: 10, open: () => server(map) },
+    },
   });
   const inForce = () => {
     graph.commit();

@@ -69,3 +69,32 @@ test("a list that says what was known changes nothing, and another form of it is
   table.listed([object("a"), object("b", "new")], false, 0);
   assert.deepEqual([...table.takeChanges()], [["n/b", { listedOver: object("b") }]]);
 });
+
+test("more than the bound is counted, and takes the place of nothing that is known", () => {
+  const table = createObjectTable("all", 3);
+  table.listed([object("c"), object("d")], false, 0);
+  table.listed(
+    ["a", "b", "c", "d"].map((name) => object(name)),
+    false,
+    0,
+    2,
+  );
+  assert.deepEqual([names(table), table.leftOut()], ["c d a", 3]);
+  table.put(object("e"));
+  table.put(object("e", "again"));
+  assert.deepEqual([names(table), table.leftOut()], ["c d a", 3]);
+  // What the list lacks is held and makes room.
+  table.listed(
+    ["a", "b", "d"].map((name) => object(name)),
+    false,
+    0,
+  );
+  assert.deepEqual([names(table), table.leftOut()], ["c? d a b", 0]);
+  table.put(object("f"));
+  table.put(object("g"));
+  assert.equal(table.leftOut(), 2);
+  table.removed(objectKey(object("f")));
+  table.removed(objectKey(object("a")));
+  table.put(object("g"));
+  assert.deepEqual([names(table), table.leftOut()], ["c? d b g", 0]);
+});

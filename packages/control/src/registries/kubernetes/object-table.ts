@@ -5,6 +5,7 @@
  */
 import { sameValue } from "@weft/core/equal";
 import type { KubernetesObject } from "./kubernetes-object.ts";
+import { collectionObjectsMax } from "./reflector.ts";
 
 /** How long what is missing is kept. It runs only while the collection is heard. */
 export const holdMs = 5 * 60_000;
@@ -12,7 +13,8 @@ export const holdMs = 5 * 60_000;
 export type HoldRule = "all" | "distrusted";
 
 export interface ObjectTable {
-  listed(objects: readonly KubernetesObject[], older: boolean, nowMs: number): void;
+  /** `leftOut`: so many more are there, and were not even read. */
+  listed(objects: readonly KubernetesObject[], older: boolean, nowMs: number, leftOut?: number): void;
   put(object: KubernetesObject): void;
   removed(key: string): void;
   /** The collection is heard, or is not: the clock of what is held stands still without it. */
@@ -24,6 +26,8 @@ export interface ObjectTable {
   entries(): IterableIterator<[string, InForce]>;
   readonly size: () => number;
   readonly heldCount: () => number;
+  /** So many objects, at least, are there and not taken, as there are too many. */
+  readonly leftOut: () => number;
   /** Keys that changed, and of what a list replaced: the form before it. Since this was last asked; they are the caller's. */
   takeChanges(): Map<string, TableChange>;
   /** Fills it with what was kept over a restart. */
@@ -44,11 +48,16 @@ export interface TableChange {
 /** `NAMESPACE/NAME`, with no namespace before the slash where a kind has none. */
 export const objectKey = ({ metadata }: KubernetesObject): string => `${metadata.namespace ?? ""}/${metadata.name}`;
 
-export const createObjectTable = (rule: HoldRule): ObjectTable => {
+/** Which objects were left out since the last list is known of so many. */
+const leftOutKeysMax = 10_000;
+
+export const createObjectTable = (rule: HoldRule, objectsMax = collectionObjectsMax): ObjectTable => {
   const objects = new Map<string, KubernetesObject>();
   /** Key → when it ends on the clock below; in the order of the ends. */
   const holds = new Map<string, number>();
   let changes = new Map<string, TableChange>();
+  let leftOutOfList = 0;
+  const leftOutSince = new Set<string>();
   let live = false;
   let livedMs = 0;
   let liveSinceMs = 0;
@@ -65,6 +74,12 @@ export const createObjectTable = (rule: HoldRule): ObjectTable => {
     objects.set(key, object);
     note(key, over);
   };
+  /** What is in force stays in force, so a new one has to find room beside it. */
+  const hasRoom = (key: string): boolean => {
+    if (objects.has(key) || objects.size - holds.size < objectsMax) return true;
+    if (leftOutSince.size < leftOutKeysMax) leftOutSince.add(key);
+    return false;
+  };
   const heard = (now: boolean, nowMs: number): void => {
     if (now === live) return;
     livedMs = heardMs(nowMs);
@@ -72,30 +87,47 @@ export const createObjectTable = (rule: HoldRule): ObjectTable => {
     live = now;
   };
   return {
-    listed(given, older, nowMs) {
+    listed(given, older, nowMs, leftOut = 0) {
       heard(true, nowMs);
       const present = new Set<string>();
+      const fresh: KubernetesObject[] = [];
       for (const object of given) {
         const key = objectKey(object);
         present.add(key);
         const before = objects.get(key);
+        if (!before) fresh.push(object);
         // A server that went back counts the same versions again, so they say nothing here.
-        if (holds.has(key) || !sameValue(before, object)) set(key, object, before);
+        else if (holds.has(key) || !sameValue(before, object)) set(key, object, before);
       }
       const missing = [...objects.keys()].filter((key) => !present.has(key));
       const known = objects.size - holds.size;
-      const fresh = missing.filter((key) => !holds.has(key));
-      const hold = rule === "all" || older || given.length === 0 || 2 * fresh.length > known;
-      for (const key of fresh) {
+      const newlyMissing = missing.filter((key) => !holds.has(key));
+      const hold = rule === "all" || older || given.length === 0 || 2 * newlyMissing.length > known;
+      for (const key of newlyMissing) {
         if (!hold) drop(key);
         else {
           holds.set(key, heardMs(nowMs) + holdMs);
           note(key);
         }
       }
+      leftOutSince.clear();
+      leftOutOfList = leftOut;
+      for (const object of fresh) {
+        const key = objectKey(object);
+        if (objects.size - holds.size < objectsMax) set(key, object);
+        else leftOutOfList++;
+      }
     },
-    put: (object) => set(objectKey(object), object),
-    removed: drop,
+    put(object) {
+      const key = objectKey(object);
+      if (!hasRoom(key)) return;
+      leftOutSince.delete(key);
+      set(key, object);
+    },
+    removed(key) {
+      leftOutSince.delete(key);
+      drop(key);
+    },
     heard,
     tick(nowMs) {
       if (!live) return;
@@ -117,6 +149,8 @@ export const createObjectTable = (rule: HoldRule): ObjectTable => {
     },
     size: () => objects.size,
     heldCount: () => holds.size,
+    // What changed since may have been counted with the list already.
+    leftOut: () => Math.max(leftOutOfList, leftOutSince.size),
     takeChanges() {
       const taken = changes;
       changes = new Map();

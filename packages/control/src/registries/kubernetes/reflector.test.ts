@@ -73,7 +73,23 @@ test("pages that expire in the middle are begun anew, and in the end everything 
   restart();
   assert.equal(queryOf(restart()).has("limit"), false);
   const read = step(page(["b"], "9"));
-  assert.deepEqual(read[0], { kind: "listed", objects: [object("b", "1")], older: false });
+  assert.deepEqual(read[0], { kind: "listed", objects: [object("b", "1")], older: false, leftOut: 0 });
+});
+
+test("a list longer than the bound says how many it left out, and never leaves out what is known", () => {
+  for (const works of [false, true]) {
+    const isKnown = ({ metadata }: { readonly metadata: { readonly name: string } }) => metadata.name === "e";
+    const options = { selector: "", streams: { works }, random: () => 0.5, objectsMax: 2, isKnown };
+    const reflector = createReflector(options);
+    reflector.step({ kind: "start" }, 0);
+    const all = ["a", "b", "c", "d", "e"];
+    for (const name of works ? all : []) reflector.step(line("ADDED", object(name, "1")), 1);
+    const annotations = { "k8s.io/initial-events-end": "true" };
+    const end = works ? line("BOOKMARK", { metadata: { resourceVersion: "7", annotations } }) : page(all, "7");
+    const listed = reflector.step(end, 2).find((one) => one.kind === "listed");
+    const names = listed?.kind === "listed" && listed.objects.map(({ metadata }) => metadata.name);
+    assert.deepEqual([names, listed?.kind === "listed" && listed.leftOut], [["a", "b", "e"], 2]);
+  }
 });
 
 test("a stream of what is there is taken as a list, and goes on as the watch", () => {
@@ -127,7 +143,7 @@ test("a server that is behind what was known is read anew, and the list says tha
   step({ kind: "due" });
   assert.equal(queryOf(step(page([], "12"))).get("limit"), "500");
   const read = step(page(["b"], "12"));
-  assert.deepEqual(read[0], { kind: "listed", objects: [object("b", "1")], older: true });
+  assert.deepEqual(read[0], { kind: "listed", objects: [object("b", "1")], older: true, leftOut: 0 });
 });
 
 test("an outage is told once, waits longer each time, and ends with the answer", () => {

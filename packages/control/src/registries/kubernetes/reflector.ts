@@ -16,7 +16,7 @@ export const streamSilenceMs = 3_000;
 export const absentEveryMs = 30_000;
 /** And at most whether one that is refused may be read; at first sooner, for a server that has just begun refuses everybody. */
 export const forbiddenEveryMs = 60_000;
-/** Objects of one collection; more are not kept. */
+/** Objects of one collection; more are counted and not kept. */
 export const collectionObjectsMax = 250_000;
 const retryLimits = { baseMs: 250, maxMs: 10_000 };
 const refusedLimits = { baseMs: 1_000, maxMs: forbiddenEveryMs };
@@ -48,14 +48,23 @@ export type ReflectorInput =
 export type ReflectorState = "starting" | "live" | "lost" | "absent" | "forbidden";
 
 export type ReflectorOutput =
-  | { readonly kind: "get"; readonly query: string }
+  /** `small`: of one object at most, so that its answer cannot take long. */
+  | { readonly kind: "get"; readonly query: string; readonly small?: true }
   | { readonly kind: "watch"; readonly query: string; readonly silenceMs: number }
   /** From now on the watch may be silent for so long, before `due`; each line begins it anew. */
   | { readonly kind: "silence"; readonly ms: number }
   /** Then `due`. */
   | { readonly kind: "wait"; readonly ms: number }
-  /** Everything that is there. `older`: the server went back in time, or it is another. */
-  | { readonly kind: "listed"; readonly objects: readonly KubernetesObject[]; readonly older: boolean }
+  /**
+   * Everything that is there, but for so many that are `leftOut`, of which none is known. `older`: the server went back in
+   * time, or it is another.
+   */
+  | {
+      readonly kind: "listed";
+      readonly objects: readonly KubernetesObject[];
+      readonly older: boolean;
+      readonly leftOut: number;
+    }
   | { readonly kind: "put"; readonly object: KubernetesObject }
   | { readonly kind: "removed"; readonly object: KubernetesObject }
   | { readonly kind: "state"; readonly state: ReflectorState; readonly reason: string };
@@ -68,6 +77,10 @@ export interface ReflectorOptions {
   /** As much of each object as is kept; the rest goes at once, before the last page comes. Absent: all. */
   readonly trim?: (object: KubernetesObject) => KubernetesObject;
   readonly random: Random;
+  /** Objects of a list, beside those that are known. Absent: `collectionObjectsMax`. */
+  readonly objectsMax?: number;
+  /** Whether an object is in force already: it is never left out. */
+  readonly isKnown?: (object: KubernetesObject) => boolean;
 }
 
 export interface Reflector {
@@ -81,6 +94,7 @@ type Mode = "idle" | "streaming" | "paging" | "probing" | "watching" | "waiting"
 
 export const createReflector = (options: ReflectorOptions): Reflector => {
   const { selector, streams, random, trim = (object) => object } = options;
+  const { objectsMax = collectionObjectsMax, isKnown = () => false } = options;
   const backoff = exponentialBackoff(retryLimits, random);
   const refused = exponentialBackoff(refusedLimits, random);
   let mode: Mode = "idle";
@@ -90,6 +104,7 @@ export const createReflector = (options: ReflectorOptions): Reflector => {
   /** How far it is known; "" before the first list. */
   let version = "";
   let gathered = new Map<string, KubernetesObject>();
+  let leftOut = 0;
   let pagings = 0;
   /** Histories that were gone since the last event. */
   let forgotten = 0;
@@ -114,6 +129,7 @@ export const createReflector = (options: ReflectorOptions): Reflector => {
   };
   const list = (): ReflectorOutput => {
     gathered = new Map();
+    leftOut = 0;
     if (streams.works) {
       mode = "streaming";
       const watched = watchQuery("sendInitialEvents=true", "resourceVersionMatch=NotOlderThan");
@@ -130,7 +146,7 @@ export const createReflector = (options: ReflectorOptions): Reflector => {
   /** Asks how far the server is: a watch from a time it has not reached would be silent for ever. */
   const probe = (): ReflectorOutput => {
     mode = "probing";
-    return { kind: "get", query: query("limit=1") };
+    return { kind: "get", query: query("limit=1"), small: true };
   };
   const listed = (at: string): readonly ReflectorOutput[] => {
     const older = version !== "" && isOlder(at, version);
@@ -141,11 +157,12 @@ export const createReflector = (options: ReflectorOptions): Reflector => {
     gathered = new Map();
     backoff.reset();
     refused.reset();
-    return [{ kind: "listed", objects, older }, ...become("live", "")];
+    return [{ kind: "listed", objects, older, leftOut }, ...become("live", "")];
   };
   const gather = (object: KubernetesObject): void => {
     const key = gatheredKey(object);
-    if (gathered.size < collectionObjectsMax || gathered.has(key)) gathered.set(key, trim(object));
+    if (gathered.size < objectsMax || gathered.has(key) || isKnown(object)) gathered.set(key, trim(object));
+    else leftOut++;
   };
 
   const failed = ({ status, reason: word, message, retryAfterMs }: Failure): readonly ReflectorOutput[] => {

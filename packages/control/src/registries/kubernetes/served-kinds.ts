@@ -18,7 +18,7 @@ export interface ServedKinds extends Disposable {
 }
 
 export interface ServedKindsOptions {
-  readonly api: KubernetesApi;
+  readonly api: Pick<KubernetesApi, "call" | "watch">;
   readonly streams: { works: boolean };
   readonly serves: (kind: WatchedKind, path: string) => void;
   readonly unserved: (kind: WatchedKind) => void;

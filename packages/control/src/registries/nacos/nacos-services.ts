@@ -5,7 +5,6 @@
  */
 import { sameValue } from "@weft/core/equal";
 import type { NacosHost, ReadHost } from "@weft/protocols/nacos/answers";
-import { sourceInstancesMax } from "../outside/held-instances.ts";
 import type { SourceEvent, SourceInstance } from "../outside/source-events.ts";
 import { mapService, type NacosService, readInstance, weightScale } from "./nacos-record.ts";
 
@@ -70,6 +69,8 @@ interface Known {
   fresh: boolean;
   heard: number;
   refused: boolean;
+  /** Instances that are left out. */
+  left: number;
   /** What seems to be gone since an answer without any instance. */
   doubtful: readonly string[];
 }
@@ -91,13 +92,15 @@ export const createNacosServices = (options: NacosServicesOptions): NacosService
     if (!mapping) return found;
     const prefix = `${keyOf(known)}/`;
     const scale = weightScale(hosts.flatMap((read) => (read.kind === "host" ? [read.host.weight] : [])));
-    for (const one of hosts) {
-      if (found.size >= limits.instancesPerServiceMax) {
-        const problem = `has more than ${limits.instancesPerServiceMax} instances; the others are left out`;
-        found.set(prefix, { instance: undefined, ephemeral: true, problem });
-        break;
-      }
-      const key = prefix + (one.kind === "host" ? hostKey(one.host) : one.name);
+    const max = limits.instancesPerServiceMax;
+    const nameOf = (one: ReadHost): string => prefix + (one.kind === "host" ? hostKey(one.host) : one.name);
+    // Those that are known stay, in whatever order they come.
+    const isKnown = (one: ReadHost): boolean => known.instances.has(nameOf(one));
+    const ordered = hosts.length <= max ? hosts : [...hosts].sort((a, b) => Number(isKnown(b)) - Number(isKnown(a)));
+    tellLeft(known, Math.max(0, hosts.length - max));
+    for (const one of ordered) {
+      if (found.size >= max) break;
+      const key = nameOf(one);
       if (one.kind === "unreadable") {
         const before = known.instances.get(key);
         found.set(key, { instance: before?.instance, ephemeral: true, problem: one.problem });
@@ -110,6 +113,18 @@ export const createNacosServices = (options: NacosServicesOptions): NacosService
       }
     }
     return found;
+  };
+
+  const tellRefused = (count: number): void => {
+    if (count === refusedBefore) return;
+    refusedBefore = count;
+    emit({ kind: "left-out", key: `${namespace}/`, left: { what: "services", count, max: limits.servicesMax } });
+  };
+  const tellLeft = (known: Known, count: number): void => {
+    if (count === known.left) return;
+    known.left = count;
+    const left = { what: "instances", count, max: limits.instancesPerServiceMax };
+    emit({ kind: "left-out", key: keyOf(known), left });
   };
 
   const tellPut = (key: string, now: Instance, before: Instance | undefined): void => {
@@ -143,7 +158,11 @@ export const createNacosServices = (options: NacosServicesOptions): NacosService
     begin() {
       live = false;
       emptied.clear();
-      for (const known of services.values()) Object.assign(known, { fresh: false, doubtful: [] });
+      tellRefused(0);
+      for (const known of services.values()) {
+        tellLeft(known, 0);
+        Object.assign(known, { fresh: false, doubtful: [] });
+      }
     },
     told(service, hosts) {
       const name = serviceKey(service);
@@ -176,7 +195,7 @@ export const createNacosServices = (options: NacosServicesOptions): NacosService
           continue;
         }
         for (const { instance } of known.instances.values()) {
-          if (instance && instances.length <= sourceInstancesMax) instances.push(instance);
+          if (instance) instances.push(instance);
         }
       }
       emit({ kind: "listed", instances });
@@ -197,15 +216,11 @@ export const createNacosServices = (options: NacosServicesOptions): NacosService
           come.push(service);
         }
       }
-      if (refused > 0 && refused !== refusedBefore) {
-        const problem = `there are ${refused} services over the ${limits.servicesMax} that are read`;
-        emit({ kind: "unreadable", key: `${namespace}/`, problem });
-      } else if (refused === 0 && refusedBefore > 0)
-        emit({ kind: "removed", key: `${namespace}/`, because: "deleted" });
-      refusedBefore = refused;
+      tellRefused(refused);
       const gone: NacosService[] = [];
       for (const [name, known] of services) {
         if (names.has(name) || known.instances.size > 0) continue;
+        tellLeft(known, 0);
         services.delete(name);
         gone.push(known.service);
       }
@@ -238,7 +253,7 @@ export const createNacosServices = (options: NacosServicesOptions): NacosService
   };
 };
 
-const unheard = { fresh: false, heard: 0, refused: false, doubtful: [] } as const;
+const unheard = { fresh: false, heard: 0, refused: false, left: 0, doubtful: [] } as const;
 
 /** Nacos tells instances apart by these three. */
 const hostKey = ({ ip, port, clusterName }: NacosHost): string => `${ip}:${port}@${clusterName}`;

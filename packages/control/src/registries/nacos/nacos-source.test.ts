@@ -475,13 +475,17 @@ test("more services than are read are reported, and the others unharmed", () => 
   services.complete(new Set());
   const listed = events.find((event) => event.kind === "listed");
   assert.equal(listed?.instances.length, 3);
-  const problems = events.flatMap((event) => (event.kind === "unreadable" ? [event.problem] : []));
-  assert.deepEqual(problems, [
-    "there are 2 services over the 2 that are read",
-    "has more than 3 instances; the others are left out",
-  ]);
+  const left = (key: string, what: string, count: number, max: number) => ({
+    ...{ kind: "left-out", key, left: { what, count, max } },
+  });
+  const takeLeft = () => events.splice(0).filter(({ kind }) => kind === "left-out");
+  assert.deepEqual(takeLeft(), [left("public/", "services", 2, 2), left("public/G@@a", "instances", 2, 3)]);
+  // Whoever is known stays, in whatever order the others come.
+  services.told(service("a"), [5, 4, 3, 2, 1].map(good));
+  assert.deepEqual(events, []);
+  services.told(service("a"), [3, 2, 1].map(good));
   services.named(["a"].map(service));
-  assert.deepEqual(events.at(-1), { kind: "removed", key: "public/", because: "deleted" });
+  assert.deepEqual(takeLeft(), [left("public/G@@a", "instances", 0, 3), left("public/", "services", 0, 2)]);
 });
 
 test("whatever a server tells in whatever order, what is in force is what it told last", () => {

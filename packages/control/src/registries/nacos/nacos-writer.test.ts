@@ -120,3 +120,19 @@ test("a server with nothing to register with, and one that refuses the user, ope
     /HTTP 403: unknown user!/,
   );
 });
+
+test("two services of the mesh that would have one name in Nacos are not mixed: the one that stands there has it", async () => {
+  const { session, calls } = await open("v3");
+  const own = instance({ service: "web-shop", key: "default/web-shop/a/8080" });
+  const other = instance({ namespace: "shop", key: "shop/web/a/8080" });
+  await session.put(own);
+  await assert.rejects(
+    session.put(other),
+    (error) => error instanceof WriteRefusal && /name of default\/web-shop/.test(error.message),
+  );
+  await session.remove(other);
+  assert.equal(calls.length, 1, "what was refused touches nothing of the other's");
+  await session.remove(own);
+  await session.put(other);
+  assert.deepEqual([calls.length, calls.at(-1)?.query.get("serviceName")], [3, "web-shop"]);
+});

@@ -4,6 +4,7 @@
  */
 import type { HttpAnswer, HttpClient } from "@weft/net/http/client";
 import { answerBytesMax, readObject } from "@weft/protocols/nacos/answers";
+import { type OutsideNames, outsideName, outsideNames } from "../outside/outside-names.ts";
 import { type OpenWriter, WriteRefusal, type WriteSession, type WrittenInstance } from "../outside/write-session.ts";
 import { NacosRefusal } from "./nacos-calls.ts";
 import { callNacos, type NacosHttpOptions } from "./nacos-http.ts";
@@ -46,16 +47,19 @@ const v1: Registering = {
   },
 };
 
-/** Rejects when the server cannot be reached or refuses the user. */
+/**
+ * Rejects when the server cannot be reached or refuses the user. To be made once for a target: names are kept over its
+ * sessions.
+ */
 export const openNacosWriter =
-  (options: NacosWriterOptions): OpenWriter =>
+  (options: NacosWriterOptions, names = outsideNames(options.toNamespace)): OpenWriter =>
   async ({ clock }) => {
     const server = options.dial();
     const { contextPath, namespace } = options;
     const token = nacosToken({ ...options, http: server.http, clock });
     const http: NacosHttpOptions = { http: server.http, contextPath, namespace, token };
     try {
-      return session(options, http, await registeringOf(http), server);
+      return session({ ...options, names }, http, await registeringOf(http), server);
     } catch (error) {
       server[Symbol.dispose]();
       throw error;
@@ -89,15 +93,14 @@ const checked = <T>({ status, body }: HttpAnswer, value: T): T => {
 };
 
 const session = (
-  { toNamespace, groups }: NacosWriterOptions,
+  { names, toNamespace, groups }: NacosWriterOptions & { readonly names: OutsideNames },
   http: NacosHttpOptions,
   registering: Registering,
   server: Disposable,
 ): WriteSession => {
-  const queryOf = ({ namespace, service, address, port }: WrittenInstance): Query => ({
-    ...{ namespaceId: http.namespace, groupName: groups[0] ?? "", ip: address, port: String(port) },
-    // Services of another namespace of the mesh than the one that is Nacos' own have its name, too.
-    serviceName: namespace === toNamespace ? service : `${service}-${namespace}`,
+  const queryOf = (instance: WrittenInstance): Query => ({
+    ...{ namespaceId: http.namespace, groupName: groups[0] ?? "", ip: instance.address, port: String(instance.port) },
+    serviceName: outsideName(instance, toNamespace),
     ...{ clusterName: "DEFAULT", ephemeral: "true" },
   });
   const done = (answer: HttpAnswer): void => {
@@ -108,21 +111,26 @@ const session = (
     if (status === 400 || status === 422 || (status === 200 && code !== 0)) throw new WriteRefusal(said);
     throw new NacosRefusal(status, said);
   };
-  const remove = async (instance: WrittenInstance): Promise<void> => {
+  const takeOut = async (instance: WrittenInstance): Promise<void> => {
     const answer = await callNacos(http, { method: "DELETE", path: registering.path, query: queryOf(instance) });
     if (answer.status !== 404) done(answer);
   };
   return {
     async put(instance) {
+      names.take(instance);
       if (instance.health !== "healthy") {
-        await remove(instance);
+        await takeOut(instance);
         return;
       }
       const more = { weight: String(instance.weight), enabled: "true", metadata: JSON.stringify(metadataOf(instance)) };
       const query = { ...queryOf(instance), ...more, healthy: "true" };
       done(await callNacos(http, { method: "POST", path: registering.path, query }));
     },
-    remove,
+    async remove(instance) {
+      if (!names.holds(instance)) return;
+      await takeOut(instance);
+      names.leave(instance);
+    },
     async renew(instances) {
       const gone: string[] = [];
       const standing = [...instances].filter(([, { health }]) => health === "healthy");

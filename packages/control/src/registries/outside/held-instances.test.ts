@@ -249,6 +249,10 @@ test("an instance no proxy could use is unreadable, whoever told it", () => {
   const world = make(["a"]);
   const bad = [
     { address: "host.example" },
+    ...["0.0.0.0", "::", "::ffff:0.0.0.0", "224.0.0.1", "239.1.2.3", "ff02::1", "255.255.255.255"].map((address) => ({
+      address,
+    })),
+    { port: Number.NaN },
     { port: 0 },
     { port: 70_000 },
     { weight: -1 },
@@ -261,7 +265,10 @@ test("an instance no proxy could use is unreadable, whoever told it", () => {
   for (const [at, over] of bad.entries()) world.tell({ kind: "put", instance: testInstance(`bad-${at}`, over) });
   world.tell({ kind: "put", instance: testInstance("a", { port: -1 }) });
   assert.equal(world.ids(), "a");
-  assert.equal(world.held.status(0).unreadable.size, bad.length + 1);
+  const { unreadable } = world.held.status(0);
+  assert.equal(unreadable.size, bad.length + 1);
+  assert.match(unreadable.get("shop/web/bad-1") ?? "", /"0.0.0.0" is what one listens on, not where one is reached/);
+  assert.match(unreadable.get("shop/web/bad-8") ?? "", /^the port is not a number$/);
 });
 
 test("equal news change nothing, and what changed is told once", () => {
@@ -281,6 +288,45 @@ test("a source has a bound, and says how many it left out", () => {
   world.tell({ kind: "listed", instances });
   const { refused, instances: taken } = world.held.status(0);
   assert.deepEqual([taken, refused], [sourceInstancesMax, 3]);
+});
+
+test("instances that are left out are counted once, whatever is told of them, until they go or there is room", () => {
+  const held = createHeldInstances(0, undefined, 2);
+  const put = (id: string, weight = 1) => held.apply({ kind: "put", instance: testInstance(id, { weight }) }, 0);
+  held.apply({ kind: "listed", instances: ["a", "b", "c", "d"].map((id) => testInstance(id)) }, 0);
+  put("c", 2);
+  assert.equal(held.status(0).refused, 2);
+  held.apply({ kind: "removed", key: "shop/web/d", because: "deleted" }, 0);
+  assert.equal(held.status(0).refused, 1);
+  held.apply({ kind: "removed", key: "shop/web/a", because: "deleted" }, 0);
+  put("c", 3);
+  const { refused, instances } = held.status(0);
+  assert.deepEqual([refused, instances], [0, 2]);
+});
+
+test("a list that was cut says nothing of what comes after", () => {
+  const world = make(["a", "b", "y", "z"]);
+  const instances = ["a", "c"].map((id) => testInstance(id));
+  world.tell({ kind: "listed", instances, readTo: testInstance("c").key });
+  assert.equal(world.ids(), "a b? c y z");
+});
+
+test("what is left out is known until it is told otherwise, or a list comes without a word of it", () => {
+  const world = make();
+  const tell = (key: string, count: number) =>
+    world.tell({ kind: "left-out", key, left: { what: "keys", count, max: 9 } });
+  const shown = () => [...world.held.status(0).leftOut].map(([key, { count }]) => `${key} ${count}`).join(" ");
+  tell("a/", 3);
+  tell("b/", 1);
+  world.list("x");
+  tell("b/", 0);
+  assert.equal(shown(), "a/ 3");
+  world.tell({ kind: "lost", reason: "gone" });
+  assert.equal(shown(), "a/ 3");
+  world.tell({ kind: "connected" });
+  tell("c/", 7);
+  world.list("x");
+  assert.equal(shown(), "c/ 7");
 });
 
 test("what was kept is in force from the start, with its age and what is left of its hold", () => {

@@ -7,13 +7,18 @@ import { sameValue } from "@weft/core/equal";
 import { createExpiries } from "./expiries.ts";
 import { createFlaps } from "./flaps.ts";
 import { problemOf } from "./instance-problem.ts";
-import type { SourceEvent, SourceInstance } from "./source-events.ts";
+import type { LeftOut, SourceEvent, SourceInstance } from "./source-events.ts";
 import { createUnreadableRecords } from "./unreadable-records.ts";
 
 /** How long an instance that seems gone is kept as a last resort. It runs only while the registry is heard. */
 export const holdMs = 5 * 60_000;
 /** Instances of a source; further ones are refused and reported. */
 export const sourceInstancesMax = 200_000;
+
+/** Places of a source of which it is remembered how much is left out. */
+export const leftOutMax = 1_000;
+/** New instances that are left out, by key; of more it is not known which they are. */
+const refusedMax = 100_000;
 
 export type HoldReason = "absent" | "expired";
 
@@ -57,6 +62,8 @@ export interface HeldStatus {
   readonly unreadable: ReadonlyMap<string, string>;
   /** New instances left out since the last list, because the source is full. */
   readonly refused: number;
+  /** What a source does not even read of a place that has too much, by the place's key. */
+  readonly leftOut: ReadonlyMap<string, LeftOut>;
 }
 
 /** What was kept over a restart. */
@@ -78,7 +85,12 @@ interface Hold {
 
 const serviceOf = ({ namespace, service }: SourceInstance): string => `${namespace}/${service}`;
 
-export const createHeldInstances = (nowMs: number, restored?: Restored): HeldInstances => {
+/** `instancesMax` is for tests. */
+export const createHeldInstances = (
+  nowMs: number,
+  restored?: Restored,
+  instancesMax = sourceInstancesMax,
+): HeldInstances => {
   const instances = new Map<string, InForce>();
   /** In the order of their ends, as each lasts equally long. */
   const holds = new Map<string, Hold>();
@@ -90,7 +102,10 @@ export const createHeldInstances = (nowMs: number, restored?: Restored): HeldIns
   let changed = new Set<string>();
   let state: SourceState = "starting";
   let reason = "";
-  let refused = 0;
+  const refused = new Set<string>();
+  const leftOut = new Map<string, LeftOut>();
+  /** Those told of since the last list. */
+  const leftOutNow = new Set<string>();
   let staleSinceMs: number | undefined = nowMs - (restored?.ageMs ?? 0);
   let livedMs = 0;
   let liveSinceMs = 0;
@@ -129,8 +144,12 @@ export const createHeldInstances = (nowMs: number, restored?: Restored): HeldIns
     holds.set(instance.key, { reason: why, endsMs });
   };
   const admit = (instance: SourceInstance): void => {
-    if (!instances.has(instance.key) && instances.size >= sourceInstancesMax) refused++;
-    else set(instance, undefined);
+    if (!instances.has(instance.key) && instances.size >= instancesMax) {
+      if (refused.size < refusedMax) refused.add(instance.key);
+      return;
+    }
+    refused.delete(instance.key);
+    set(instance, undefined);
   };
   /** A service whose last usable instance went takes back what was only waiting. */
   const relieve = (service: string): void => {
@@ -154,6 +173,7 @@ export const createHeldInstances = (nowMs: number, restored?: Restored): HeldIns
   };
 
   const remove = (key: string, because: "deleted" | "expired", now: number): void => {
+    refused.delete(key);
     unreadable.forget(key);
     if (because === "deleted") expiries.forget(key);
     if (flaps.stopWaiting(key)) flaps.noteRemoval(key, now);
@@ -176,9 +196,11 @@ export const createHeldInstances = (nowMs: number, restored?: Restored): HeldIns
     relieve(service);
   };
 
-  const listed = (given: readonly SourceInstance[], now: number): void => {
+  const listed = (given: readonly SourceInstance[], readTo: string | undefined, now: number): void => {
     enterLive(now);
-    refused = 0;
+    refused.clear();
+    for (const key of leftOut.keys()) if (!leftOutNow.has(key)) leftOut.delete(key);
+    leftOutNow.clear();
     const present = new Set<string>();
     for (const instance of given) {
       present.add(instance.key);
@@ -188,7 +210,7 @@ export const createHeldInstances = (nowMs: number, restored?: Restored): HeldIns
     for (const key of flaps.waitingKeys()) if (!present.has(key)) flaps.stopWaiting(key);
     const services = new Set<string>();
     for (const { key, instance, held } of [...instances.values()]) {
-      if (held || present.has(key) || unreadable.covers(key)) continue;
+      if (held || present.has(key) || unreadable.covers(key) || isAfter(key, readTo)) continue;
       hold(instance, "absent", liveClock(now) + holdMs);
       services.add(serviceOf(instance));
     }
@@ -225,6 +247,13 @@ export const createHeldInstances = (nowMs: number, restored?: Restored): HeldIns
       now,
     );
   };
+  const noteLeftOut = (key: string, left: LeftOut): void => {
+    if (left.count === 0) leftOut.delete(key);
+    else if (leftOut.has(key) || leftOut.size < leftOutMax) {
+      leftOut.set(key, left);
+      leftOutNow.add(key);
+    }
+  };
   const enterLive = (now: number): void => {
     if (state === "live") return;
     state = "live";
@@ -240,7 +269,7 @@ export const createHeldInstances = (nowMs: number, restored?: Restored): HeldIns
 
   const leftOf = ({ held }: KeptInstance): number => Math.min(held?.leftMs ?? 0, holdMs);
   for (const kept of [...(restored?.instances ?? [])].sort((a, b) => leftOf(a) - leftOf(b))) {
-    if (problemOf(kept.instance) !== undefined || instances.size >= sourceInstancesMax) continue;
+    if (problemOf(kept.instance) !== undefined || instances.size >= instancesMax) continue;
     if (kept.held) hold(kept.instance, kept.held.reason, leftOf(kept));
     else set(kept.instance, undefined);
   }
@@ -258,7 +287,7 @@ export const createHeldInstances = (nowMs: number, restored?: Restored): HeldIns
           reason = event.reason;
           break;
         case "listed":
-          listed(event.instances, now);
+          listed(event.instances, event.readTo, now);
           break;
         case "put":
           put(event.instance, now);
@@ -271,6 +300,9 @@ export const createHeldInstances = (nowMs: number, restored?: Restored): HeldIns
           break;
         case "unreadable":
           noteUnreadable(event.key, event.problem, event.whole);
+          break;
+        case "left-out":
+          noteLeftOut(event.key, event.left);
           break;
         case "readable":
           readable(event.key, event.keys, now);
@@ -320,8 +352,13 @@ export const createHeldInstances = (nowMs: number, restored?: Restored): HeldIns
         held,
         damped: flaps.waiting(),
         unreadable: unreadable.problems(),
-        refused,
+        refused: refused.size,
+        leftOut,
       };
     },
   };
 };
+
+/** In the order of bytes, as registries sort. */
+const isAfter = (key: string, other: string | undefined): boolean =>
+  other !== undefined && Buffer.compare(Buffer.from(key), Buffer.from(other)) > 0;

@@ -40,6 +40,12 @@ test("registries are named by their scheme, with a number from the second on, or
   assert.deepEqual(opened, ["/x  nobody", "/y  nobody", " k file"]);
 });
 
+test("weft's own registry is named by its scheme alone", () => {
+  assert.deepEqual(name(["embedded:", "EMBEDDED://"]), []);
+  for (const text of ["embedded:/x", "embedded://a:1", "embedded:?name=x"])
+    refused(() => name([text]), "WF2102", /says more than embedded:/);
+});
+
 test("what tells one registry's content from another's is not its addresses", () => {
   const [content] = [...name(["one://a:1/x"])].map((one) => one.content);
   assert.equal(name(["one://b:2,c:3/x"])[0]?.content, content);
@@ -50,8 +56,9 @@ test("a kind nobody knows is refused with those there are", () => {
   refused(
     () => name(["three://a:1"]),
     "WF2101",
-    /kind three.*one:\/\/HOST:PORT {2}two:\/\/HOST:PORT {2}file:\/\/\/FOLDER {2}embedded:/,
+    /kind three.*one:\/\/HOST:PORT {2}two:\/\/HOST:PORT {2}kubernetes:.* {2}file:\/\/\/FOLDER {2}embedded:/,
   );
+  refused(() => name(["three://x"]), "WF2101", /kind three/);
   refused(
     () => nameRegistries({ urls: ["http://a:1"], credentials: [] }, registryDrivers, find),
     "WF2101",
@@ -82,9 +89,9 @@ test("a URL has several addresses, a path and options, and never a password", ()
     ],
   );
   refused(() => parseRegistryUrl("etcd://me:secret@a:1/x"), "WF2102", /password.*--registry-credentials/);
-  refused(() => parseRegistryUrl("//me:secret@a:1/x"), "WF2102", /is not a URL/);
+  refused(() => parseRegistryUrl("//a:1/x"), "WF2102", /is not a URL/);
   const wrong = ["", "etcd", "etcd://a/x", "etcd://a:0/x", "etcd://a:1,/x", "etcd://a:1/%", "etcd://a:1/x?k=1&k=2"];
-  for (const text of wrong) refused(() => parseRegistryUrl(text), "WF2102", /--registry/);
+  for (const text of wrong) refused(() => parseRegistryUrl(text), "WF2102", /the registry's URL/);
   const many = Array.from({ length: addressesMax + 1 }, () => "a:1").join(",");
   refused(() => parseRegistryUrl(`etcd://${many}/x`), "WF2102", /more than/);
 });

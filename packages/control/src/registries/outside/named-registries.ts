@@ -1,7 +1,7 @@
 /** What the `--registry` flags ask for: each URL with its name, its driver and the file with its credentials. */
 import { WeftError } from "@weft/core/error";
 import type { Driver, SourceCredentials } from "./driver.ts";
-import { parseRegistryUrl, type RegistryUrl, wrongUrl } from "./registry-url.ts";
+import { parseRegistryUrl, type RegistryUrl, refuseSecrets, wrongUrl } from "./registry-url.ts";
 import type { OpenSource } from "./source-events.ts";
 
 export interface NamedRegistry {
@@ -38,10 +38,14 @@ export const nameRegistries = (
   const files = credentialFiles(credentials);
   const named = new Map<string, NamedRegistry>();
   for (const text of urls) {
+    const driver = driverFor(text, drivers);
     const url = parseRegistryUrl(text);
-    if (url.scheme === embeddedScheme) continue;
-    const driver = drivers.find(({ scheme }) => scheme === url.scheme);
-    if (!driver) throw unknownScheme(url, drivers);
+    if (!driver) {
+      const { addresses, path, options } = url;
+      if (addresses.length > 0 || path !== "" || options.size > 0)
+        throw wrongUrl(text, "says more than embedded:, which has no address, path or option");
+      continue;
+    }
     const name = nameFor(url, named);
     const { name: _, ...options } = Object.fromEntries(url.options);
     const own: RegistryUrl = { ...url, options: new Map(Object.entries(options)) };
@@ -62,10 +66,17 @@ export const nameRegistries = (
   return [...named.values()];
 };
 
-const unknownScheme = ({ scheme }: RegistryUrl, drivers: readonly Driver[]): WeftError =>
-  new WeftError("WF2101", `there is no registry of the kind ${scheme}`, {
-    next: `use one of ${[...drivers.map(({ usage }) => usage), "file:///FOLDER", `${embeddedScheme}:`].join("  ")}`,
+/** `undefined` for weft's own registry, and for what has no scheme. Throws WF2101 for a scheme nobody knows. */
+const driverFor = (text: string, drivers: readonly Driver[]): Driver | undefined => {
+  refuseSecrets(text);
+  const wanted = /^([a-z][a-z0-9+.-]*):/i.exec(text)?.[1]?.toLowerCase();
+  const driver = drivers.find(({ scheme }) => scheme === wanted);
+  if (driver || wanted === undefined || wanted === embeddedScheme) return driver;
+  const others = ["kubernetes://?kubeconfig=FILE&context=C", "file:///FOLDER", `${embeddedScheme}:`];
+  throw new WeftError("WF2101", `there is no registry of the kind ${wanted.slice(0, 32)}`, {
+    next: `use one of ${[...drivers.map(({ usage }) => usage), ...others].join("  ")}`,
   });
+};
 
 /** The scheme, with a number from the second on, unless the URL says `name=`. */
 export const nameFor = ({ text, scheme, options }: RegistryUrl, taken: ReadonlyMap<string, unknown>): string => {

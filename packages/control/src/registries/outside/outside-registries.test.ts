@@ -73,6 +73,16 @@ test("a control plane serves what its registries have from its first answer on, 
   assert.match(metrics, /\nweft_registry_age_seconds\{source="etcd"\} [\d.e-]+\n/);
 });
 
+test("a registry that was never read is said to have no view, rather than an old one", async () => {
+  const etcd = registry("etcd", [{ kind: "lost", reason: "refused" }]);
+  await using plane = await openTestPlane({ registries: [etcd.named] });
+  const findings = async () =>
+    (await items(plane, "/v1/analyze")).map(({ message }) => String(message).replace(/\d+ s/, "N s"));
+  assert.deepEqual(await findings(), ["registry etcd: out of reach (refused); nothing is known of it, for N s"]);
+  for (const event of [connected, listed(), { kind: "lost", reason: "refused" } as const]) etcd.tell(event);
+  assert.deepEqual(await findings(), ["registry etcd: out of reach (refused); its last view stays, N s old"]);
+});
+
 test("a service of two registries is merged: the first named has its ports, what differs is a conflict", async () => {
   const one = registry("one", [connected, listed("a")]);
   const instance = testInstance("x", { address: "10.1.0.1", servicePort: 80, protocol: "grpc" });
@@ -118,4 +128,25 @@ test("a start without an answer begins with what was kept; without that it waits
   rmSync(join(folder, "data", "registries"), { recursive: true });
   await using again = await openTestPlane({ folder, registries: [registry("etcd", [connected, listed("b")]).named] });
   assert.deepEqual(await addresses(again), ["10.0.0.1"]);
+});
+
+test("what is over a bound is a finding with its place and count, and a number of the source and of a metric", async () => {
+  const left = (key: string, count: number): SourceEvent => ({
+    ...{ kind: "left-out", key, left: { what: "keys", count, max: 2 } },
+  });
+  const etcd = registry("etcd", [connected, left("/x/", 7), left("/y/", 2), listed("a", "b")]);
+  await using plane = await openTestPlane({ registries: [etcd.named] });
+  await settled(plane);
+  const [, source] = await items(plane, "/v1/registries");
+  assert.deepEqual([source?.leftOut, source?.refused], [9, 0]);
+  const [first] = (source?.leftOutOf ?? []) as readonly object[];
+  assert.deepEqual(first, { key: "/x/", what: "keys", count: 7, max: 2 });
+  const found = (await items(plane, "/v1/analyze")).filter(({ code }) => code === "WF2290");
+  assert.equal(found.length, 2);
+  assert.match(String(found[0]?.message), /^registry etcd: \/x\/ has 7 keys over the 2 that are read; .*: delete what/);
+  const metrics = await (await fetch(`http://${formatAddress(plane.plane.monitoring)}/metrics`)).text();
+  assert.ok(metrics.includes('\nweft_registry_left_out{source="etcd"} 9\n'));
+  etcd.tell(left("/x/", 0));
+  etcd.tell(left("/y/", 0));
+  assert.equal((await items(plane, "/v1/analyze")).filter(({ code }) => code === "WF2290").length, 0);
 });

@@ -91,7 +91,7 @@ export const openOutsideSource = (options: OutsideSourceOptions): OutsideSource 
     if (event.kind !== "lost") heardWallMs = clock.wallMs();
     instances.apply(event, clock.nowMs());
     if (instances.state() !== before) sinceWallMs = clock.wallMs();
-    say(event, before, instances.heldCount());
+    say(event, before, instances);
     show();
     arm();
     options.told();
@@ -134,13 +134,18 @@ const reporter = (registry: string, log: Logger, clock: Clock) => {
   let heldBefore = 0;
   let saidHeldMs = Number.NEGATIVE_INFINITY;
   let lastReason = "";
-  return (event: SourceEvent, stateBefore: SourceState, held: number): void => {
+  let everRead = false;
+  return (event: SourceEvent, stateBefore: SourceState, instances: HeldInstances): void => {
+    const held = instances.heldCount();
     if (event.kind === "lost" && event.reason !== lastReason) {
       lastReason = event.reason;
-      log.warn("WF2110 a registry is out of reach, its last view stays", { registry, reason: event.reason });
+      const what =
+        everRead || instances.values().next().done !== true ? "its last view stays" : "nothing is known of it";
+      log.warn(`WF2110 a registry is out of reach, ${what}`, { registry, reason: event.reason });
     } else if (event.kind === "listed" && stateBefore !== "live") {
       lastReason = "";
-      log.info("a registry is read", { registry, instances: event.instances.length });
+      everRead = true;
+      log.info("a registry is read", { registry, instances: instances.status(clock.nowMs()).instances });
     } else if (event.kind === "unreadable") {
       log.debug("WF2112 a record cannot be read", { registry, key: event.key, problem: event.problem });
     }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createGraph } from "@weft/core/collection";
 import type { InForce } from "./held-instances.ts";
-import { dnsLabel, outsideView, serviceInstancesMax } from "./outside-view.ts";
+import { dnsLabel, outsideView, serviceInstancesMax, unusableNamesMax } from "./outside-view.ts";
 import type { SourceInstance } from "./source-events.ts";
 import { testInstance } from "./testing/instance.ts";
 
@@ -81,7 +81,7 @@ test("names become those of DNS; of two that become one, the one written so has 
   view.instances.drop("shop/web/b");
   commit();
   assert.equal([...view.endpoints.values()].length, 1);
-  assert.match(view.problems()[0]?.problem ?? "", /^is the name of shop\/WEB; shop\/Web are/);
+  assert.match(view.problems()[0]?.problem ?? "", /^is the name of shop\/WEB; shop\/Web is left out$/);
 });
 
 test("a name DNS cannot have is left out and reported, the others stand", () => {
@@ -101,6 +101,20 @@ test("a name DNS cannot have is left out and reported, the others stand", () => 
       .sort(),
     ["WF2113 !/web", "WF2113 shop/___", `WF2113 shop/${"x".repeat(64)}`],
   );
+});
+
+test("each name that cannot be used is told by itself, also where several become the same, up to a bound", () => {
+  const { view, put, commit } = make();
+  for (const service of ["\u8ba2\u5355", "\u652f\u4ed8", "\u5e93\u5b58"]) put(testInstance("a", { service }));
+  commit();
+  assert.deepEqual(
+    view.problems().map(({ service }) => service),
+    ["shop/\u5e93\u5b58", "shop/\u652f\u4ed8", "shop/\u8ba2\u5355"],
+  );
+  for (let at = 0; at < unusableNamesMax; at++) put(testInstance("a", { service: "!".repeat(at + 1) }));
+  commit();
+  assert.equal(view.problems().length, unusableNamesMax);
+  assert.match(view.problems().at(-1)?.problem ?? "", /; nor can 3 more$/);
 });
 
 test("a huge service is cut at a bound, the same ones each time", () => {
@@ -132,6 +146,10 @@ test("instances that disagree on a port's protocol are reported, and the first k
   assert.deepEqual(view.problems(), [
     { code: "WF2116", service: "shop/web", problem: "port 8080 is grpc and http: grpc holds" },
   ]);
+  view.instances.drop("shop/web/c");
+  put(testInstance("d", { protocol: "GRPC", address: "10.0.0.4" }));
+  commit();
+  assert.deepEqual(view.problems(), [], "one protocol, written in two ways");
 });
 
 test("an application that registered twice is reported with both keys, and is used; one that is held is no second one", () => {

@@ -20,6 +20,8 @@ export const serviceInstancesMax = 10_000;
 const grpcServicesLabel = "grpc-services";
 const workloadLabel = "workload";
 const namesShownMax = 5;
+/** Names that cannot be used and become the same (those of Chinese letters all become none), each told by itself. */
+export const unusableNamesMax = 100;
 
 export interface OutsideView extends RegistryView {
   readonly instances: Source<InForce>;
@@ -104,15 +106,15 @@ const claimOf = (key: string, members: readonly InForce[]): ServiceClaim | undef
   if (raw === undefined) return undefined;
   const [namespace = "", name = ""] = key.split("/");
   if (!isDnsLabel(namespace) || !isDnsLabel(name)) {
-    const problem = "cannot be a name of the mesh: a service and its namespace are 1 to 63 letters, digits and dashes";
-    return { key, namespace, name: "", raw, lastKey: undefined, problems: [{ code: "WF2113", service: raw, problem }] };
+    return { key, namespace, name: "", raw, lastKey: undefined, problems: unusableNames(raws) };
   }
   const problems: ServiceProblem[] = [];
   const others = raws.filter((one) => one !== raw);
   if (others.length > 0) {
     const shown = others.slice(0, namesShownMax).join(", ");
     const rest = others.length > namesShownMax ? ` and ${others.length - namesShownMax} more` : "";
-    problems.push({ code: "WF2113", service: key, problem: `is the name of ${raw}; ${shown}${rest} are left out` });
+    const left = others.length === 1 ? "is left out" : "are left out";
+    problems.push({ code: "WF2113", service: key, problem: `is the name of ${raw}; ${shown}${rest} ${left}` });
   }
   const own = members.filter(({ instance }) => rawName(instance) === raw);
   const lastKey = own.length > serviceInstancesMax ? own[serviceInstancesMax - 1]?.key : undefined;
@@ -122,6 +124,15 @@ const claimOf = (key: string, members: readonly InForce[]): ServiceClaim | undef
   }
   problems.push(...protocolConflicts(key, own), ...sameAddresses(key, own));
   return { key, namespace, name, raw, lastKey, problems };
+};
+
+const unusableNames = (raws: readonly string[]): readonly ServiceProblem[] => {
+  const problem = "cannot be a name of the mesh: a service and its namespace are 1 to 63 letters, digits and dashes";
+  const more = raws.length - unusableNamesMax;
+  return raws.slice(0, unusableNamesMax).map((service, at) => ({
+    ...{ code: "WF2113", service },
+    problem: at === unusableNamesMax - 1 && more > 0 ? `${problem}; nor can ${more} more` : problem,
+  }));
 };
 
 const portOf = ({ port, servicePort }: SourceInstance): number => servicePort ?? port;
@@ -135,7 +146,7 @@ const protocolConflicts = (key: string, members: readonly InForce[]): readonly S
     if (said === "") continue;
     const before = first.get(port);
     if (before === undefined) first.set(port, said);
-    else if (before !== said && !found.has(port))
+    else if (before.toLowerCase() !== said.toLowerCase() && !found.has(port))
       found.set(port, `port ${port} is ${before} and ${said}: ${before} holds`);
   }
   return [...found.values()].map((problem) => ({ code: "WF2116", service: key, problem }));

@@ -9,7 +9,7 @@ export const withoutOwn = (event: SourceEvent, mesh: string): readonly SourceEve
   if (event.kind !== "listed" || !event.instances.some(isOwn)) return [event];
   return [
     ...event.instances.filter(isOwn).map(removed),
-    { kind: "listed", instances: event.instances.filter((one) => !isOwn(one)) },
+    { ...event, instances: event.instances.filter((one) => !isOwn(one)) },
   ];
 };
 

@@ -26,8 +26,11 @@ export interface SourceInstance {
 export type SourceEvent =
   /** The connection stands. What is known may be stale until the next `listed`. */
   | { readonly kind: "connected" }
-  /** Everything the registry holds now. Absence from it is a hint, not a fact: the framework decides. */
-  | { readonly kind: "listed"; readonly instances: readonly SourceInstance[] }
+  /**
+   * Everything the registry holds now. Absence from it is a hint, not a fact: the framework decides. `readTo`: it was read
+   * to this key and cut there, so that it says nothing of later ones.
+   */
+  | { readonly kind: "listed"; readonly instances: readonly SourceInstance[]; readonly readTo?: string | undefined }
   | { readonly kind: "put"; readonly instance: SourceInstance }
   /** Somebody took it out, or its own time-to-live ended: believed at once. */
   | { readonly kind: "removed"; readonly key: string; readonly because: "deleted" | "expired" }
@@ -40,7 +43,18 @@ export type SourceEvent =
   | { readonly kind: "unreadable"; readonly key: string; readonly problem: string; readonly whole?: true }
   /** What was unreadable as a whole is not any more, and holds these keys: what else was known there is missing. */
   | { readonly kind: "readable"; readonly key: string; readonly keys: readonly string[] }
+  /** More is there than is taken; 0 where that is over. What is not told between two lists is over with the second. */
+  | { readonly kind: "left-out"; readonly key: string; readonly left: LeftOut }
   | { readonly kind: "lost"; readonly reason: string };
+
+/** How much of what a registry has is not taken. */
+export interface LeftOut {
+  /** `keys`, `services`, `instances`, `objects`. */
+  readonly what: string;
+  readonly count: number;
+  /** How many are taken. */
+  readonly max: number;
+}
 
 /** A driver: runs until disposed, reconnects by itself (jittered, bounded back-off), never throws after it was opened. */
 export type OpenSource = (tools: SourceTools) => Disposable;

@@ -32,6 +32,12 @@ export const collectSourceMetrics = (
     { labels: { source: embeddedSource }, value: embedded.held() },
     ...each(({ held }) => [...held.values()].reduce((sum, count) => sum + count, 0))(),
   ]);
+  metrics.collect(
+    "weft_registry_left_out",
+    "gauge",
+    "What an outside registry has over the bounds, and is not used.",
+    each(leftOutOf),
+  );
   metrics.collect("weft_registry_events_total", "counter", "What outside registries told, by kind.", () =>
     outside
       .statuses()
@@ -40,3 +46,7 @@ export const collectSourceMetrics = (
       ),
   );
 };
+
+/** All that is left out of a source, wherever that was. */
+export const leftOutOf = ({ leftOut, refused }: Pick<NamedStatus, "leftOut" | "refused">): number =>
+  [...leftOut.values()].reduce((sum, { count }) => sum + count, refused);

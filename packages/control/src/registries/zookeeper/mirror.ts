@@ -10,6 +10,7 @@ import type { WatchEvent, ZookeeperRequest } from "@weft/protocols/zookeeper/mes
 import type { SourceEvent, SourceInstance } from "../outside/source-events.ts";
 import { createJobs, type Job, type Jobs } from "./jobs.ts";
 import { childPath, type Layout, placeOf } from "./layout.ts";
+import { createLeftOut, type LeftOutCounts } from "./left-out.ts";
 import { keyCharsMax, type ZookeeperLimits } from "./limits.ts";
 import { createServices, type Service, type Services } from "./services.ts";
 import type { SessionBody } from "./session.ts";
@@ -49,21 +50,21 @@ interface Held {
   readonly earlier: Map<string, SourceInstance>;
   /** Keys of nodes that go with no session, as they were read. */
   readonly lasting: Set<string>;
-  /** Services with instances left out. */
-  readonly full: Set<string>;
+  readonly leftOut: LeftOutCounts;
   /** Services whose lists cannot be taken, with how long those would be by now, in bytes. */
   readonly refused: Map<string, number>;
-  rootFull: boolean;
   listing: boolean;
   /** One watch tells of the whole tree. */
   recursive: boolean;
 }
 
 export const createMirror = (options: MirrorOptions): Mirror => {
-  const { limits } = options;
+  const { limits, base, layout, emit } = options;
+  const keyOfList = (service: string): string => keyOf(listPathIn(base, layout, service));
   const held: Held = {
     ...{ options, jobs: createJobs(limits.windowMax), services: createServices(limits), earlier: new Map() },
-    ...{ lasting: new Set(), full: new Set(), refused: new Map(), rootFull: false, listing: false, recursive: false },
+    ...{ lasting: new Set(), refused: new Map(), listing: false, recursive: false },
+    leftOut: createLeftOut({ base, limits, emit, keyOf: keyOfList }),
   };
   return {
     begin: () => begin(held),
@@ -86,10 +87,9 @@ const begin = (held: Held): void => {
     for (const instance of instances.values()) if (instance) held.earlier.set(instance.key, instance);
   }
   held.services.clear();
-  held.full.clear();
+  held.leftOut.clear();
   held.refused.clear();
   held.lasting.clear();
-  held.rootFull = false;
   held.listing = true;
   held.jobs.clear();
   held.jobs.add("watch", { kind: "watch" }, true);
@@ -102,8 +102,9 @@ const endListing = (held: Held): void => {
   held.options.emit({ kind: "listed", instances });
 };
 
-const listPath = ({ options: { base, layout } }: Held, service: string): string =>
+const listPathIn = (base: string, layout: Layout, service: string): string =>
   `${childPath(base, service)}${layout.listAt}`;
+const listPath = ({ options }: Held, service: string): string => listPathIn(options.base, options.layout, service);
 
 const requestFor = (held: Held, what: Reading): ZookeeperRequest => {
   const { base } = held.options;
@@ -183,19 +184,13 @@ interface HowTaken {
 const setServices = (held: Held, children: readonly string[], { listed, outdated }: HowTaken): void => {
   const now = new Set(children);
   for (const service of held.services.all()) if (!now.has(service.name) && !outdated) dropService(held, service);
-  held.rootFull = false;
-  for (const name of [...now].sort()) noteService(held, name, listed);
+  held.leftOut.setServices([...now].sort().filter((name) => !noteService(held, name, listed)).length);
 };
 
 const noteService = (held: Held, name: string, listed: boolean): Service | undefined => {
   const known = held.services.get(name);
   const service = known ?? held.services.ensure(name);
   if (service && !known) readService(held, name, listed);
-  if (!service && !held.rootFull) {
-    held.rootFull = true;
-    const problem = `has more than ${held.options.limits.servicesMax} services; the others are left out`;
-    held.options.emit({ kind: "unreadable", key: held.options.base, problem });
-  }
   return service;
 };
 
@@ -217,12 +212,15 @@ const serviceRead = (held: Held, name: string, { error, body, listed, outdated }
   }
   const now = new Set(body.kind === "children" ? body.children : []);
   for (const one of [...service.instances.keys()]) if (!now.has(one) && !outdated) dropInstance(held, service, one);
-  held.full.delete(name);
   if (held.refused.delete(name)) {
     const list = listPath(held, name);
     held.options.emit({ kind: "readable", key: keyOf(list), keys: [...now].map((one) => keyOf(childPath(list, one))) });
   }
-  for (const one of [...now].sort()) if (!service.instances.has(one)) noteInstance(held, service, one, listed);
+  const bounds = [...now]
+    .sort()
+    .filter((one) => !service.instances.has(one))
+    .flatMap((one) => noteInstance(held, service, one, listed) ?? []);
+  held.leftOut.setInstances(name, bounds.length, bounds.at(-1));
 };
 
 /** Its list says nothing: what it had stays. */
@@ -248,15 +246,13 @@ const refusedGrows = (held: Held, service: string, bytes: number): void => {
 /** A name in a list has its length before it. */
 const listedBytes = (name: string): number => 4 + Buffer.byteLength(name);
 
-const noteInstance = (held: Held, service: Service, name: string, listed: boolean): void => {
-  const { options, full } = held;
-  const problem = held.services.ensureInstance(service, name);
-  if (problem !== undefined) {
-    if (full.has(service.name)) return;
-    full.add(service.name);
-    options.emit({ kind: "unreadable", key: keyOf(listPath(held, service.name)), problem });
-  } else if (options.layout.readsData) readInstance(held, service.name, name, listed);
+/** Gives the bound that leaves it out, where one does. */
+const noteInstance = (held: Held, service: Service, name: string, listed: boolean): number | undefined => {
+  const max = held.services.ensureInstance(service, name);
+  if (max !== undefined) return max;
+  if (held.options.layout.readsData) readInstance(held, service.name, name, listed);
   else setInstance(held, service, name, noData);
+  return undefined;
 };
 
 const instanceRead = (
@@ -302,15 +298,15 @@ const tellGone = ({ lasting, options }: Held, key: string): void =>
   options.emit({ kind: "removed", key, because: lasting.delete(key) ? "deleted" : "expired" });
 
 const dropInstance = (held: Held, service: Service, name: string): void => {
-  const { jobs, services, full } = held;
+  const { jobs, services, leftOut } = held;
   jobs.spoil(instanceJob(service.name, name));
   services.dropInstance(service, name);
   const key = keyOf(childPath(listPath(held, service.name), name));
   held.earlier.delete(key);
   tellGone(held, key);
   // There is room for one that was left out.
-  const [waiting] = full;
-  if (waiting !== undefined) readService(held, full.has(service.name) ? service.name : waiting);
+  const waiting = leftOut.instances(service.name) > 0 ? service.name : leftOut.first();
+  if (waiting !== undefined) readService(held, waiting);
 };
 
 const dropInstances = (held: Held, service: Service): void => {
@@ -319,11 +315,11 @@ const dropInstances = (held: Held, service: Service): void => {
 
 const dropService = (held: Held, service: Service): void => {
   dropInstances(held, service);
-  held.full.delete(service.name);
+  held.leftOut.setInstances(service.name, 0);
   if (held.refused.delete(service.name))
     held.options.emit({ kind: "readable", key: keyOf(listPath(held, service.name)), keys: [] });
   held.services.drop(service);
-  if (held.rootFull) readRoot(held);
+  if (held.leftOut.services() > 0) readRoot(held);
 };
 
 const changed = (held: Held, { change, path }: WatchEvent): void => {
@@ -338,6 +334,13 @@ const changed = (held: Held, { change, path }: WatchEvent): void => {
   }
 };
 
+/** One that is not known came, for which there is no room, or went. */
+const leftServiceChanged = (held: Held, name: string, gone: boolean): void => {
+  const left = held.leftOut.services();
+  if (gone) held.leftOut.setServices(Math.max(0, left - 1));
+  else if (!noteService(held, name, false)) held.leftOut.setServices(left + 1);
+};
+
 type Change = Exclude<WatchEvent["change"], "other">;
 
 const serviceChanged = (
@@ -350,6 +353,7 @@ const serviceChanged = (
   if (change !== "data") held.jobs.outdate("root");
   if (gone && known && place.kind === "service" && held.recursive) dropService(held, known);
   else if (gone && known) dropInstances(held, known);
+  if (!known && place.kind === "service" && change !== "data") leftServiceChanged(held, place.service, gone);
   if (gone && held.recursive) return;
   if (known && change !== "data") readService(held, place.service);
   else if (change === "created") noteService(held, place.service, false);
@@ -369,11 +373,13 @@ const instanceChanged = (
       const key = keyOf(childPath(listPath(held, serviceName), name));
       held.earlier.delete(key);
       tellGone(held, key);
-    }
+    } else if (known && held.leftOut.instances(serviceName) > 0) readService(held, serviceName);
   } else if (change === "created") {
     const service = known ?? noteService(held, serviceName, false);
     refusedGrows(held, serviceName, listedBytes(name));
-    if (service && !service.instances.has(name)) noteInstance(held, service, name, false);
+    if (!service || service.instances.has(name)) return;
+    const max = noteInstance(held, service, name, false);
+    if (max !== undefined) held.leftOut.setInstances(serviceName, held.leftOut.instances(serviceName) + 1, max);
   } else if (change === "data" && known?.instances.has(name) && held.options.layout.readsData) {
     readInstance(held, serviceName, name);
   }

@@ -12,8 +12,8 @@ export interface Services {
   get(name: string): Service | undefined;
   /** `undefined` when there is no room for another. */
   ensure(name: string): Service | undefined;
-  /** Says in words why there is no room; `undefined` when there is, or it is there already. */
-  ensureInstance(service: Service, name: string): string | undefined;
+  /** The bound that leaves it out; `undefined` when there is room, or it is there already. */
+  ensureInstance(service: Service, name: string): number | undefined;
   dropInstance(service: Service, name: string): void;
   /** Its instances were dropped before. */
   drop(service: Service): void;
@@ -35,10 +35,8 @@ export const createServices = (limits: ZookeeperLimits): Services => {
     },
     ensureInstance(service, name) {
       if (service.instances.has(name)) return undefined;
-      if (service.instances.size >= limits.instancesPerServiceMax)
-        return `has more than ${limits.instancesPerServiceMax} instances; the others are left out`;
-      if (instances >= limits.instancesMax)
-        return `has instances beyond the ${limits.instancesMax} that a source may have; they are left out`;
+      if (service.instances.size >= limits.instancesPerServiceMax) return limits.instancesPerServiceMax;
+      if (instances >= limits.instancesMax) return limits.instancesMax;
       service.instances.set(name, undefined);
       instances++;
       return undefined;

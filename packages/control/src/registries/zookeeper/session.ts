@@ -170,7 +170,8 @@ const tick = (held: Held, nowMs: number): readonly SessionOutput[] => {
     case "greeting":
       return fail(held, state.kind === "dialing" ? "connecting takes too long" : "the greeting takes too long", nowMs);
     case "standing":
-      if (nowMs >= state.heardMs + state.silenceMs) return fail(held, `silent for ${state.silenceMs} ms`, nowMs);
+      if (nowMs >= state.heardMs + state.silenceMs)
+        return fail(held, `silent for ${Math.round(state.silenceMs)} ms`, nowMs);
       state.sentMs = nowMs;
       return [{ kind: "write", bytes: encodeRequest(reservedXids.ping, { kind: "ping" }) }];
   }

@@ -48,6 +48,8 @@ const brief = (event: SourceEvent): string => {
       return `unreadable ${event.key}: ${event.problem}`;
     case "readable":
       return `readable ${event.key} ${event.keys.length}`;
+    case "left-out":
+      return `left out ${event.key}: ${event.left.count} ${event.left.what} over ${event.left.max}`;
     default:
       return event.kind;
   }
@@ -269,12 +271,20 @@ test("services and instances over a bound are left out and named, and taken in w
   world.run(100);
   const told = take(events);
   assert.equal(told.at(-1), "listed 1=1,2=2,4=4");
-  assert.match(told.join("\n"), /unreadable \/s: has more than 2 services/);
-  assert.match(told.join("\n"), /unreadable \/s\/a: has more than 2 instances/);
+  assert.deepEqual(told.slice(1, -1).sort(), ["left out /s/a: 1 instances over 2", "left out /s: 1 services over 2"]);
+  zookeeper.put("/s/a/6", record(6));
+  zookeeper.put("/s/d/7", record(7));
+  world.run(100);
+  assert.deepEqual(take(events).toSorted(), ["left out /s/a: 2 instances over 2", "left out /s: 2 services over 2"]);
+  zookeeper.delete("/s/a/6");
+  zookeeper.delete("/s/d");
+  world.run(100);
+  assert.deepEqual(take(events).toSorted(), ["left out /s/a: 1 instances over 2", "left out /s: 1 services over 2"]);
   zookeeper.delete("/s/a/1");
   zookeeper.delete("/s/b");
   world.run(100);
-  assert.deepEqual(new Set(take(events)), new Set(["removed /s/a/1", "put 3=3", "removed /s/b/4", "put 5=5"]));
+  const room = ["left out /s/a: 0 instances over 2", "left out /s: 0 services over 2"];
+  assert.deepEqual(take(events).toSorted(), [...room, "put 3=3", "put 5=5", "removed /s/a/1", "removed /s/b/4"]);
 });
 
 test("a record over the bound is unreadable", () => {

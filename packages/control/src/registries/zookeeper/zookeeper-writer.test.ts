@@ -36,7 +36,8 @@ const setup = async (mode: "serves" | "refuses" | "readOnly" = "serves") => {
     return await promise;
   };
   const tools = { ...world.tools, ended: (reason: string) => void ended.push(reason), mesh: "mesh" };
-  const open = () => wait(openZookeeperWriter(settings, zookeeper.dial)(tools));
+  const openWriter = openZookeeperWriter(settings, zookeeper.dial);
+  const open = () => wait(openWriter(tools));
   return { world, zookeeper, ended, wait, open };
 };
 const path = "/s/deep/cart/c1:80";
@@ -126,4 +127,19 @@ test("what is written reads back, and only Curator's layout is written", () => {
   assert.equal(JSON.parse(curatorRecord({ ...cart, namespace: "shop" }, "default")).name, "cart-shop");
   const dubbo = parseRegistryUrl("zookeeper://a:1/dubbo?layout=dubbo");
   assert.throws(() => zookeeperDriver.write?.(dubbo, undefined), /only read/);
+});
+
+test("two services of the mesh that would have one name are not mixed, also over a new session", async () => {
+  const { zookeeper, wait, open } = await setup();
+  const own = { ...cart, service: "cart-shop", key: "default/cart-shop/c1/80" };
+  const other = { ...cart, namespace: "shop", key: "shop/cart/c1/80" };
+  await wait((await open()).put(own));
+  const session = await open();
+  await assert.rejects(wait(session.put(other)), WriteRefusal);
+  await wait(session.remove(other));
+  assert.ok(zookeeper.nodes.has("/s/deep/cart-shop/c1:80"));
+  await wait(session.remove(own));
+  assert.ok(!zookeeper.nodes.has("/s/deep/cart-shop/c1:80"));
+  await wait(session.put(other));
+  assert.ok(zookeeper.nodes.has("/s/deep/cart-shop/c1:80"));
 });

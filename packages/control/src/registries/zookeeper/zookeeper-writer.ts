@@ -2,12 +2,14 @@
 import type { Dial } from "@weft/net/tcp/dial";
 import { zookeeperError } from "@weft/protocols/zookeeper/error-codes";
 import type { ReplyBody, ZookeeperRequest } from "@weft/protocols/zookeeper/messages";
+import { outsideName, outsideNames } from "../outside/outside-names.ts";
 import { type OpenWriter, WriteRefusal, type WrittenInstance } from "../outside/write-session.ts";
 import { openZookeeperCalls, type ZookeeperCalls, ZookeeperError } from "./zookeeper-calls.ts";
 import type { ZookeeperSettings } from "./zookeeper-source.ts";
 
+/** To be made once for a target: names are kept over its sessions. */
 export const openZookeeperWriter =
-  (settings: ZookeeperSettings, dial: Dial): OpenWriter =>
+  (settings: ZookeeperSettings, dial: Dial, names = outsideNames(settings.namespace)): OpenWriter =>
   async (tools) => {
     const calls = await openZookeeperCalls(settings, dial, tools);
     const owned = settings.login() !== undefined;
@@ -15,6 +17,7 @@ export const openZookeeperWriter =
     const own = new Set<string>();
     return {
       async put(instance) {
+        names.take(instance);
         const path = pathOf(settings, instance);
         const data = Buffer.from(curatorRecord(instance, settings.namespace));
         if (data.length > settings.limits.recordBytesMax)
@@ -30,11 +33,13 @@ export const openZookeeperWriter =
         own.add(path);
       },
       async remove(instance) {
+        if (!names.holds(instance)) return;
         const path = pathOf(settings, instance);
         own.delete(path);
         await done(calls, { kind: "delete", path }, zookeeperError.noNode);
         const parent = path.slice(0, path.lastIndexOf("/"));
         await done(calls, { kind: "delete", path: parent }, zookeeperError.notEmpty, zookeeperError.noNode);
+        names.leave(instance);
       },
       async renew(instances) {
         const missing: string[] = [];
@@ -84,19 +89,15 @@ const childrenOf = async (calls: ZookeeperCalls, path: string): Promise<readonly
   }
 };
 
-/** The service's name, with its namespace behind where that is not the one the URL names. */
-const serviceName = ({ namespace, service }: WrittenInstance, ownNamespace: string): string =>
-  namespace === ownNamespace ? service : `${service}-${namespace}`;
-
 const nodeName = ({ id, port }: WrittenInstance): string => `${id}:${port}`;
 
 const pathOf = ({ base, namespace }: ZookeeperSettings, instance: WrittenInstance): string =>
-  `${base}/${serviceName(instance, namespace)}/${nodeName(instance)}`;
+  `${base}/${outsideName(instance, namespace)}/${nodeName(instance)}`;
 
 const byParent = (settings: ZookeeperSettings, instances: ReadonlyMap<string, WrittenInstance>) => {
   const parents = new Map<string, [key: string, name: string][]>();
   for (const [key, instance] of instances) {
-    const parent = `${settings.base}/${serviceName(instance, settings.namespace)}`;
+    const parent = `${settings.base}/${outsideName(instance, settings.namespace)}`;
     const members = parents.get(parent) ?? [];
     members.push([key, nodeName(instance)]);
     parents.set(parent, members);
@@ -117,7 +118,7 @@ const uriSpec = {
 /** What Curator and Spring Cloud read; what is not of theirs stands among the metadata. */
 export const curatorRecord = (instance: WrittenInstance, ownNamespace: string): string => {
   const { address, port, servicePort, protocol, labels, serviceAccount, locality, weight, health } = instance;
-  const name = serviceName(instance, ownNamespace);
+  const name = outsideName(instance, ownNamespace);
   const id = nodeName(instance);
   const said = Object.entries({
     ...{ protocol, locality, weight: weight === 1 ? undefined : String(weight) },

@@ -83,7 +83,8 @@ export const createFakeEtcd = (): FakeEtcd => {
       .map((key) => records.get(key) as EtcdKeyValue);
     const page = found.slice(0, limit);
     if (page.length > fake.recordsMax) throw new GrpcError(grpcStatus.resourceExhausted, "too large");
-    return encodeRangeAnswer({ clusterId, revision, records: page, more: page.length < found.length });
+    const more = page.length < found.length;
+    return encodeRangeAnswer({ clusterId, revision, records: page, more, count: found.length });
   };
   const startWatch = (watch: Watch, create: Uint8Array): void => {
     const start = Number(readMessage(create).get(3));
