@@ -71,7 +71,11 @@ export const pathMeanings: ReadonlyMap<string, string> = new Map([
   ],
   ["POST /v1/config/delete", "deletes the objects the body names; `?dryRun=true`"],
   ["GET /v1/analyze", "the findings about the configuration in force"],
-  ["GET /v1/proxies", "connected proxies: node metadata and, per resource type, status, version, nonce, times, error"],
+  [
+    "GET /v1/proxies",
+    "connected proxies: node metadata and, per resource type, status, version, nonce, times, error; with a shared store " +
+      "`summary.everywhere` counts those of all control planes",
+  ],
   ["GET /v1/tokens", "join tokens, without their secrets"],
   [
     "POST /v1/tokens",

@@ -6,6 +6,7 @@ import { readsAtOnceMax, watchesDefault } from "@weft/control/registries/consul/
 import { sweepsPerTick, sweepTickMs } from "@weft/control/registries/consul/consul-sweep";
 import { valueBytesMax } from "@weft/control/registries/etcd/etcd-record";
 import { readingStartMs } from "@weft/control/registries/kubernetes/clusters";
+import { quietMsDefault } from "@weft/control/registries/kubernetes/liveness";
 import { podWaitMs } from "@weft/control/registries/kubernetes/pod-waits";
 import { collectionObjectsMax, pageSize, silenceMs } from "@weft/control/registries/kubernetes/reflector";
 import { askedAtOnceMax } from "@weft/control/registries/nacos/nacos-follow";
@@ -51,6 +52,7 @@ export const registryRows = (print: {
     ["a record in etcd", size(valueBytesMax)],
     ["a record in ZooKeeper", size(zookeeperLimits.recordBytesMax)],
     ["services in ZooKeeper", String(zookeeperLimits.servicesMax)],
+    ["instances of a service in ZooKeeper", String(zookeeperLimits.instancesPerServiceMax)],
     ["requests to ZooKeeper not answered yet", String(zookeeperLimits.windowMax)],
     ["an answer of ZooKeeper, unless `frame-bytes-max` says otherwise", size(frameBytesMaxDefault)],
     ["services of Consul that a query waits on, unless `watches` says otherwise", String(watchesDefault)],
@@ -58,6 +60,7 @@ export const registryRows = (print: {
     ["services of Consul read at once after it connected", String(readsAtOnceMax)],
     ["an answer of Consul", size(consulAnswerBytesMax)],
     ["services in Nacos", String(nacosLimits.servicesMax)],
+    ["instances of a service in Nacos", String(nacosLimits.instancesPerServiceMax)],
     ["services that Nacos is asked for at once", String(askedAtOnceMax)],
     ["an answer of Nacos", size(answerBytesMax)],
     ["objects of one kind in a Kubernetes cluster", String(collectionObjectsMax)],
@@ -65,6 +68,11 @@ export const registryRows = (print: {
     ["an answer of Kubernetes", size(bodyBytesMax)],
     ["a line of a Kubernetes watch", size(lineBytesMax)],
     ["a Kubernetes watch that says nothing", time(silenceMs)],
+    ["… and all of them together, before the server counts as gone", time(1.5 * quietMsDefault)],
+    [
+      "a Kubernetes API server is asked whether it is there, unless `probe-after-ms` says otherwise",
+      `every ${time(quietMsDefault)}`,
+    ],
     ["connections to a Kubernetes API server", `${callSocketsMax}, and one a watch to ${watchSocketsMax}`],
     ["an address waits for its pod", time(podWaitMs)],
     ["pods' tokens that a Kubernetes API server is asked about at once", String(reviewsMax)],

@@ -1,12 +1,16 @@
 /** A machine joins with a token and the root's fingerprint, and the unit it is given runs a sidecar of the mesh. */
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { parseAddress, type SocketAddress } from "@weft/core/address";
 import { listFolder } from "@weft/net/files/files";
 import { makePrivateFolder } from "@weft/net/process/private-folder";
+import { fetchChain, rootServerName } from "@weft/net/tls/fetch-chain";
 import { startControlPlane, type TestControlPlane } from "@weft/testkit/control-plane";
 import { type Program, startProgram, startWeft } from "@weft/testkit/processes";
+import { startReplicas } from "./replicas.ts";
 
 const stack = new AsyncDisposableStack();
 let cp: TestControlPlane;
@@ -21,8 +25,8 @@ interface Made {
   readonly rootFingerprint: string;
 }
 const makeToken = async (wish: object = {}): Promise<Made> => (await cp.api("POST", "/v1/tokens", wish)) as Made;
-const machine = (folder: string): readonly string[] => [
-  ...["join", "--cp", `127.0.0.1:1,${cp.secure}`, "--name", "db", "--dir", join(folder, "db"), "--unit-dir", folder],
+const machine = (folder: string, secure = cp.secure): readonly string[] => [
+  ...["join", "--cp", `127.0.0.1:1,${secure}`, "--name", "db", "--dir", join(folder, "db"), "--unit-dir", folder],
   ...["--outbound", "127.0.0.1:0", "--admin", "127.0.0.1:0"],
 ];
 const weft = (words: readonly string[], token = ""): Program =>
@@ -58,6 +62,23 @@ test("another root than the pinned one is refused before the token is sent, and 
   assert.deepEqual(listFolder(folder.path), []);
   await using right = weft([...machine(folder.path), "--root-cert", cp.rootCertFile], token);
   assert.equal(await right.exited, 0, right.lines.join("\n"));
+});
+
+test("replicas show what is below the root only, and a machine still joins by its fingerprint", async () => {
+  using folder = makePrivateFolder("weft-join-");
+  await using replicas = await startReplicas();
+  const [{ cp: one }, { cp: two }] = replicas.all;
+  const { token, rootFingerprint } = (await one.api("POST", "/v1/tokens", {})) as Made;
+  const root = new X509Certificate(readFileSync(one.rootCertFile)).raw;
+  const shownBy = ({ secure }: TestControlPlane, serverName: string) =>
+    fetchChain({ address: parseAddress(secure) as SocketAddress, serverName, timeoutMs: 10_000 });
+  const [shown, other] = [await shownBy(one, "localhost"), await shownBy(two, "localhost")];
+  assert.deepEqual([shown.length, shown.some((der) => der.equals(root))], [2, false]);
+  assert.notDeepEqual(shown[1], other[1]);
+  assert.deepEqual((await shownBy(one, rootServerName)).slice(1), [shown[1], root]);
+  await using joining = weft([...machine(folder.path, two.secure), "--root-fingerprint", rootFingerprint], token);
+  assert.equal(await joining.exited, 0, joining.lines.join("\n"));
+  assert.equal(readFileSync(join(folder.path, "db/root-cert.pem"), "utf8"), readFileSync(two.rootCertFile, "utf8"));
 });
 
 test("a dry run and a printed unit do nothing; a revoked token joins nobody", async () => {

@@ -54,14 +54,23 @@ test("an injected pod's containers intercept, become ready, answer the applicati
   stack.use(app);
   await app.waitFor(/^listening/);
 
+  const [cautious, cautiousPort] = [join(import.meta.dirname, "../programs/echo.ts"), 8081];
+  const own = stack.use(net.start(process.execPath, [cautious, "own", String(cautiousPort), net.inside.ipv4]));
+  await own.waitFor(/^listening/);
+
   const container = {
     ...{ name: "web", image: "example/web", ports: [{ name: "http", containerPort: 8080 }] },
     readinessProbe: { httpGet: { path: "/ready", port: "http" } },
     livenessProbe: { tcpSocket: { port: 9 } },
   };
+  const alone = {
+    ...{ name: "own", image: "example/own" },
+    readinessProbe: { httpGet: { path: "/ready", port: cautiousPort } },
+    livenessProbe: { tcpSocket: { port: cautiousPort } },
+  };
   const { spec } = injectedOf(
     injectPod({
-      pod: { metadata: { name: "web", labels: { app: "web" } }, spec: { containers: [container] } },
+      pod: { metadata: { name: "web", labels: { app: "web" } }, spec: { containers: [container, alone] } },
       ...{ namespace: { name: "shop", labels: {} }, values: defaultInjectorValues, nativeSidecars: true },
     }),
   );
@@ -105,6 +114,12 @@ test("an injected pod's containers intercept, become ready, answer the applicati
   assert.equal(await probe(proxy.readinessProbe), "200");
   assert.equal(await probe(web.readinessProbe), "200", "the application is asked behind the mesh");
   assert.equal(await statusAt(15_020, "/app-health/web/livez"), "500", "nobody listens where the liveness probe asks");
+  for (const path of ["readyz", "livez"])
+    assert.equal(
+      await statusAt(15_020, `/app-health/own/${path}`),
+      "200",
+      "who listens at the pod's address alone is asked there",
+    );
   assert.equal(await statusAt(15_020, "/app-health/web/startupz"), "404", "there is no such probe");
   assert.equal(await statusAt(15_090, "/stats/prometheus"), "200");
 

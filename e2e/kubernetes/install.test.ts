@@ -51,6 +51,17 @@ test("installing again changes nothing and is accepted", async () => {
   assert.deepEqual([again.code, again.out.split("\n").filter(Boolean).length > 30], [0, true], again.err);
 });
 
+test("installing again leaves the replicas that an autoscaler added", async () => {
+  const path = "/apis/apps/v1/namespaces/istio-system/deployments/istiod";
+  const scaledTo = async (replicas: number): Promise<unknown> => {
+    const contentType = "application/merge-patch+json";
+    await cluster.api.call({ method: "PATCH", path: `${path}/scale`, body: { spec: { replicas } }, contentType });
+    assert.equal((await runWeft(["install", "--kubeconfig", cluster.kubeconfig])).code, 0);
+    return ((await cluster.api.call({ method: "GET", path })) as { spec: { replicas: unknown } }).spec.replicas;
+  };
+  assert.deepEqual([await scaledTo(7), await scaledTo(40), await scaledTo(1)], [7, 10, 3]);
+});
+
 test("another revision stands beside the first", async () => {
   const flags = ["--revision", "canary", "--set", "store=etcd://etcd.db:2379/weft,injectByDefault=true"];
   const { code, err } = await runWeft(["install", "--kubeconfig", cluster.kubeconfig, ...flags]);

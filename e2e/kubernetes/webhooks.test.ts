@@ -17,6 +17,7 @@ import {
 import { type RealApiServer, startApiServer } from "./real-api-server.ts";
 import { runWeft } from "./run-weft.ts";
 
+const sidecarImage = "registry.example/weft:7";
 const stack = new AsyncDisposableStack();
 let cluster: RealApiServer;
 let plane: ClusterPlane;
@@ -25,7 +26,7 @@ before(async () => {
   await defineKinds(cluster, ["VirtualService", "Gateway"]);
   await makeNamespace(cluster, systemNamespace);
   await makeNamespace(cluster, "shop", { "istio-injection": "enabled" });
-  plane = stack.use(await startClusterPlane(cluster.kubeconfig));
+  plane = stack.use(await startClusterPlane(cluster.kubeconfig, ["--sidecar-image", sidecarImage]));
   await registerWebhooks(cluster, plane.webhook);
 });
 after(() => stack.disposeAsync());
@@ -166,7 +167,7 @@ describe("the webhooks of a control plane", () => {
     };
     const files = ["-f", written("base.yaml", planner), "-f", written("layer.yaml", plannerPlaces)];
     const values = ["--values", written("values.json", injectorValues)];
-    const done = await runWeft(["inject", ...files, ...values, "-o", "json"]);
+    const done = await runWeft(["inject", ...files, ...values, "--image", sidecarImage, "-o", "json"]);
     assert.equal(done.code, 0, done.err);
     assert.match(done.err, /planner is left as it is: it has no containers/);
     const { items } = JSON.parse(done.out) as { readonly items: readonly [Workload, Workload] };
@@ -200,6 +201,7 @@ describe("the webhooks of a control plane", () => {
     await eventually("the webhook has the values", async () => {
       const { spec } = await made("shop", { metadata: { labels: { app: "planner" } }, spec: plainSpec });
       assert.deepEqual(proxyOf(spec).resources, proxyOf(template.spec).resources);
+      assert.equal(proxyOf(spec).image, sidecarImage, "the ConfigMap says nothing of the image");
       return true;
     });
   });

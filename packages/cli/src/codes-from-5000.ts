@@ -86,6 +86,12 @@ WF5063 the route takes no such upgrade
   WebSocket is taken, and CONNECT where a service is dialled through the proxy; others need upgrade_configs.
 WF5064 the workload has as many requests as it answers well
   MeshDefaults.adaptiveConcurrency holds its limit. Add instances; minLimit and tolerance set how soon requests are turned away.
+WF5065 what pods are injected with is not read from the cluster yet
+  The pod's controller makes it again. If it lasts, the control plane's log says why (WF2193).
+WF5066 the unit of a machine that joined would not start
+  Make the user it runs as, and put weft and Node where that user may read them; then start it.
+WF5067 an application collides with its proxy
+  Run it as another user than 1337, and let it listen on other ports than 15000, 15001, 15006, 15020, 15021 and 15090.
 WF5900 an error nobody caught
   The process goes on unless it happens often. It is a fault in weft: report it with the log line.
 

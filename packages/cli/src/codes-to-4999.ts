@@ -73,7 +73,7 @@ WF2118 instances of a service have one address
 WF2120 a registry cannot be written to
   What --register-into wrote there stands until its time ends, 30 s after it was renewed last; the mesh itself is not concerned. It is tried again by itself, and then everything is written again. The message says why.
 WF2121 a registry does not take an instance
-  The message names the instance and what the registry says; the others are written. It is tried again with each renewal, every 10 s. Correct the instance, or what the registry allows.
+  The message names the instance and what the registry says; the others are written. It is tried again with each renewal, every 10 s. Correct the instance, or what the registry allows; of two services that would have one name there, rename one.
 WF2122 more instances register here than are written into one registry
   It gets at most 20,000. Say which namespaces it is to get with of-namespaces= in the URL.
 WF2140 Nacos is asked over HTTP, not by gRPC
@@ -171,7 +171,7 @@ WF2211 the control plane shows another root than was pinned
 WF2212 the control plane gives no certificate to a machine that joins
   The token is used up, expired, revoked, or made for another name or namespace. Make one with weft token create.
 WF2213 a machine's files cannot be written
-  Run weft join as root, or give --dir and --unit-dir that you may write to. The token may be used up: make a new one.
+  Run weft join as root, or give --dir and --unit-dir that you may write to. The message says whether the token is still good.
 
 WF2230 the control plane did not say in time where a host leads
   In a large mesh the sidecar asks for a service when it is called for the first time, and waited 5 s in vain. Look at weft proxy-status and at the control plane; services that were called before are not affected. With weft cp --on-demand-above off sidecars are given all services beforehand.
@@ -186,9 +186,21 @@ WF2262 the registry's database has gone back
 WF2263 an object in a folder of services is none of a registry
   A folder of --registry file:///FOLDER gives Service, EndpointSlice, Endpoints, ServiceEntry and WorkloadEntry. Move other objects into the folder of --config.
 WF2270 the shared store has gone back to an older state
-  A copy of another day was put in place of its data. What this replica knows is newer, stays in force and was written back, as the line counts; what others had written since counts as it is. Instances, objects and tokens that were taken out since the copy may be there again: take them out anew.
+  A copy of another day was put in place of its data. What this replica knows is newer and stays in force. One line says so when it is found, with how much the store lacks and how much came back that was taken out; the next says how much was written back, and what others had written meanwhile, which counts. Then it is said what became of what came back (WF2285, WF2286). Tokens are as in the copy: revoke anew what you revoked since.
 WF2271 the shared store has gone back and takes nothing back yet
   What it lacks stays in force here and is tried again every two seconds, and by the next connection. The message says why: etcd is out of room, or may not be written to. Until then leave this replica's data folder as it is.
+WF2280 what another control plane tells of its proxies cannot be read
+  Its record under proxies/ of the shared store is damaged, too large or of another version of weft. Its proxies are missing in the counts of status and weft proxy-status until it is written anew; nothing else depends on it.
+WF2281 another control plane tells nothing of its proxies
+  It is there, and wrote nothing of its proxies for more than two minutes: it is older than these counts, or may not write to the store, as where etcd is out of room. Its proxies are missing in the counts.
+WF2282 another control plane has proxies of more kinds than are told apart
+  Proxies are told apart by namespace and the labels that objects select by, 1,000 kinds for each control plane. The status of objects says how many are left out; select by fewer labels, or by labels with fewer values.
+WF2285 what came back with an older store is taken out again
+  A replica saw these records being taken out before etcd went back to an older state, and nobody has written them anew. The line names the first ten. Whoever still wants one registers or applies it again.
+WF2286 what came back with an older store stays
+  These records were taken out before etcd went back, but a replica that may know better has not come back within ten minutes, or others are in the way. The line names the first ten: take them out anew, or leave them.
+WF2290 a registry has more than is read of it
+  What is over the bound is left out as if it were not there; what was known before stays. weft registry sources and weft_registry_left_out say how much, the message where. Delete what is not used, or give a part of it a place (prefix, path, namespace, group) that another --registry names.
 WF2500 an answer of the HTTP API failed
   It is a fault in weft; the server's log has the details. Report it with them.
 

@@ -117,6 +117,21 @@ test("a proxy nobody knows, and a name that means two, are said", async () => {
   assert.match((await run(["ps", "nobody", "--cp", api.address])).err, /WF9025/);
 });
 
+test("proxies are counted over all control planes where there are several, beside those of the one that is asked", async () => {
+  const proxy = { id: "sidecar~1~web.a~d", metadata: {}, types: {} };
+  const told = { controlPlanes: 3, proxies: 9, synced: 8, oldestMs: 41_300, silent: 1 };
+  const asked = async (everywhere: object | undefined, ...more: readonly string[]) => {
+    await using api = await startApi({ "/v1/proxies": { items: [proxy], summary: { everywhere } } });
+    return (await run(["ps", ...more, "--cp", api.address])).out;
+  };
+  const line = "1 is with this control plane; with all 3: 9 proxies, 8 synced, as told up to 41 s ago";
+  assert.ok((await asked(told)).endsWith(`${line}; 1 control plane more told nothing\n`), await asked(told));
+  assert.deepEqual(JSON.parse(await asked(told, "-o", "json")).summary.everywhere, told);
+  for (const nothing of [undefined, { ...told, controlPlanes: 1, silent: 0 }])
+    assert.ok((await asked(nothing)).endsWith("\n1 proxy\n"));
+  assert.ok((await asked(told, "web")).endsWith("\n1 proxy\n"));
+});
+
 test("run without a mesh says how to get one", async () => {
   const { code, err } = await run(["run", "--name", "a", "--outbound", "127.0.0.1:0", "--", "true"]);
   assert.equal(code, 4);

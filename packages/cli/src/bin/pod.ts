@@ -1,14 +1,16 @@
 /** `weft pod`: what runs within the proxy's container of an injected pod. */
 import { formatError, WeftError } from "@weft/core/error";
+import { isIPv4 } from "@weft/core/ip";
 import { realClock } from "@weft/net/clock";
 import { createHttpClient } from "@weft/net/http/client";
 import type { Route } from "@weft/net/http/routes";
 import { type HttpServer, openHttpServer } from "@weft/net/http/server";
 import { createLogger } from "@weft/net/logger";
+import { passthroughSource } from "@weft/proxy/intercept/plan";
 import { Command, CommanderError } from "commander";
 import { parseMetricsPlace, parseProbers } from "../workload/pod-probers.ts";
 import { type AskText, podStatusRoutes } from "../workload/pod-status.ts";
-import { askProgram } from "../workload/probe-program.ts";
+import { askProgram, type OtherPlace } from "../workload/probe-program.ts";
 
 const localhost = "127.0.0.1";
 const adminDefault = "15000";
@@ -85,7 +87,7 @@ const sidecar = async (flags: readonly string[], statusPort: number, adminPort: 
     probers: parseProbers(process.env.ISTIO_KUBE_APP_PROBERS),
     metrics: parseMetricsPlace(process.env.ISTIO_PROMETHEUS_ANNOTATIONS),
     ask: askText,
-    askProgram: (probe) => askProgram(probe, {}),
+    askProgram: (probe) => askProgram(probe, {}, ownAddress(flags)),
   });
   if (statusPort !== 0) {
     for (const port of new Set([statusPort, readyPort, metricsPort])) {
@@ -95,6 +97,17 @@ const sidecar = async (flags: readonly string[], statusPort: number, adminPort: 
   }
   const { runSidecar } = await import("@weft/proxy/bin/sidecar");
   return await runSidecar(flags);
+};
+
+/**
+ * The kubelet asks at the pod's address, where alone some programs listen. From this source a connection there is the proxy's to its
+ * program, which interception leaves alone.
+ */
+const ownAddress = (flags: readonly string[]): OtherPlace | undefined => {
+  const host = flags[flags.indexOf("--ip") + 1] ?? "";
+  return isIPv4(host) && host !== localhost
+    ? { host, localAddress: passthroughSource.ipv4.replace("/32", "") }
+    : undefined;
 };
 
 const openStatus = async (port: number, routes: readonly Route[]): Promise<HttpServer> => {

@@ -10,6 +10,7 @@ import { type ApiFlags, askApi, findApi } from "../mesh/api.ts";
 import { action, withApiFlags, withOutputFlag } from "../mesh/flags.ts";
 import { knownServices } from "../mesh/known-services.ts";
 import { counted, envelope, parseOutputFormat, render } from "../output/print.ts";
+import { oneLine } from "../output/table.ts";
 
 interface AnalyzeFlags extends ApiFlags {
   readonly output: string;
@@ -108,5 +109,7 @@ const parseFiles = (files: readonly ConfigFile[]) => {
 
 const formatFinding = ({ code, level, message, file, line, column, also }: Finding): string => {
   const others = also.length === 0 ? "" : `  (also ${also.join(", ")})`;
-  return `${level.padEnd(7)} ${code} ${file}:${line}:${column}  ${message}${others}\n`;
+  // What is found in a registry or on a proxy is in no file.
+  const at = file === "" ? "" : `${file}:${line}:${column}  `;
+  return `${oneLine(`${level.padEnd(7)} ${code} ${at}${message}${others}`)}\n`;
 };

@@ -100,3 +100,19 @@ test("analyze counts in the singular too", async () => {
   const { out } = await run(["analyze", file("one.yaml", text), "--offline"]);
   assert.match(out, /, 0 warnings, 0 info in 1 file, 0 objects \(\d+ ms\)\n$/);
 });
+
+test("analyze names no place for what is in no file, and keeps each finding to a line", async () => {
+  const finding = (message: string) => ({
+    ...{ code: "WF2112", level: "warning", message, kind: "Registry", namespace: "", name: "etcd" },
+    ...{ file: "", line: 0, column: 0, also: [] },
+  });
+  await using api = await startApi({
+    "/v1/analyze": { items: [finding("registry etcd: /x/a\nerror   WF1001 forged: no JSON")] },
+    "/v1/config": { items: [] },
+  });
+  const { out } = await run(["analyze", "--cp", api.address]);
+  assert.match(
+    out,
+    /^warning WF2112 registry etcd: \/x\/a\\u000aerror {3}WF1001 forged: no JSON\n0 errors, 1 warning,/,
+  );
+});

@@ -1,10 +1,13 @@
 import { parseAddress, type SocketAddress } from "@weft/core/address";
 import { WeftError } from "@weft/core/error";
+import { isIPv4, isIPv6 } from "@weft/core/ip";
 import { writeAtomic } from "@weft/net/files/files";
 import { sidecarNodeFlags } from "@weft/net/process/node-flags";
 import { readText } from "@weft/net/read-text";
+import { parseSidecarFlags } from "@weft/proxy/bin/sidecar-flags";
 import { type Command, type Context, type ExitCode, exitCodes } from "../command.ts";
 import { fetchIdentity, fetchRoot, joinedFiles, parseFingerprint, writeJoined } from "../join/join-mesh.ts";
+import { prepareMachine, unitTroubles, unwritable } from "../join/machine.ts";
 import { unitOf } from "../join/units.ts";
 import { action } from "../mesh/flags.ts";
 import { parseAccount, parseName } from "../workload/run-values.ts";
@@ -70,7 +73,9 @@ const join = async (context: Context, flags: JoinFlags): Promise<ExitCode> => {
   const addresses = addressesOf(flags.cp);
   const asked = flags.dir ?? `/var/lib/weft/${flags.name}`;
   const folder = asked.startsWith("/") ? asked : `${context.cwd}/${asked}`;
-  const unit = sidecarUnit(context, flags, folder);
+  const words = sidecarWords(flags, folder);
+  refuseWrong(flags, words);
+  const unit = sidecarUnit(context, flags, folder, words);
   if (flags.printUnit) {
     context.print(unit);
     return exitCodes.ok;
@@ -86,6 +91,7 @@ const join = async (context: Context, flags: JoinFlags): Promise<ExitCode> => {
   }
   const token = tokenOf(flags, context.env);
   const identity = { trustDomain: flags.trustDomain, namespace: flags.namespace, serviceAccount };
+  using folders = prepareMachine(folder, flags.unitDir);
   const joining = { addresses, serverName: flags.cpName, identity, token };
   const rootPem = trust.kind === "file" ? trust.pem : await fetchRoot(joining, trust.fingerprint);
   const given = await fetchIdentity(joining, rootPem);
@@ -93,14 +99,14 @@ const join = async (context: Context, flags: JoinFlags): Promise<ExitCode> => {
     writeJoined(folder, rootPem, given);
     writeAtomic(unitFile, unit, 0o644);
   } catch (cause) {
-    throw new WeftError("WF2213", `cannot write the machine's files: ${(cause as Error).message}`, {
-      next: "run it as root, or give --dir and --unit-dir that you may write to",
-      cause,
-    });
+    throw unwritable(cause, "The token may be used up.");
   }
+  folders.move();
   const { name } = flags;
+  for (const trouble of unitTroubles(flags.user, [process.execPath, programOf(context)]))
+    context.printError(`warning WF5066 ${trouble}\n`);
   context.print(
-    `${name} has joined: ${folder}, ${unitFile}\nstart it with: systemctl daemon-reload && systemctl enable --now weft-${name}\n`,
+    `${name} has joined: ${folder}, ${unitFile}\nstart it with: systemctl daemon-reload && systemctl enable weft-${name} && systemctl restart weft-${name}\n`,
   );
   return exitCodes.ok;
 };
@@ -119,7 +125,14 @@ type Trust =
 const trustOf = ({ rootCert, rootFingerprint }: JoinFlags): Trust => {
   if ((rootCert === undefined) === (rootFingerprint === undefined))
     throw wrong("one of --root-cert and --root-fingerprint is needed", "weft token create shows the fingerprint");
-  if (rootCert !== undefined) return { kind: "file", pem: readFileOr(rootCert, "--root-cert") };
+  if (rootCert !== undefined) {
+    const pem = readFileOr(rootCert, "--root-cert");
+    if (pem.includes("-----BEGIN CERTIFICATE-----")) return { kind: "file", pem };
+    throw wrong(
+      `--root-cert ${rootCert} has no certificate in PEM`,
+      "give root-cert.pem of the control plane's --data folder",
+    );
+  }
   const fingerprint = parseFingerprint(rootFingerprint ?? "");
   if (fingerprint !== undefined) return { kind: "pinned", fingerprint };
   throw wrong("--root-fingerprint is no SHA-256", "--root-fingerprint sha256:HEX, as weft token create shows it");
@@ -145,20 +158,34 @@ const tokenOf = ({ tokenFile }: JoinFlags, env: Context["env"]): string => {
   );
 };
 
-const sidecarUnit = (context: Context, flags: JoinFlags, folder: string): string => {
+const programOf = ({ root }: Context): string => `${root}/packages/cli/src/bin/weft.ts`;
+
+/** What the sidecar would refuse at its start, or systemd, is refused before the token is spent. */
+const refuseWrong = ({ user, ip }: JoinFlags, words: readonly string[]): void => {
+  if (!/^([a-z_][-a-z0-9_]{0,30}\$?|\d{1,10})$/.test(user)) throw wrong(`--user "${user}" is no user`, "--user weft");
+  if (!isIPv4(ip) && !isIPv6(ip)) throw wrong(`--ip "${ip}" is not an IP address`, "--ip 10.0.1.7");
+  parseSidecarFlags(words);
+};
+
+/** The sidecar's flags. */
+const sidecarWords = (flags: JoinFlags, folder: string): readonly string[] => {
   const { name, namespace, serviceAccount = name } = flags;
   const files = joinedFiles(folder);
-  return unitOf({
-    description: `weft sidecar of ${name}.${namespace}`,
-    user: flags.user,
-    folder,
-    words: [
-      ...[process.execPath, ...sidecarNodeFlags],
-      ...[`${context.root}/packages/cli/src/bin/weft.ts`, "sidecar", "--cp", flags.cp, "--cp-name", flags.cpName],
-      ...["--root-cert", files.root, "--data", files.data, "--name", name, "--namespace", namespace],
-      ...["--service-account", serviceAccount, "--trust-domain", flags.trustDomain, "--ip", flags.ip],
-      ...["--outbound", flags.outbound, "--admin", flags.admin],
-      ...flags.inbound.flatMap((port) => ["--inbound", port]),
-    ],
-  });
+  return [
+    ...["--cp", flags.cp, "--cp-name", flags.cpName, "--root-cert", files.root, "--data", files.data],
+    ...["--name", name, "--namespace", namespace, "--service-account", serviceAccount],
+    ...["--trust-domain", flags.trustDomain, "--ip", flags.ip, "--outbound", flags.outbound, "--admin", flags.admin],
+    ...flags.inbound.flatMap((port) => ["--inbound", port]),
+  ];
 };
+
+const sidecarUnit = (
+  context: Context,
+  { name, namespace, user }: JoinFlags,
+  folder: string,
+  words: readonly string[],
+) =>
+  unitOf({
+    ...{ description: `weft sidecar of ${name}.${namespace}`, user, folder },
+    words: [process.execPath, ...sidecarNodeFlags, programOf(context), "sidecar", ...words],
+  });

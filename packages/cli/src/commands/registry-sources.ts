@@ -1,6 +1,6 @@
 import { type Context, type ExitCode, exitCodes } from "../command.ts";
 import { type ApiFlags, askApi, findApi } from "../mesh/api.ts";
-import { type Envelope, parseOutputFormat, render } from "../output/print.ts";
+import { counted, type Envelope, parseOutputFormat, render } from "../output/print.ts";
 import { formatTable } from "../output/table.ts";
 
 interface SourceItem {
@@ -14,6 +14,8 @@ interface SourceItem {
   readonly held: { readonly absent: number; readonly expired: number };
   readonly damped: number;
   readonly refused: number;
+  /** With what is refused. */
+  readonly leftOut?: number;
   readonly unreadable: number;
   readonly problems?: readonly unknown[];
   readonly diskProblem?: string;
@@ -93,12 +95,31 @@ const ageText = (seconds: number): string => {
   return seconds < 172_800 ? `${Math.round(seconds / 3_600)}h` : `${Math.round(seconds / 86_400)}d`;
 };
 
-const notesOf = ({ reason, damped, refused, problems = [], diskProblem, wentBack }: SourceItem): string =>
+/** weft's own registry, in which nothing may have registered yet. */
+const ownUrl = "embedded:";
+
+const notesOf = ({
+  url,
+  state,
+  instances,
+  unreadable,
+  reason,
+  damped,
+  refused,
+  leftOut = refused,
+  problems = [],
+  diskProblem,
+  wentBack,
+}: SourceItem): string =>
   [
     ...(reason ? [reason] : []),
-    ...(wentBack ? [`the store went back, ${wentBack.written} records written back, ${wentBack.left} left`] : []),
+    ...(wentBack
+      ? [`the store went back, ${counted(wentBack.written, "record")} written back, ${wentBack.left} left`]
+      : []),
     ...(damped > 0 ? [`${damped} damped`] : []),
-    ...(refused > 0 ? [`${refused} refused`] : []),
-    ...(problems.length > 0 ? [`${problems.length} problems, see weft analyze`] : []),
+    ...(leftOut > 0 ? [`${leftOut} left out, see weft analyze`] : []),
+    ...(problems.length > 0 ? [`${counted(problems.length, "problem")}, see weft analyze`] : []),
     ...(diskProblem ? [`not kept: ${diskProblem}`] : []),
+    // A path or a namespace that nobody has reads as one that is empty.
+    ...(state === "live" && instances + unreadable === 0 && url !== ownUrl ? ["it is reached, and empty"] : []),
   ].join("; ");

@@ -38,6 +38,22 @@ test("registry lists services, and one service's endpoints with their identity a
   assert.equal((await run(["registry", "none", ...cp])).out, "It has no endpoints.\n");
 });
 
+test("registry sources says of a registry that it is reached and empty, as one under a wrong path is", async () => {
+  const none = { held: { absent: 0, expired: 0 }, damped: 0, refused: 0, unreadable: 0, services: 0, instances: 0 };
+  const live = { state: "live", ageSeconds: 0, ...none };
+  await using api = await startApi({
+    "/v1/registries": {
+      items: [
+        { name: "Registry", url: "embedded:", ...live },
+        { name: "etcd", url: "etcd://h:1/servces", ...live },
+        { name: "file", url: "file:///x", ...live, unreadable: 1 },
+      ],
+    },
+  });
+  const { out } = await run(["registry", "sources", "--cp", api.address]);
+  assert.match(out, /embedded: +-\n.*servces +it is reached, and empty\n.*file:\/\/\/x +-\n$/s);
+});
+
 test("registry sources shows where services come from, and how old each view is", async () => {
   const none = { held: { absent: 0, expired: 0 }, damped: 0, refused: 0, unreadable: 0 };
   const lost = { name: "etcd", url: "etcd://h:1/x", state: "lost", ageSeconds: 200, reason: "refused", services: 2 };
@@ -45,7 +61,10 @@ test("registry sources shows where services come from, and how old each view is"
   const back = { ...own, wentBack: { times: 1, written: 3, overtaken: 1, left: 0 } };
   await using api = await startApi({
     "/v1/registries": {
-      items: [back, { ...lost, instances: 5, ...none, held: { absent: 1, expired: 2 }, unreadable: 4, problems: [{}] }],
+      items: [
+        back,
+        { ...lost, instances: 5, ...none, held: { absent: 1, expired: 2 }, unreadable: 4, leftOut: 6, problems: [{}] },
+      ],
     },
   });
   const { out } = await run(["registry", "sources", "--cp", api.address]);
@@ -53,7 +72,10 @@ test("registry sources shows where services come from, and how old each view is"
     out,
     /\nRegistry +live +- +1 +3 +0 +0 +embedded: +the store went back, 3 records written back, 0 left\n/,
   );
-  assert.match(out, /\netcd +lost +3m +2 +5 +3 +4 +etcd:\/\/h:1\/x +refused; 1 problems, see weft analyze\n$/);
+  assert.match(
+    out,
+    /\netcd +lost +3m +2 +5 +3 +4 +etcd:\/\/h:1\/x +refused; 6 left out, see weft analyze; 1 problem, see weft analyze\n$/,
+  );
   const { items } = JSON.parse((await run(["registry", "sources", "-o", "json", "--cp", api.address])).out);
   assert.deepEqual([items.length, items[1].reason], [2, "refused"]);
 });

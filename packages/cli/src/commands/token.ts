@@ -6,6 +6,7 @@ import { type ApiFlags, askApi, findApi } from "../mesh/api.ts";
 import { action, withApiFlags, withOutputFlag } from "../mesh/flags.ts";
 import { type Envelope, envelope, parseOutputFormat, render } from "../output/print.ts";
 import { formatTable } from "../output/table.ts";
+import { parseAccount, parseName } from "../workload/run-values.ts";
 
 interface TokenFlags extends ApiFlags {
   readonly output: string;
@@ -63,6 +64,8 @@ const create = async (context: Context, flags: TokenFlags): Promise<ExitCode> =>
   if (typeof uses === "number" && !(Number.isInteger(uses) && uses > 0)) {
     throw new WeftError("WF9022", `"${flags.uses}" is not a count`, { next: "--uses 1" });
   }
+  if (flags.namespace !== undefined) parseName("--namespace", flags.namespace);
+  if (flags.serviceAccount !== undefined) parseAccount("--service-account", flags.serviceAccount);
   const made = await askApi<TokenItem & { token: string; rootFingerprint?: string }>(
     findApi(flags, context.env),
     "/v1/tokens",

@@ -23,6 +23,7 @@ const commandLine = (fill: Fill): readonly unknown[] => [
   ...["--xds-address", "0.0.0.0:15010", "--secure-address", "0.0.0.0:15012", "--http-address", "0.0.0.0:8080"],
   ...["--monitoring-address", "0.0.0.0:15014", "--webhook-address", "0.0.0.0:15017"],
   ...["--webhook-service", `istiod${fill.suffix}`, "--pod-name", "$(POD_NAME)", "--pod-namespace", "$(POD_NAMESPACE)"],
+  ...["--sidecar-image", fill.text("image")],
   ...["--http-host", `istiod${fill.suffix}.${fill.text("namespace")}.svc`],
   ...["--root-namespace", "$(POD_NAMESPACE)", "--trust-domain", fill.text("trustDomain")],
   ...["--revision", fill.text("revision"), "--log-level", fill.text("logLevel"), "--log-format", "json"],

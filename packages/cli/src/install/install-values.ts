@@ -1,5 +1,6 @@
 /** The values of an installation: their defaults, what they mean, and how flags change them. */
 import { defaultImage, defaultInjectorValues } from "@weft/config/inject/injector-values";
+import { wantedOfResources } from "@weft/config/inject/pod-values";
 import { nearest } from "@weft/config/schema/nearest";
 import { WeftError } from "@weft/core/error";
 import type { InstallValues, ValueName } from "./fill.ts";
@@ -113,8 +114,28 @@ export const setValues = (before: InstallValues, settings: readonly string[]): I
     values[name] = readValue(name, pair.slice(equals + 1));
   }
   const done = values as unknown as InstallValues;
+  refuseTogether(done);
   if (done.maxReplicas < done.replicas) return { ...done, maxReplicas: done.replicas };
   return done;
+};
+
+/** Throws WF2176 for values that are right each by itself, and with which no control plane or no sidecar would start. */
+const refuseTogether = (values: InstallValues): void => {
+  if (values.storeCredentials && values.store === "")
+    throw bad("storeCredentials is true, but there is no store", "--set store=etcd://HOST:PORT/PREFIX");
+  for (const [what, resources] of [
+    ["control planes", { requests: { memory: values.memoryRequest }, limits: { memory: values.memoryLimit } }],
+    [
+      "sidecars",
+      {
+        requests: { cpu: values.proxyCpuRequest, memory: values.proxyMemoryRequest },
+        limits: { cpu: values.proxyCpuLimit, memory: values.proxyMemoryLimit },
+      },
+    ],
+  ] as const) {
+    const wanted = wantedOfResources(resources);
+    if (wanted !== undefined) throw bad(`the resources of ${what} want ${wanted}`, "weft install --list-values");
+  }
 };
 
 const readValue = (name: ValueName, text: string): string | number | boolean => {

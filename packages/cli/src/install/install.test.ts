@@ -249,6 +249,8 @@ test("a wrong value is told with the nearest that is there", async () => {
   assert.match(await refusal("--namespace", 'a" b'), /WF2176 namespace is/);
   assert.match(await refusal("--image", "a\nb: c"), /WF2176 image is/);
   assert.match(await refusal("--set", "store=etcd://u:p@h/x"), /without a password/);
+  assert.match(await refusal("--set", "storeCredentials=true"), /there is no store/);
+  assert.match(await refusal("--set", "proxyCpuRequest=3"), /WF2176 .*sidecars want a limit of cpu/);
 });
 
 test("the store's user comes from the Secret that has its key, where that is asked for", () => {

@@ -7,7 +7,7 @@ import { formatIdentity, type Identity } from "@weft/core/identity";
 import { makeFolder, writeAtomic } from "@weft/net/files/files";
 import { createGrpcChannel } from "@weft/net/grpc/client";
 import { GrpcError } from "@weft/net/grpc/status";
-import { fetchChain } from "@weft/net/tls/fetch-chain";
+import { fetchChain, rootServerName } from "@weft/net/tls/fetch-chain";
 import { noAltNames } from "@weft/protocols/x509/alt-names";
 import { createCsr } from "@weft/protocols/x509/csr";
 import { encodePem } from "@weft/protocols/x509/pem";
@@ -53,8 +53,38 @@ const fromAny = async <T>(
       reasons.push(`${formatAddress(address)}: ${error instanceof Error ? error.message : error}`);
     }
   }
-  throw new WeftError("WF2210", `no control plane can be reached: ${reasons.join("; ")}`, {
-    next: "check --cp, the secure address of a control plane, and the way there",
+  throw nobodyAnswers(reasons.map((reason) => reason.replaceAll(/\s+/g, " ").trim()).join("; "));
+};
+
+/** What a TLS handshake fails with, and what there is to do about it. */
+const handshakeFailures: readonly (readonly [RegExp, string, string])[] = [
+  [
+    /self-signed|issuer certificate|unable to verify/i,
+    "the control plane's certificate is not of the root that was given",
+    "this is another mesh, or somebody in between: compare --root-cert with root-cert.pem in the control plane's --data folder",
+  ],
+  [
+    /does not match certificate's altnames/i,
+    "the control plane's certificate has another name",
+    "give its name, istiod.NAMESPACE.svc, by --cp-name",
+  ],
+  [/expired|not yet valid/i, "the control plane's certificate is not valid now", "set this machine's clock"],
+  [
+    /wrong version number|packet length/i,
+    "what listens there does not speak TLS",
+    "give the secure address (port 15012 unless told otherwise), not that of the HTTP API or of xDS without TLS",
+  ],
+];
+
+const nobodyAnswers = (reasons: string): WeftError => {
+  const [, what, next] = handshakeFailures.find(([pattern]) => pattern.test(reasons)) ?? [];
+  if (what === undefined) {
+    return new WeftError("WF2210", `no control plane can be reached: ${reasons}`, {
+      next: "check --cp, the secure address of a control plane, and the way there",
+    });
+  }
+  return new WeftError(what === handshakeFailures[0]?.[1] ? "WF2211" : "WF2210", `${what}: ${reasons}`, {
+    next: next ?? "",
   });
 };
 const away: ReadonlySet<number> = new Set([grpcStatus.unavailable, grpcStatus.deadlineExceeded]);
@@ -70,9 +100,12 @@ export const fetchRoot = (
   fingerprint: string,
 ): Promise<string> =>
   fromAny(addresses, async (address) => {
-    const chain = await fetchChain({ address, serverName, timeoutMs: withinMs });
-    const root = chain.find((der) => fingerprintOf(der) === fingerprint);
-    if (root) return encodePem("CERTIFICATE", root);
+    // What routes by server name on the way to the control plane knows only the first of them.
+    for (const name of [serverName, rootServerName]) {
+      const chain = await fetchChain({ address, serverName: name, timeoutMs: withinMs });
+      const root = chain.find((der) => fingerprintOf(der) === fingerprint);
+      if (root) return encodePem("CERTIFICATE", root);
+    }
     throw new WeftError(
       "WF2211",
       `the control plane at ${formatAddress(address)} shows no certificate of that fingerprint`,

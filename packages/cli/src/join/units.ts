@@ -53,6 +53,8 @@ export const unitOf = ({ description, user, folder, words }: UnitProgram): strin
     "[Service]",
     "Type=exec",
     `User=${user}`,
+    // Also where a folder of the user's own has to be made: the mode of those above it is then 0755.
+    `ExecStartPre=+/usr/bin/install -d -m 0700 ${unitWord(folder)}`,
     `ExecStartPre=+/bin/chown -R ${unitWord(user)} ${unitWord(folder)}`,
     `ExecStart=${words.map(unitWord).join(" ")}`,
     `ReadWritePaths=${unitWord(folder)}`,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { formatTable, visibleWidth } from "./table.ts";
+import { formatTable, oneLine, visibleWidth } from "./table.ts";
 
 test("columns line up under their headings and lines end without blanks", () => {
   const text = formatTable(
@@ -21,4 +21,17 @@ test("colour takes no width", () => {
 
 test("a row shorter than the headings is filled up", () => {
   assert.equal(formatTable(["A", "B"], [["1"]]), "A  B\n1\n");
+});
+
+test("what names hold makes no lines, and moves nothing on the terminal", () => {
+  const esc = String.fromCharCode(27);
+  const text = formatTable(
+    ["A", "B"],
+    [
+      [`x\n${esc}[2Jy`, "1"],
+      ["z", "2"],
+    ],
+  );
+  assert.deepEqual(text.split("\n"), ["A                  B", "x\\u000a\\u001b[2Jy  1", "z                  2", ""]);
+  assert.equal(oneLine(`${String.fromCharCode(0x9b)}2J`), "\\u009b2J");
 });

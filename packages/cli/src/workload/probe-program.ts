@@ -17,19 +17,26 @@ export const probeTimes = (probe: ReadinessProbe): ProbeTimes & { readonly timeo
   failureThreshold: probe.failureThreshold || 3,
 });
 
+/** Where a program may be that is not on loopback, and where a connection there comes from. */
+export interface OtherPlace {
+  readonly host: string;
+  readonly localAddress: string;
+}
+
 const localhost = "127.0.0.1";
 
 type Problem = string | undefined;
 
-/** Asks once. `undefined`: well. */
+/** Asks once. `undefined`: well. HTTP and TCP that nobody takes on loopback are tried at the other place. */
 export const askProgram = async (
   probe: ReadinessProbe,
   env: Readonly<Record<string, string | undefined>>,
+  other?: OtherPlace,
 ): Promise<Problem> => {
   const { timeoutMs } = probeTimes(probe);
   try {
-    if (probe.httpGet) return await askHttp(probe.httpGet, timeoutMs);
-    if (probe.tcpSocket) return await askTcp(probe.tcpSocket, timeoutMs);
+    if (probe.httpGet) return await askHttp(probe.httpGet, timeoutMs, other);
+    if (probe.tcpSocket) return await askTcp(probe.tcpSocket, timeoutMs, other);
     if (probe.grpc) return await askGrpc(probe.grpc, timeoutMs);
     return probe.exec ? await askCommand(probe.exec.command, env, timeoutMs) : undefined;
   } catch (error) {
@@ -37,26 +44,41 @@ export const askProgram = async (
   }
 };
 
-const askHttp = async (get: NonNullable<ReadinessProbe["httpGet"]>, timeoutMs: number): Promise<Problem> => {
+const askHttp = async (
+  get: NonNullable<ReadinessProbe["httpGet"]>,
+  timeoutMs: number,
+  other: OtherPlace | undefined,
+): Promise<Problem> => {
   const headers = Object.fromEntries((get.httpHeaders ?? []).map(({ name, value }) => [name, value ?? ""]));
-  const outcome = await probeHttp(
-    {
-      secure: get.scheme?.toLowerCase() === "https",
-      host: get.host || localhost,
-      port: get.port,
-      path: get.path || "/",
-      headers: { "user-agent": "weft-probe", ...(get.host ? { host: get.host } : {}), ...headers },
-    },
-    timeoutMs,
-  );
+  const ask = (place: { readonly host: string; readonly localAddress?: string }) =>
+    probeHttp(
+      {
+        ...place,
+        secure: get.scheme?.toLowerCase() === "https",
+        port: get.port,
+        path: get.path || "/",
+        headers: { "user-agent": "weft-probe", ...(get.host ? { host: get.host } : {}), ...headers },
+      },
+      timeoutMs,
+    );
+  let outcome = await ask({ host: get.host || localhost });
+  if (other && !get.host && (outcome as NodeJS.ErrnoException).code === "ECONNREFUSED") outcome = await ask(other);
   if (outcome instanceof Error) return outcome.message;
   return outcome >= 200 && outcome < 400 ? undefined : `it answered ${outcome}`;
 };
 
-const askTcp = async (socket: NonNullable<ReadinessProbe["tcpSocket"]>, timeoutMs: number): Promise<Problem> => {
+const askTcp = async (
+  socket: NonNullable<ReadinessProbe["tcpSocket"]>,
+  timeoutMs: number,
+  other: OtherPlace | undefined,
+): Promise<Problem> => {
   const { promise: late, resolve } = Promise.withResolvers<boolean>();
   const timer = setTimeout(() => resolve(false), timeoutMs);
-  const open = await Promise.race([isPortOpen(socket.host || localhost, socket.port), late]);
+  const isOpen = async (): Promise<boolean> => {
+    if (await isPortOpen(socket.host || localhost, socket.port)) return true;
+    return other !== undefined && !socket.host && (await isPortOpen(other.host, socket.port, other.localAddress));
+  };
+  const open = await Promise.race([isOpen(), late]);
   clearTimeout(timer);
   return open ? undefined : `port ${socket.port} does not open`;
 };

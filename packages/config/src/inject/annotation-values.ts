@@ -1,4 +1,5 @@
 /** Readers of annotation values: each gives the value, or the words for what was wanted. */
+import { isIPv4, isIPv6 } from "@weft/core/ip";
 import { parseDocuments } from "../yaml/parse-documents.ts";
 import { isObject, type JsonObject } from "./json-values.ts";
 
@@ -48,9 +49,16 @@ export const readPorts =
     return given.every(isPort) ? value(given.join(",")) : wanted(`ports such as 80,443${all ? ", or *" : ""}`);
   };
 
-/** `10.0.0.0/8,fd00::/8`; with `all` also `*`. What is an address is judged by `isCidr`. */
+const isCidr = (text: string): boolean => {
+  const [address = "", length, ...more] = text.split("/");
+  const bits = isIPv4(address) ? 32 : isIPv6(address) ? 128 : undefined;
+  if (bits === undefined || more.length > 0) return false;
+  return length === undefined || (/^\d{1,3}$/.test(length) && Number(length) <= bits);
+};
+
+/** `10.0.0.0/8,fd00::/8`; with `all` also `*`. */
 export const readCidrs =
-  (all: boolean, isCidr: (text: string) => boolean): Read<string> =>
+  (all: boolean): Read<string> =>
   (text) => {
     if (all && text.trim() === "*") return value("*");
     const cidrs = text.split(",").map((cidr) => cidr.trim());
@@ -64,6 +72,8 @@ export const readWord =
     const found = words.find((word) => word === text);
     return found === undefined ? wanted(`one of ${words.join(", ")}`) : value(found);
   };
+
+export const readLogLevel = readWord("trace", "debug", "info", "warning", "warn", "error", "critical", "off");
 
 /** No space, so that it stays one word of a command line; the names that registries, hosts and levels have. */
 export const readWordless: Read<string> = (text) =>

@@ -1,10 +1,10 @@
 /** The annotations that say how a pod's proxy is to be: one table. */
-import { isIPv4, isIPv6 } from "@weft/core/ip";
 import {
   type Read,
   readAny,
   readBool,
   readCidrs,
+  readLogLevel,
   readNamed,
   readNumber,
   readPorts,
@@ -15,13 +15,13 @@ import {
 } from "./annotation-values.ts";
 import { injectCodes, type TakeNote } from "./inject-note.ts";
 import type { JsonObject } from "./json-values.ts";
-import { applyProxyConfig } from "./proxy-config-annotation.ts";
+import { applyProxyConfig, type Note } from "./proxy-config-annotation.ts";
 import type { ProxySettings } from "./proxy-settings.ts";
 
 export const injectAnnotation = "sidecar.istio.io/inject";
 export const statusAnnotation = "sidecar.istio.io/status";
 
-type Change = (settings: ProxySettings, note: (message: string) => void) => ProxySettings;
+type Change = (settings: ProxySettings, note: Note) => ProxySettings;
 
 /** One annotation: read and applied, or known and without effect, with the reason. */
 type Meaning =
@@ -37,7 +37,7 @@ type Meaning =
 const applies = <T>(
   about: string,
   read: Read<T>,
-  apply: (settings: ProxySettings, value: T, note: (message: string) => void) => ProxySettings,
+  apply: (settings: ProxySettings, value: T, note: Note) => ProxySettings,
 ): Meaning => ({
   kind: "applies",
   about,
@@ -49,13 +49,6 @@ const applies = <T>(
 });
 const none = (about: string): Meaning => ({ kind: "none", about });
 const elsewhere = (about: string): Meaning => ({ kind: "elsewhere", about });
-
-const isCidr = (text: string): boolean => {
-  const [address = "", length, ...more] = text.split("/");
-  const bits = isIPv4(address) ? 32 : isIPv6(address) ? 128 : undefined;
-  if (bits === undefined || more.length > 0) return false;
-  return length === undefined || (/^\d{1,3}$/.test(length) && Number(length) <= bits);
-};
 
 const include = (key: keyof ProxySettings["include"], about: string, read: Read<string>): Meaning =>
   applies(about, read, (settings, text) => ({ ...settings, include: { ...settings.include, [key]: text } }));
@@ -87,11 +80,7 @@ export const annotations: ReadonlyMap<string, Meaning> = new Map([
   ["sidecar.istio.io/proxyImageType", none("weft has one image")],
   [
     "sidecar.istio.io/logLevel",
-    applies(
-      "The proxy's log level.",
-      readWord("trace", "debug", "info", "warning", "warn", "error", "critical", "off"),
-      (settings, logLevel) => ({ ...settings, logLevel }),
-    ),
+    applies("The proxy's log level.", readLogLevel, (settings, logLevel) => ({ ...settings, logLevel })),
   ],
   ["sidecar.istio.io/componentLogLevel", none("weft proxy-config log sets levels of scopes while the sidecar runs")],
   ["sidecar.istio.io/agentLogLevel", none("there is no agent beside the sidecar: write sidecar.istio.io/logLevel")],
@@ -148,11 +137,11 @@ export const annotations: ReadonlyMap<string, Meaning> = new Map([
   ["sidecar.istio.io/statsEvictionInterval", stats],
   [
     "traffic.sidecar.istio.io/includeOutboundIPRanges",
-    include("cidrs", "Outbound destinations that are intercepted.", readCidrs(true, isCidr)),
+    include("cidrs", "Outbound destinations that are intercepted.", readCidrs(true)),
   ],
   [
     "traffic.sidecar.istio.io/excludeOutboundIPRanges",
-    exclude("cidrs", "Outbound destinations that are left alone.", readCidrs(false, isCidr)),
+    exclude("cidrs", "Outbound destinations that are left alone.", readCidrs(false)),
   ],
   [
     "traffic.sidecar.istio.io/includeInboundPorts",
@@ -246,8 +235,9 @@ export const applyAnnotations = (
       takeNote({ code: injectCodes.badAnnotation, level: "error", path, message });
       continue;
     }
-    settings = change(settings, (message) => {
-      takeNote({ code: injectCodes.withoutEffect, level: "info", path, message: `${name}: ${message}` });
+    settings = change(settings, (message, level = "info") => {
+      const code = level === "error" ? injectCodes.badAnnotation : injectCodes.withoutEffect;
+      takeNote({ code, level, path, message: `${name}: ${message}` });
     });
   }
   return settings;

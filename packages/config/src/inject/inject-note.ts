@@ -16,6 +16,7 @@ export const injectCodes = {
   withoutEffect: "WF2173",
   badValues: "WF2174",
   probeLeft: "WF2175",
+  collision: "WF5067",
 } as const;
 
 /** Takes notes; the first that is an error refuses the pod. */

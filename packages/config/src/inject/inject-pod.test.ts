@@ -71,6 +71,10 @@ test("the token is for the mesh's authority alone, and keys stay in memory", () 
     path: "istio-token",
   });
   assert.equal(valueAt(volumes.get("istio-data"), "emptyDir", "medium"), "Memory");
+  const mebibytes = (size: unknown): number => Number.parseInt(String(size), 10);
+  const args = containerOf(injected(), "istio-proxy").args as readonly string[];
+  const cache = mebibytes(args[args.indexOf("--discovery-cache-disk") + 1]);
+  assert.ok(cache > 0 && cache < mebibytes(valueAt(volumes.get("istio-data"), "emptyDir", "sizeLimit")));
   assert.equal(valueAt(volumes.get("istiod-ca-cert"), "configMap", "name"), "istio-ca-root-cert");
 });
 
@@ -370,4 +374,31 @@ test("a template without containers is a layer over another and stays as it is; 
   assert.equal(injectPod({ ...common, pod: layer }).kind, "refused");
   for (const containers of [[], {}, null, "app"])
     assert.equal(injectPod({ ...common, pod: { spec: { containers } }, owner }).kind, "refused", String(containers));
+});
+
+test("a pod for Windows is left alone", () => {
+  for (const spec of [{ os: { name: "windows" } }, { nodeSelector: { "kubernetes.io/os": "windows" } }])
+    assert.equal(injectOne({ spec }).kind, "left");
+});
+
+test("what collides with the proxy is told of with its place", () => {
+  const told = (spec: JsonObject, annotations = {}) =>
+    injectOne({ spec, annotations }).notes.map(({ code, path }) => [code, path.join(".")]);
+  const containers = [{ name: "web", ports: [{ containerPort: 8080 }, { containerPort: 15_020 }] }, { name: "other" }];
+  assert.deepEqual(told({ containers }), [["WF5067", "spec.containers.0.ports"]]);
+  const asProxy = { securityContext: { runAsUser: 1337 }, containers: [{ name: "a" }] };
+  assert.deepEqual(told(asProxy), [["WF5067", "spec.containers.0"]]);
+  assert.deepEqual(told(asProxy, { "sidecar.istio.io/interceptionMode": "NONE" }), []);
+  assert.deepEqual(told({ ...asProxy, containers: [{ name: "a", securityContext: { runAsUser: 5 } }] }), []);
+});
+
+test("a wrong field of the ProxyConfig refuses the pod as a wrong annotation does", () => {
+  for (const config of ["concurrency: -1", "holdApplicationUntilProxyStarts: perhaps", "statusPort: http"]) {
+    const outcome = injectOne({ annotations: { "proxy.istio.io/config": config } });
+    assert.deepEqual([outcome.kind, outcome.notes[0]?.code], ["refused", "WF2171"], config);
+  }
+  assert.equal(
+    injectOne({ annotations: { "proxy.istio.io/config": "holdApplicationUntilProxyStarts: 'true'" } }).kind,
+    "injected",
+  );
 });

@@ -1,11 +1,12 @@
 /** Puts a proxy into a pod: a function of the pod, its namespace and the injector's values. */
 import { applyAnnotations, injectAnnotation, statusAnnotation } from "./annotations.ts";
+import { tellCollisions } from "./collisions.ts";
 import { type InjectNote, injectCodes } from "./inject-note.ts";
 import type { InjectorValues } from "./injector-values.ts";
 import { interceptContainer, interceptContainerName } from "./interception.ts";
 import { isObject, type JsonObject, nameOf, objectOf, objectsOf, textsOf } from "./json-values.ts";
 import { mergeContainer } from "./override.ts";
-import { rewriteProbes } from "./probes.ts";
+import { isAsked, rewriteProbes } from "./probes.ts";
 import { proxyContainer, proxyContainerName, proxyVolumes, type Workload } from "./proxy-container.ts";
 import { type ProxySettings, settingsOf } from "./proxy-settings.ts";
 
@@ -60,6 +61,7 @@ export const injectPod = (request: InjectRequest): InjectOutcome => {
   const texts = textsOf(objectOf(given.metadata).annotations);
   const settings = applyAnnotations(settingsOf(request.values, facts), texts, takeNote);
   if (notes.some(({ level }) => level === "error")) return { kind: "refused", notes };
+  tellCollisions(objectOf(given.spec), settings, takeNote);
   return { kind: "injected", pod: build({ request, given, settings, takeNote }), notes };
 };
 
@@ -107,6 +109,8 @@ const whyLeft = (pod: JsonObject, namespace: InjectRequest["namespace"]): string
   const spec = objectOf(pod.spec);
   if (systemNamespaces.has(namespace.name)) return `${namespace.name} is a namespace of the cluster itself`;
   if (spec.hostNetwork === true) return "the pod uses its node's network";
+  if (objectOf(spec.os).name === "windows" || objectOf(spec.nodeSelector)["kubernetes.io/os"] === "windows")
+    return "the pod is for Windows";
   const label = labels[injectAnnotation];
   const wanted = label ?? annotations[injectAnnotation];
   if (wanted !== undefined && ["false", "n", "no", "off", "0"].includes(wanted.toLowerCase()))
@@ -195,12 +199,22 @@ const withoutOurs = (spec: JsonObject, { settings, takeNote }: Build): Rewritten
     objectsOf(spec[field]).flatMap((container, index) => {
       if ([proxyContainerName, interceptContainerName].includes(nameOf(container))) return [];
       if (!settings.rewriteProbes || statusPort === 0) return [container];
+      if (field === "initContainers" && !settings.native) {
+        // It starts before a classic proxy, which starts when it has: neither would ever come.
+        if (isAsked(container)) takeNote({ ...leftProbes(nameOf(container)), path: ["spec", field, index] });
+        return [container];
+      }
       const moved = rewriteProbes({ container, statusPort, takeNote, path: ["spec", field, index] });
       Object.assign(probers, moved.probers);
       return [moved.container];
     });
   return { containers: listed("containers"), initContainers: listed("initContainers"), probers };
 };
+
+const leftProbes = (name: string): Omit<InjectNote, "path"> => ({
+  ...{ code: injectCodes.probeLeft, level: "warning" },
+  message: `${name} runs before a classic proxy: its probes and hooks are left as they are; make the proxy native where they fail`,
+});
 
 /**
  * A native proxy is up before all that follows it, so interception comes first. A classic one starts after all init

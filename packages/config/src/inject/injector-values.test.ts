@@ -48,6 +48,18 @@ test("values of the wrong type leave all defaults and say which", () => {
   for (const [text, wanted] of [
     ["global: {proxy: {resources: 5}}", /global\.proxy\.resources is 5, not an object/],
     ["global: {proxy: {statusPort: many}}", /not a number/],
+    ["global: {proxy: {resources: {requests: {cpu: true}}}}", /a quantity, such as 500m or 128Mi, for requests\.cpu/],
+    ["global: {proxy: {resources: {request: {cpu: 1}}}}", /not requests and limits/],
+    [
+      "global: {proxy: {resources: {requests: {cpu: 2}, limits: {cpu: 1900m}}}}",
+      /a limit of cpu that is as high as its/,
+    ],
+    ["global: {proxy: {statusPort: 70000}}", /not a number from 0 to 65535/],
+    ["global: {proxy: {includeIPRanges: ten}}", /CIDRs/],
+    ["global: {proxy: {excludeInboundPorts: http}}", /ports such as/],
+    ["global: {proxy: {logLevel: loud}}", /one of trace/],
+    ["global: {proxy: {image: a b}}", /a name without spaces/],
+    ["global: {proxy: {lifecycle: {preStop: 5}}}", /hooks such as/],
     ["global: {imagePullSecrets: secret}", /not a list of names/],
     ["[1]", /not an object/],
     ["a: b: c", /not YAML/],
@@ -122,4 +134,29 @@ test("labels of a namespace in the same text hold for its pods", () => {
 {apiVersion: v1, kind: Pod, metadata: {name: a, namespace: quiet}, spec: {containers: [{name: a}]}}
 `;
   assert.equal(injectText(text, "a.yaml", facts).parts[0]?.kind, "left");
+});
+
+test("resources that a cluster takes are taken, as texts and as numbers", () => {
+  for (const resources of [
+    "{}",
+    "{requests: {cpu: 0.5, memory: 1Gi}, limits: {cpu: 1, memory: 2e9, ephemeral-storage: 1Gi}}",
+    "{requests: {cpu: 100m, memory: 128Mi}, limits: {cpu: 100m}}",
+    "{limits: {cpu: '2'}, requests: null}",
+  ]) {
+    const { notes } = readInjectorValues(`global: {proxy: {resources: ${resources}}}`, "v");
+    assert.deepEqual(notes, [], resources);
+  }
+});
+
+test("what is not written is as whoever injects knows it", () => {
+  const base = {
+    ...defaultInjectorValues,
+    image: "reg.example/weft:2",
+    systemNamespace: "mesh",
+    trustDomain: "t.example",
+  };
+  const { values } = readInjectorValues("global: {proxy: {resources: {limits: {cpu: 1}}}}", "v", base);
+  assert.deepEqual(values, { ...base, resources: { limits: { cpu: 1 } } });
+  const { values: told } = readInjectorValues("global: {istioNamespace: other, proxy: {image: a/b:1}}", "v", base);
+  assert.deepEqual([told.image, told.systemNamespace, told.trustDomain], ["a/b:1", "other", "t.example"]);
 });

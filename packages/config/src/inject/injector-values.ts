@@ -1,7 +1,17 @@
 /** Values of the injector as Istio's ConfigMap `istio-sidecar-injector` has them, read to what injection uses. */
 import { parseDocuments } from "../yaml/parse-documents.ts";
+import {
+  type Read,
+  readCidrs,
+  readLogLevel,
+  readNumber,
+  readPorts,
+  readWord,
+  readWordless,
+} from "./annotation-values.ts";
 import { type InjectNote, injectCodes } from "./inject-note.ts";
 import { isObject, type JsonObject, objectOf, valueAt } from "./json-values.ts";
+import { wantedOfHooks, wantedOfResources } from "./pod-values.ts";
 
 export interface InjectorValues {
   /** `undefined`: whoever injects knows. */
@@ -68,55 +78,112 @@ export const defaultInjectorValues: InjectorValues = {
   lifecycle: undefined,
 };
 
-/** What is taken from one place of the values; wrong types are reported and leave the default. */
+/** What is taken from one place of the values. */
 interface Entry {
   readonly path: readonly string[];
   readonly type: "text" | "number" | "bool" | "object" | "names";
   readonly take: (value: never) => Partial<InjectorValues>;
+  /** What was wanted, where a value of the right type would have every pod refused or never start. */
+  readonly wanted?: (value: never) => string | undefined;
 }
-const entry = <T>(path: string, type: Entry["type"], take: (value: T) => Partial<InjectorValues>): Entry => ({
-  path: path.split("."),
-  type,
-  take: take as Entry["take"],
+const entry = <T>(
+  path: string,
+  type: Entry["type"],
+  take: (value: T) => Partial<InjectorValues>,
+  wanted?: (value: T) => string | undefined,
+): Entry => ({
+  ...{ path: path.split("."), type, take: take as Entry["take"] },
+  ...(wanted ? { wanted: wanted as NonNullable<Entry["wanted"]> } : {}),
 });
 
+/** As the pod's annotation of the same meaning is read. Nothing written is the default. */
+const as =
+  (read: Read<unknown>) =>
+  (value: string | number): string | undefined => {
+    const reading = value === "" ? undefined : read(String(value));
+    return reading?.kind === "wanted" ? reading.what : undefined;
+  };
+const aName = as(readWordless);
+const aPort = as(readNumber(0, 65_535));
+const seconds = as(readNumber(0, 86_400));
+
 const entries: readonly Entry[] = [
-  entry<string>("global.imagePullPolicy", "text", (text) => ({ imagePullPolicy: text || undefined })),
+  entry<string>(
+    "global.imagePullPolicy",
+    "text",
+    (text) => ({ imagePullPolicy: text || undefined }),
+    as(readWord("Always", "IfNotPresent", "Never")),
+  ),
   entry<readonly string[]>("global.imagePullSecrets", "names", (names) => ({ imagePullSecrets: names })),
-  entry<JsonObject>("global.proxy.resources", "object", (resources) => ({ resources })),
-  entry<JsonObject>("global.proxy_init.resources", "object", (initResources) => ({ initResources })),
-  entry<string>("global.proxy.logLevel", "text", (logLevel) => ({ logLevel })),
+  entry<JsonObject>("global.proxy.resources", "object", (resources) => ({ resources }), wantedOfResources),
+  entry<JsonObject>("global.proxy_init.resources", "object", (initResources) => ({ initResources }), wantedOfResources),
+  entry<string>("global.proxy.logLevel", "text", (logLevel) => ({ logLevel }), as(readLogLevel)),
   entry<boolean>("global.logAsJson", "bool", (logJson) => ({ logJson })),
   entry<boolean>("global.proxy.holdApplicationUntilProxyStarts", "bool", (hold) => ({
     holdApplicationUntilProxyStarts: hold,
   })),
-  entry<number>("global.proxy.statusPort", "number", (statusPort) => ({ statusPort })),
+  entry<number>("global.proxy.statusPort", "number", (statusPort) => ({ statusPort }), aPort),
   entry<boolean>("global.proxy.startupProbe.enabled", "bool", () => ({})),
-  entry<number>("global.proxy.startupProbe.failureThreshold", "number", () => ({})),
-  entry<number>("global.proxy.readinessInitialDelaySeconds", "number", () => ({})),
-  entry<number>("global.proxy.readinessPeriodSeconds", "number", () => ({})),
-  entry<number>("global.proxy.readinessFailureThreshold", "number", () => ({})),
-  entry<string>("global.proxy.includeIPRanges", "text", (text) => ({ includeOutboundCidrs: text })),
-  entry<string>("global.proxy.excludeIPRanges", "text", (text) => ({ excludeOutboundCidrs: text })),
-  entry<string>("global.proxy.includeInboundPorts", "text", (text) => ({ includeInboundPorts: text })),
-  entry<string>("global.proxy.excludeInboundPorts", "text", (text) => ({ excludeInboundPorts: text })),
-  entry<string>("global.proxy.includeOutboundPorts", "text", (text) => ({ includeOutboundPorts: text })),
-  entry<string>("global.proxy.excludeOutboundPorts", "text", (text) => ({ excludeOutboundPorts: text })),
-  entry<JsonObject>("global.proxy.lifecycle", "object", (lifecycle) => ({
-    lifecycle: Object.keys(lifecycle).length === 0 ? undefined : lifecycle,
-  })),
+  entry<number>("global.proxy.startupProbe.failureThreshold", "number", () => ({}), seconds),
+  entry<number>("global.proxy.readinessInitialDelaySeconds", "number", () => ({}), seconds),
+  entry<number>("global.proxy.readinessPeriodSeconds", "number", () => ({}), seconds),
+  entry<number>("global.proxy.readinessFailureThreshold", "number", () => ({}), seconds),
+  entry<string>(
+    "global.proxy.includeIPRanges",
+    "text",
+    (text) => ({ includeOutboundCidrs: text }),
+    as(readCidrs(true)),
+  ),
+  entry<string>(
+    "global.proxy.excludeIPRanges",
+    "text",
+    (text) => ({ excludeOutboundCidrs: text }),
+    as(readCidrs(false)),
+  ),
+  entry<string>(
+    "global.proxy.includeInboundPorts",
+    "text",
+    (text) => ({ includeInboundPorts: text }),
+    as(readPorts(true)),
+  ),
+  entry<string>(
+    "global.proxy.excludeInboundPorts",
+    "text",
+    (text) => ({ excludeInboundPorts: text }),
+    as(readPorts(false)),
+  ),
+  entry<string>(
+    "global.proxy.includeOutboundPorts",
+    "text",
+    (text) => ({ includeOutboundPorts: text }),
+    as(readPorts(true)),
+  ),
+  entry<string>(
+    "global.proxy.excludeOutboundPorts",
+    "text",
+    (text) => ({ excludeOutboundPorts: text }),
+    as(readPorts(false)),
+  ),
+  entry<JsonObject>(
+    "global.proxy.lifecycle",
+    "object",
+    (lifecycle) => ({
+      lifecycle: Object.keys(lifecycle).length === 0 ? undefined : lifecycle,
+    }),
+    wantedOfHooks,
+  ),
   entry<string>("global.proxy.clusterDomain", "text", (clusterDomain) => ({ clusterDomain })),
-  entry<string>("global.multiCluster.clusterName", "text", (text) => (text === "" ? {} : { clusterId: text })),
-  entry<string>("global.meshID", "text", (text) => (text === "" ? {} : { meshId: text })),
-  entry<string>("global.trustDomain", "text", (text) => (text === "" ? {} : { trustDomain: text })),
-  entry<string>("global.network", "text", (network) => ({ network })),
-  entry<string>("global.istioNamespace", "text", (text) => (text === "" ? {} : { systemNamespace: text })),
+  entry<string>("global.multiCluster.clusterName", "text", (text) => (text === "" ? {} : { clusterId: text }), aName),
+  entry<string>("global.meshID", "text", (text) => (text === "" ? {} : { meshId: text }), aName),
+  entry<string>("global.trustDomain", "text", (text) => (text === "" ? {} : { trustDomain: text }), aName),
+  entry<string>("global.network", "text", (network) => ({ network }), aName),
+  entry<string>("global.istioNamespace", "text", (text) => (text === "" ? {} : { systemNamespace: text }), aName),
   entry<boolean>("sidecarInjectorWebhook.rewriteAppHTTPProbe", "bool", (rewrite) => ({ rewriteAppHttpProbe: rewrite })),
   entry<boolean>("sidecarInjectorWebhook.nativeSidecars", "bool", (nativeSidecars) => ({ nativeSidecars })),
   entry<boolean>("meshConfig.enablePrometheusMerge", "bool", (mergeMetrics) => ({ mergeMetrics })),
-  entry<string>("global.proxy.image", "text", () => ({})),
-  entry<string>("global.hub", "text", () => ({})),
-  entry<string>("global.tag", "text", () => ({})),
+  entry<string>("global.proxy.image", "text", () => ({}), aName),
+  entry<string>("global.hub", "text", () => ({}), aName),
+  entry<string>("global.tag", "text", () => ({}), aName),
 ];
 
 /** Under these, what is not in the table is told of: it was meant for the proxy and does nothing. */
@@ -142,11 +209,12 @@ const textMax = 1024 * 1024;
 
 /**
  * Reads `data.values`, YAML or JSON. Never throws: a note of level `error` says that the text cannot be used; what is
- * not in it has its default.
+ * not in it is as in `base`.
  */
 export const readInjectorValues = (
   text: string,
   file: string,
+  base: InjectorValues = defaultInjectorValues,
 ): { readonly values: InjectorValues; readonly notes: readonly InjectNote[] } => {
   const notes: InjectNote[] = [];
   const bad = (message: string, path: readonly string[] = []): void => {
@@ -154,7 +222,7 @@ export const readInjectorValues = (
   };
   if (text.length > textMax) {
     bad(`the values have ${text.length} characters; ${textMax} is the most`);
-    return { values: defaultInjectorValues, notes };
+    return { values: base, notes };
   }
   const { documents, problems } = parseDocuments(text, file);
   for (const problem of problems) bad(`${problem.file}:${problem.line}:${problem.column} ${problem.message}`);
@@ -162,19 +230,23 @@ export const readInjectorValues = (
   const root = objectOf(given);
   if (!isObject(given)) bad("the values are not an object");
   if (documents.length > 1) bad("the values are more than one document");
-  if (notes.length > 0) return { values: defaultInjectorValues, notes };
-  let values = defaultInjectorValues;
-  for (const { path, type, take } of entries) {
+  if (notes.length > 0) return { values: base, notes };
+  let values = base;
+  for (const { path, type, take, wanted } of entries) {
     const value = valueAt(given, ...path);
     if (value === undefined || value === null || (type === "bool" && value === "auto")) continue;
     const taken = typed(value, type);
-    if (taken === undefined) bad(`${path.join(".")} is ${JSON.stringify(value)}, not ${wordFor[type]}`, path);
+    const what = taken === undefined ? wordFor[type] : wanted?.(taken as never);
+    if (what !== undefined) bad(`${path.join(".")} is ${shown(value)}, not ${what}`, path);
     else values = { ...values, ...take(taken as never) };
   }
-  if (notes.length > 0) return { values: defaultInjectorValues, notes };
+  if (notes.length > 0) return { values: base, notes };
   notes.push(...unusedNotes(root));
-  return { values: { ...values, ...composed(root) }, notes };
+  return { values: { ...values, ...composed(root, base) }, notes };
 };
+
+/** A value that is wrong is as long as somebody made it. */
+const shown = (value: unknown): string => JSON.stringify(value).slice(0, 200);
 
 const wordFor = {
   text: "a text",
@@ -204,12 +276,11 @@ const typed = (value: unknown, type: Entry["type"]): unknown => {
 };
 
 /** Values that several places make together. */
-const composed = (given: JsonObject): Partial<InjectorValues> => {
+const composed = (given: JsonObject, { image, readiness, startup }: InjectorValues): Partial<InjectorValues> => {
   const number = (path: string, fallback: number): number =>
     Number(valueAt(given, ..."global.proxy".split("."), ...path.split(".")) ?? fallback);
-  const { readiness, startup } = defaultInjectorValues;
   return {
-    image: imageOf(given),
+    image: imageOf(given) ?? image,
     readiness: {
       initialDelay: number("readinessInitialDelaySeconds", readiness.initialDelay),
       period: number("readinessPeriodSeconds", readiness.period),

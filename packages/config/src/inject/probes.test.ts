@@ -73,3 +73,19 @@ test("rewriting is off by annotation, and where the status has no port", () => {
     assert.deepEqual(containerOf(pod, "web").readinessProbe, { httpGet: { port: 8080 } });
   }
 });
+
+test("what starts before a classic proxy is not asked by it, for each would wait for the other", () => {
+  const log = { name: "log", restartPolicy: "Always", startupProbe: { httpGet: { port: 9 } } };
+  const spec = { initContainers: [log], containers: [web({})] };
+  const classic = injectOne({ spec });
+  assert.equal(classic.kind, "injected");
+  const pod = classic.kind === "injected" ? classic.pod : {};
+  assert.deepEqual(containerOf(pod, "log"), log);
+  assert.equal(probersOf(pod), undefined);
+  assert.deepEqual(
+    classic.notes.map(({ code, path }) => [code, path]),
+    [["WF2175", ["spec", "initContainers", 0]]],
+  );
+  const native = injected({ spec }, { nativeSidecars: true });
+  assert.deepEqual(probersOf(native), { "/app-health/log/startupz": { httpGet: { port: 9 } } });
+});

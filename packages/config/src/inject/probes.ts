@@ -27,6 +27,10 @@ interface Asked {
   readonly path: readonly (string | number)[];
 }
 
+/** Whether the kubelet asks a container of itself, or runs hooks over HTTP. */
+export const isAsked = (container: JsonObject): boolean =>
+  Object.keys(rewriteProbes({ container, statusPort: 1, takeNote: () => {}, path: [] }).probers).length > 0;
+
 /** Moves the probes of one container to the proxy's status port. Commands run in the container and stay. */
 export const rewriteProbes = (asked: Asked): RewrittenProbes => {
   const name = nameOf(asked.container);

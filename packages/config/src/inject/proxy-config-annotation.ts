@@ -1,6 +1,7 @@
 /** `proxy.istio.io/config`: the fields of ProxyConfig that say how a pod's proxy starts. */
 import { parseGoDuration } from "@weft/core/duration";
-import { readWordless } from "./annotation-values.ts";
+import type { Level } from "../schema/problem.ts";
+import { readBool, readWordless } from "./annotation-values.ts";
 import { isObject, type JsonObject, textsOf } from "./json-values.ts";
 import type { ProxySettings } from "./proxy-settings.ts";
 
@@ -28,7 +29,10 @@ const fields: ReadonlyMap<string, Field> = new Map([
   ],
   [
     "holdApplicationUntilProxyStarts",
-    (settings, value) => (typeof value === "boolean" ? { ...settings, hold: value } : { wanted: "true or false" }),
+    (settings, value) => {
+      const reading = readBool(String(value));
+      return reading.kind === "value" ? { ...settings, hold: reading.value } : { wanted: reading.what };
+    },
   ],
   [
     "interceptionMode",
@@ -75,12 +79,16 @@ const fields: ReadonlyMap<string, Field> = new Map([
 /** These decide what code runs in the container; the pod's own istio-proxy container can name them. */
 const isVariable = (name: string): boolean => /^[A-Za-z_]\w*$/.test(name) && !/^(NODE_|LD_|PATH$)/i.test(name);
 
-/** Applies each field that has an effect on a weft sidecar, and tells of the others. */
-export const applyProxyConfig = (
-  before: ProxySettings,
-  given: JsonObject,
-  note: (message: string) => void,
-): ProxySettings => {
+const shown = (value: unknown): string => JSON.stringify(value).slice(0, 200);
+
+/** An error refuses the pod. */
+export type Note = (message: string, level?: Level) => void;
+
+/** What Istio's proxy would be given and weft's is not: its pods go on without. */
+const mayBeLeftOut = "proxyMetadata";
+
+/** Applies each field that has an effect on a weft sidecar, and tells of the others and of wrong ones. */
+export const applyProxyConfig = (before: ProxySettings, given: JsonObject, note: Note): ProxySettings => {
   let settings = before;
   // The drain of a proxy that ends is named by the field that sorts last.
   for (const [name, value] of Object.entries(given).toSorted(([a], [b]) => (a < b ? -1 : 1))) {
@@ -90,8 +98,10 @@ export const applyProxyConfig = (
       continue;
     }
     const next = field(settings, value);
-    if ("wanted" in next) note(`${name} is ${JSON.stringify(value)}, not ${next.wanted}; it is left out`);
-    else settings = next;
+    const wrong = "wanted" in next ? `${name} is ${shown(value)}, not ${next.wanted}` : undefined;
+    if (wrong !== undefined && name === mayBeLeftOut) note(`${wrong}; it is left out`, "warning");
+    else if (wrong !== undefined) note(wrong, "error");
+    else settings = next as ProxySettings;
   }
   return settings;
 };

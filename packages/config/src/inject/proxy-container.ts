@@ -62,7 +62,7 @@ const commandLine = (settings: ProxySettings, { labels }: Workload): readonly st
   ...["--ip", "$(INSTANCE_IP)", "--labels", escapeReferences(labelText(labels))],
   ...["--interception", settings.interception, "--outbound", "127.0.0.1:15001", "--admin", "127.0.0.1:15000"],
   ...["--cluster-id", settings.clusterId, "--mesh-id", settings.meshId, "--trust-domain", settings.trustDomain],
-  ...["--data", "/var/lib/istio/data", "--log-level", settings.logLevel],
+  ...["--data", "/var/lib/istio/data", "--discovery-cache-disk", cacheSize, "--log-level", settings.logLevel],
   ...(settings.logJson ? ["--log-format", "json"] : []),
   ...(settings.concurrency === undefined ? [] : ["--concurrency", String(settings.concurrency)]),
   ...(settings.drainSeconds === undefined ? [] : ["--drain-time", String(settings.drainSeconds)]),
@@ -136,8 +136,10 @@ export const proxyContainer = (settings: ProxySettings, workload: Workload, rela
 });
 
 const tokenSeconds = 43_200;
-/** More than the last good configuration of a mesh of 10,000 services. */
+/** More than the last good configuration of a mesh of 10,000 services, and counted as the container's memory. */
 const dataSize = "64Mi";
+/** Less than the volume, which a pod may be evicted for filling: keys, and files while they are written anew, have room. */
+const cacheSize = "48MiB";
 
 /** Keys are among the data: they stay in memory. */
 export const proxyVolumes = ({ volumes }: ProxySettings): readonly JsonObject[] => [

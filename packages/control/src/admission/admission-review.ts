@@ -30,6 +30,8 @@ export type AdmissionVerdict =
 export const reviewVersion = "admission.k8s.io/v1";
 /** What an API server stores at most is 1.5 MB; a review holds it twice, and a little beside. */
 export const reviewBytesMax = 8 * 1024 * 1024;
+/** Objects and lists within each other: no kind of the API comes near, and whoever looks through a review goes in by itself. */
+export const reviewDepthMax = 500;
 /** An API server cuts warnings itself beyond some 4 KB in all. */
 export const warningsMax = 16;
 export const warningCharsMax = 240;
@@ -39,6 +41,7 @@ const messageCharsMax = 4_000;
 export const readReview = (body: Buffer, contentType: string | undefined): AdmissionRequest => {
   const type = contentType?.split(";")[0]?.trim().toLowerCase();
   if (type !== "application/json") throw refusal(`the content type is ${type ?? "not said"}, not application/json`);
+  if (isDeeper(body, reviewDepthMax)) throw refusal(`the body nests deeper than ${reviewDepthMax}`);
   const review = parse(body);
   if (review.kind !== "AdmissionReview") throw refusal("the body is no AdmissionReview");
   if (review.apiVersion !== reviewVersion) {
@@ -91,6 +94,25 @@ const parse = (body: Buffer): Readonly<Record<string, unknown>> => {
     throw refusal("the body is not JSON", cause);
   }
   return isRecord(value) ? value : {};
+};
+
+const [quote, backslash, openBrace, closeBrace, openBracket, closeBracket] = Buffer.from('"\\{}[]');
+
+/** Whether objects and lists of a text of JSON stand in each other more than so many times. */
+const isDeeper = (text: Buffer, max: number): boolean => {
+  let depth = 0;
+  let isText = false;
+  for (let at = 0; at < text.length; at++) {
+    const byte = text[at];
+    if (isText) {
+      if (byte === backslash) at++;
+      else if (byte === quote) isText = false;
+    } else if (byte === quote) isText = true;
+    else if (byte === openBrace || byte === openBracket) {
+      if (++depth > max) return true;
+    } else if (byte === closeBrace || byte === closeBracket) depth--;
+  }
+  return false;
 };
 
 const kindIn = (value: unknown): GroupVersionKind => {

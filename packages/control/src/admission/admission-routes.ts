@@ -1,6 +1,6 @@
 /** The webhooks as paths of an HTTPS server. */
 import type { InjectNote } from "@weft/config/inject/inject-note";
-import { type InjectRequest, injectPod } from "@weft/config/inject/inject-pod";
+import { injectPod } from "@weft/config/inject/inject-pod";
 import { jsonPatch } from "@weft/config/inject/json-patch";
 import { formatPath } from "@weft/config/schema/problem";
 import { WeftError } from "@weft/core/error";
@@ -10,13 +10,14 @@ import { HttpRefusal, type HttpReply, type HttpRequest } from "@weft/net/http/se
 import type { AdmissionMetrics } from "./admission-metrics.ts";
 import { type AdmissionRequest, type AdmissionVerdict, readReview, reviewAnswer } from "./admission-review.ts";
 import { type InjectionPlace, placeInPath } from "./injection-place.ts";
+import type { InjectionSettings } from "./injection-source.ts";
 import { type JudgingContext, judgeObject } from "./validate-object.ts";
 
 export interface AdmissionRoutesOptions {
   /** This control plane's; objects labelled with another are let through. */
   readonly revision: string;
   /** What pods of that namespace get, as of now. */
-  readonly injection: (namespace: string, place: InjectionPlace) => Omit<InjectRequest, "pod">;
+  readonly injection: (namespace: string, place: InjectionPlace) => InjectionSettings;
   readonly judging: JudgingContext;
   readonly metrics: AdmissionMetrics;
   readonly clock: Clock;
@@ -57,6 +58,9 @@ const answered = (
   }
 };
 
+/** A pod keeps the sidecar it got, and one that is refused is made again by its controller. */
+const notReadYet = "what pods are injected with is not read from the cluster yet: make the pod again in a few seconds";
+
 const decideInjection = (
   review: AdmissionRequest,
   place: InjectionPlace,
@@ -66,10 +70,11 @@ const decideInjection = (
   const isPod = kind.group === "" && kind.kind === "Pod" && subResource === "";
   if (!isPod || operation !== "CREATE" || !object) return { kind: "allowed", warnings: [] };
   metrics.injections.add(1);
-  const startedMs = clock.nowMs();
-  const outcome = injectPod({ ...injection(namespace, place), pod: object });
-  metrics.injectionSeconds.observe((clock.nowMs() - startedMs) / 1000);
   const pod = podName(object, namespace);
+  const { unread, ...settings } = injection(namespace, place);
+  const startedMs = clock.nowMs();
+  const outcome = injectPod({ ...settings, pod: object });
+  metrics.injectionSeconds.observe((clock.nowMs() - startedMs) / 1000);
   const warnings = outcome.notes.filter(({ level }) => level === "warning").map(noteLine);
   switch (outcome.kind) {
     case "left":
@@ -86,6 +91,11 @@ const decideInjection = (
       return { kind: "denied", message, warnings };
     }
     case "injected":
+      if (unread) {
+        metrics.injectionFailed.add(1);
+        log.warn("a pod is refused", { code: "WF5065", pod, error: notReadYet });
+        return { kind: "denied", message: `WF5065 ${notReadYet}`, warnings };
+      }
       metrics.injected.add(1);
       log.info("a pod gets a sidecar", { pod, dryRun: review.dryRun });
       return { kind: "allowed", warnings, patch: jsonPatch(object, outcome.pod) };
@@ -99,7 +109,7 @@ const decideValidity = (
   { revision, judging, metrics, log }: AdmissionRoutesOptions,
 ): AdmissionVerdict => {
   const isWrite = operation === "CREATE" || operation === "UPDATE";
-  if (!object || !isWrite || subResource !== "" || isOfOther(object, revision))
+  if (!object || !isWrite || subResource !== "" || isOfOther(object, revision) || isGoing(object))
     return { kind: "allowed", warnings: [] };
   const verdict = judgeObject({ document: object, namespace }, judging);
   const labels = [kind.group, kind.version, resource];
@@ -111,6 +121,10 @@ const decideValidity = (
   }
   return verdict;
 };
+
+/** Being deleted: all that is still written is that its finalizers are done, which is not to be kept from it. */
+const isGoing = ({ metadata }: Readonly<Record<string, unknown>>): boolean =>
+  typeof (metadata as { readonly deletionTimestamp?: unknown } | undefined | null)?.deletionTimestamp === "string";
 
 /** Labelled for a control plane of another revision. */
 const isOfOther = ({ metadata }: Readonly<Record<string, unknown>>, revision: string): boolean => {

@@ -91,6 +91,7 @@ describe("the webhooks over HTTPS", () => {
   const authority = newAuthority();
   const metrics = createMetrics();
   let server: HttpServer;
+  let unread = false;
   before(async () => {
     server = await openWebhookServer({
       address: { host: "127.0.0.1", port: 0 },
@@ -99,7 +100,10 @@ describe("the webhooks over HTTPS", () => {
       hosts: serviceHosts("istiod", "istio-system"),
       routes: admissionRoutes({
         revision: "default",
-        injection: withoutCluster("default").settings,
+        injection: (namespace, place) => ({
+          ...withoutCluster("default").settings(namespace, place),
+          ...(unread ? { unread } : {}),
+        }),
         judging: { others: () => [], facts: () => ({}) },
         ...{ metrics: admissionMetrics(metrics), clock: realClock, log: silentLogger },
       }),
@@ -194,6 +198,12 @@ describe("the webhooks over HTTPS", () => {
     const own = { labels: { "istio.io/rev": "default" } };
     assert.equal((await decided("/validate", objectRequest(virtualService("5 s", own)))).allowed, false);
   });
+  test("let an object go that is wrong and being deleted: who takes its finalizers off has nothing to correct", async () => {
+    const going = virtualService("5 s", { deletionTimestamp: "2026-01-02T03:04:05Z", finalizers: [] });
+    assert.equal((await decided("/validate", objectRequest(going, { operation: "UPDATE" }))).allowed, true);
+    const staying = virtualService("5 s", { deletionTimestamp: null });
+    assert.equal((await decided("/validate", objectRequest(staying, { operation: "UPDATE" }))).allowed, false);
+  });
   test("judge an object without a name yet as one with a name", async () => {
     const unnamed = { ...virtualService("5s"), metadata: { generateName: "app-" } };
     assert.equal((await decided("/validate", objectRequest(unnamed))).allowed, true);
@@ -209,12 +219,28 @@ describe("the webhooks over HTTPS", () => {
     assert.equal(deep.status, 400);
     assert.match(metrics.print(), /galley_validation_http_error\{path="validate"\} 2/);
   });
-  test("survive an object that nests beyond all measure", async () => {
+  test("refuse what nests beyond all measure, and take what only looks so", async () => {
     const nested = `${'{"a":'.repeat(20_000)}1${"}".repeat(20_000)}`;
-    const text = JSON.stringify(review(objectRequest(virtualService("5s")))).replace('"5s"', nested);
-    const { status } = await post("/validate", Buffer.from(text));
-    assert.ok(status === 200 || status === 400, String(status));
-    assert.equal((await decided("/validate", objectRequest(virtualService("5s")))).allowed, true);
+    for (const [path, request] of [
+      ["/validate", objectRequest(virtualService("5s", { annotations: { note: "HERE" } }))],
+      ["/inject", podRequest({ ...pod, metadata: { name: "web", annotations: { note: "HERE" } } })],
+    ] as const) {
+      const text = JSON.stringify(review(request));
+      const answer = await post(path, Buffer.from(text.replace('"HERE"', nested)));
+      assert.deepEqual([answer.status, JSON.parse(answer.text).code], [400, "WF2187"]);
+      assert.match(answer.text, /nests deeper than 500/);
+      const quoted = text.replace('"HERE"', JSON.stringify(`\\"${"{[".repeat(20_000)}\\`));
+      assert.equal(JSON.parse((await post(path, Buffer.from(quoted))).text).response.allowed, true);
+    }
+  });
+  test("refuse a pod while it is not known what it gets, and leave alone one that gets nothing", async () => {
+    unread = true;
+    const refused = await decided("/inject", podRequest(pod));
+    const left = await decided("/inject", podRequest({ ...pod, spec: { ...pod.spec, hostNetwork: true } }));
+    unread = false;
+    assert.deepEqual([refused.allowed, left.allowed], [false, true]);
+    assert.match(refused.status?.message ?? "", /^WF5065 /);
+    assert.equal((await decided("/inject", podRequest(pod))).allowed, true);
   });
   test("serve the next certificate to the next connection", async () => {
     const shown = async (): Promise<string> => {
@@ -236,8 +262,9 @@ describe("the webhooks over HTTPS", () => {
   });
   test("count what they did", () => {
     const text = metrics.print();
-    assert.match(text, /sidecar_injection_success_total 1\n/);
-    assert.match(text, /sidecar_injection_skip_total 1\n/);
+    assert.match(text, /sidecar_injection_success_total 3\n/);
+    assert.match(text, /sidecar_injection_failure_total 1\n/);
+    assert.match(text, /sidecar_injection_skip_total 2\n/);
     assert.match(
       text,
       /galley_validation_failed\{group="networking.istio.io",version="v1",resource="virtualservices"\} 3/,

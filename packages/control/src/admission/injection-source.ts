@@ -8,9 +8,14 @@ import { followCollection } from "../registries/kubernetes/follow-collection.ts"
 import { isRecord, type KubernetesObject } from "../registries/kubernetes/kubernetes-object.ts";
 import type { InjectionPlace } from "./injection-place.ts";
 
+export interface InjectionSettings extends Omit<InjectRequest, "pod"> {
+  /** Until the cluster was asked what pods get: nothing is to be injected, for a pod keeps what it got. */
+  readonly unread?: true;
+}
+
 export interface InjectionSource extends Disposable {
   /** What a pod of that namespace gets now. */
-  settings(namespace: string, place: InjectionPlace): Omit<InjectRequest, "pod">;
+  settings(namespace: string, place: InjectionPlace): InjectionSettings;
   /** Names of all namespaces; empty until they are read. */
   namespaces(): readonly string[];
 }
@@ -20,6 +25,9 @@ export interface InjectionSourceOptions {
   /** Of the control plane. */
   readonly namespace: string;
   readonly revision: string;
+  readonly trustDomain: string;
+  /** As this control plane was installed, where the values name none. */
+  readonly place?: { readonly namespace: string; readonly sidecarImage?: string };
   readonly clock: Clock;
   readonly setTimer: SetTimer;
   readonly random: Random;
@@ -45,16 +53,24 @@ export const withoutCluster = (revision: string): Pick<InjectionSource, "setting
 export const openInjectionSource = (options: InjectionSourceOptions): InjectionSource => {
   const { api, revision, setTimer, log } = options;
   const namespaces = new Map<string, Readonly<Record<string, string>>>();
-  let values: InjectorValues = defaultInjectorValues;
+  // Values that say only part, such as resources, leave the rest as this control plane was installed.
+  const installed: InjectorValues = {
+    ...defaultInjectorValues,
+    ...{ image: options.place?.sidecarImage, systemNamespace: options.namespace, trustDomain: options.trustDomain },
+  };
+  let values = installed;
   let text: string | undefined;
+  let valuesKnown = false;
   let nativeSidecars = false;
+  let nodesAsked = false;
   let failing = false;
 
   const readValues = async (): Promise<void> => {
     const now = await valuesText(options);
+    valuesKnown = true;
     if (now === undefined || now === text) return;
     text = now;
-    const { values: read, notes } = readInjectorValues(now, valuesPath(options));
+    const { values: read, notes } = readInjectorValues(now, valuesPath(options), installed);
     for (const { code, level, message } of notes)
       if (level !== "info") log[level === "error" ? "error" : "warn"](message, { code });
     if (notes.some(({ level }) => level === "error")) return;
@@ -87,7 +103,11 @@ export const openInjectionSource = (options: InjectionSourceOptions): InjectionS
   opened.use(again(valuesEveryMs, readValues));
   opened.use(
     again(nodesEveryMs, async () => {
-      nativeSidecars = allNative(await api.call({ method: "GET", path: "/api/v1/nodes?resourceVersion=0" }));
+      try {
+        nativeSidecars = allNative(await api.call({ method: "GET", path: "/api/v1/nodes?resourceVersion=0" }));
+      } finally {
+        nodesAsked = true;
+      }
     }),
   );
   opened.use(
@@ -108,6 +128,7 @@ export const openInjectionSource = (options: InjectionSourceOptions): InjectionS
       namespace: { name: namespace, labels: namespaces.get(namespace) ?? {} },
       values: placed(values, place),
       ...{ nativeSidecars, revision },
+      ...(valuesKnown && nodesAsked ? {} : { unread: true }),
     }),
     namespaces: () => [...namespaces.keys()],
     [Symbol.dispose]: () => opened.dispose(),

@@ -10,6 +10,7 @@ import type { NamedCluster } from "../registries/kubernetes/kubernetes-url.ts";
 export interface KubernetesFlags {
   readonly webhookAddress?: string;
   readonly webhookService: string;
+  readonly sidecarImage?: string;
   readonly kubernetesWriter?: boolean;
   readonly podNamespace?: string;
   readonly podName?: string;
@@ -20,6 +21,10 @@ export const addKubernetesFlags = (command: Command): Command =>
   command
     .option("--webhook-address <H:P>", "HTTPS for a Kubernetes API server: /inject and /validate; none if absent")
     .option("--webhook-service <name>", "the Kubernetes service the webhooks are reached by", "istiod")
+    .option(
+      "--sidecar-image <image>",
+      "image of injected sidecars, where the ConfigMap istio-sidecar-injector names none",
+    )
     .option(
       "--kubernetes-writer",
       "write status, webhook settings and the root certificate to the first kubernetes:// registry, one at a time",
@@ -58,6 +63,7 @@ export const kubernetesPlace = (
     ...(others.webhook ? { webhook: { address: others.webhook, service: webhookService } } : {}),
     writes: kubernetesWriter ?? clusters[0]?.cluster === ownCluster,
     ...{ namespace: podNamespace, revision },
+    ...(flags.sidecarImage === undefined ? {} : { sidecarImage: flags.sidecarImage }),
     // A process that starts anew under its former name must not take itself for the former one.
     identity: `${podName}_${randomUUID()}`,
   };

@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import {
   accessSync,
+  chmodSync,
   closeSync,
   constants,
   fsyncSync,
@@ -10,15 +11,36 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmdirSync,
   rmSync,
+  statSync,
   writeSync,
 } from "node:fs";
 import { rename, rm, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve, sep } from "node:path";
 
 /** Creates the folder, and those above it, for this user only. */
 export const makeFolder = (path: string): void => {
   mkdirSync(path, { recursive: true, mode: 0o700 });
+};
+
+/**
+ * Creates the folder for this user only, and those above it that are missing so that others may go through them. Gives the
+ * uppermost that was made.
+ */
+export const makeFolderAmongOthers = (path: string): string | undefined => {
+  const first = mkdirSync(path, { recursive: true, mode: 0o700 });
+  if (first === undefined) return undefined;
+  // A umask may have taken more than was asked for.
+  for (let at = dirname(path); at.length >= first.length; at = dirname(at)) chmodSync(at, 0o755);
+  return first;
+};
+
+/** The first on the way to a file, or itself, that others than its owner and group may not go through or read. */
+export const closedToOthers = (path: string): string | undefined => {
+  const parts = resolve(path).split(sep);
+  const ways = parts.map((_, count) => parts.slice(0, count + 1).join(sep) || sep);
+  return ways.find((way, at) => (statSync(way).mode & (at === ways.length - 1 ? 0o004 : 0o001)) === 0);
 };
 
 /** The file's text; `undefined` when there is none. Throws what else the system says. */
@@ -79,6 +101,15 @@ export const writeAtomicBeside = async (path: string, content: string | Uint8Arr
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
+  }
+};
+
+/** Removes the folder and those above it up to that one, as far as nothing is in them. */
+export const removeEmptyFolders = (path: string, upTo: string): void => {
+  try {
+    for (let at = path; at.length >= upTo.length; at = dirname(at)) rmdirSync(at);
+  } catch {
+    // Somebody has put something there.
   }
 };
 

@@ -3,9 +3,9 @@ import { connect } from "node:net";
 const retryMs = 25;
 
 /** Something accepts connections at the port now. */
-export const isPortOpen = (host: string, port: number): Promise<boolean> =>
+export const isPortOpen = (host: string, port: number, localAddress?: string): Promise<boolean> =>
   new Promise((resolve) => {
-    const socket = connect(port, host);
+    const socket = connect({ host, port, ...(localAddress === undefined ? {} : { localAddress }) });
     socket.once("connect", () => {
       socket.destroy();
       resolve(true);
