@@ -1,5 +1,6 @@
 import { type AdsLoad, startAdsLoad } from "./ads-load.ts";
 import { clustersType, endpointNames, type ServedMesh, startLinearCache, startWeftMesh } from "./control-planes.ts";
+import { joinCertificate } from "./join-certificate.ts";
 import type { Changed } from "./load/ads/messages.ts";
 import { median } from "./measure.ts";
 import type { BenchOptions } from "./options.ts";
@@ -13,6 +14,8 @@ interface Case {
   readonly each: number;
   /** Streams that ask for endpoints; the others have clusters only. */
   readonly subscribers: number;
+  /** Over mutual TLS, which LinearCache is not served with. */
+  readonly secure?: true;
   readonly run: (load: AdsLoad, system: ServedMesh, weight: number) => Promise<Changed>;
 }
 
@@ -64,11 +67,14 @@ const someToSome = (seconds: number): Case => ({
   run: (load, { change }, weight) => load.changes({ request: change, perSecond: 100, seconds, weight }),
 });
 
+const securely = (bench: Case): Case => ({ ...bench, name: `${bench.name}, mTLS`, secure: true });
+
 const runCase = async (bench: Case, rounds: number): Promise<readonly Row[]> => {
   await using workshop = openWorkshop();
   const names = endpointNames(bench.services);
   const weft = await startWeftMesh(workshop, bench.services, 10);
-  const systems: readonly ServedMesh[] = [weft, await startLinearCache(workshop, weft, names)];
+  const tls = bench.secure ? { tls: await joinCertificate(weft.cp) } : {};
+  const systems: readonly ServedMesh[] = bench.secure ? [weft] : [weft, await startLinearCache(workshop, weft, names)];
   const loads = new Map<ServedMesh, AdsLoad>();
   using stack = new DisposableStack();
   for (const system of systems) {
@@ -76,7 +82,8 @@ const runCase = async (bench: Case, rounds: number): Promise<readonly Row[]> => 
     loads.set(system, load);
     const { each, subscribers } = bench;
     const wholeTypes = subscribers < streams ? [clustersType] : [];
-    await load.open({ address: system.xds, streams, atOnce: 50, wholeTypes, names, each, subscribers });
+    const address = bench.secure ? weft.cp.secure : system.xds;
+    await load.open({ address, streams, atOnce: 50, wholeTypes, names, each, subscribers, ...tls });
   }
   const taken = new Map<ServedMesh, Round[]>(systems.map((system) => [system, []]));
   for (let round = 0; round <= rounds; round++) {
@@ -111,19 +118,20 @@ const format = (rows: readonly Row[]): string => {
     "| lost | sent late by, ms | RSS MB |\n|---|---|---|---|---|---|---|---|---|\n";
   const lines = rows.map((row) => {
     const peer = rows.find((other) => other.case === row.case && other.system === "LinearCache");
-    const ratio = row.cpuPerPush / (peer?.cpuPerPush ?? Number.NaN);
+    const ratio = peer ? (row.cpuPerPush / peer.cpuPerPush).toFixed(2) : "";
     const { lost, p50Ms, p99Ms, lateMs, rssMb } = row;
-    return `| ${row.case} | ${row.system} | ${row.cpuPerPush.toFixed(1)} | ${ratio.toFixed(2)} | ${p50Ms.toFixed(1)} | ${p99Ms.toFixed(1)} | ${lost} | ${lateMs.toFixed(1)} | ${Math.round(rssMb)} |\n`;
+    return `| ${row.case} | ${row.system} | ${row.cpuPerPush.toFixed(1)} | ${ratio} | ${p50Ms.toFixed(1)} | ${p99Ms.toFixed(1)} | ${lost} | ${lateMs.toFixed(1)} | ${Math.round(rssMb)} |\n`;
   });
   return head + lines.join("");
 };
 
 /**
  * Changes of endpoints on their way to 2,000 delta streams that acknowledge: one to all of them, one to a few, and 100 a
- * second of which each goes to a twentieth. CPU is all of the control plane's, for its API and the answers too.
+ * second of which each goes to a twentieth, without TLS and with it. CPU is all of the control plane's, for its API and the answers too.
  */
 export const benchPush = async ({ rounds, seconds, json }: BenchOptions): Promise<void> => {
   const rows: Row[] = [];
-  for (const bench of [oneTo(streams), oneTo(100), someToSome(seconds)]) rows.push(...(await runCase(bench, rounds)));
+  const some = someToSome(seconds);
+  for (const bench of [oneTo(streams), oneTo(100), some, securely(some)]) rows.push(...(await runCase(bench, rounds)));
   process.stdout.write(json ? `${JSON.stringify(rows, null, 2)}\n` : format(rows));
 };

@@ -105,7 +105,7 @@ before(async () => {
   }));
 });
 after(async () => {
-  await pair[Symbol.asyncDispose]();
+  await (pair as Pair | undefined)?.[Symbol.asyncDispose]();
 });
 
 /** A chain's own words come in plain text, to clients that spoke TLS too: nothing here ends TLS. */

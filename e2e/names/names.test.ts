@@ -147,7 +147,7 @@ before(async () => {
   }));
 });
 after(async () => {
-  await pair[Symbol.asyncDispose]();
+  await (pair as Pair | undefined)?.[Symbol.asyncDispose]();
   for (const socket of sockets) socket.destroy();
   for (const app of apps) app.close();
   await dns[Symbol.asyncDispose]();

@@ -26,7 +26,7 @@ before(async () => {
   }));
 });
 after(async () => {
-  await pair[Symbol.asyncDispose]();
+  await (pair as Pair | undefined)?.[Symbol.asyncDispose]();
 });
 
 const ask = async (peer: Peer, path: string, method = "GET"): Promise<object> => {

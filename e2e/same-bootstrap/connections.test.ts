@@ -45,7 +45,7 @@ before(async () => {
 });
 
 after(async () => {
-  await pair[Symbol.asyncDispose]();
+  await (pair as Pair | undefined)?.[Symbol.asyncDispose]();
   upstream.close();
 });
 

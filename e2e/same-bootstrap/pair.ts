@@ -38,11 +38,34 @@ export interface BootstrapPorts {
 
 const readyTimeoutMs = 20_000;
 
-const freePorts = async (names: readonly string[]): Promise<ReadonlyMap<string, number>> => {
+/** `taken` are another's, which may not listen on them yet. */
+const freePorts = async (
+  names: readonly string[],
+  taken: Iterable<number> = [],
+): Promise<ReadonlyMap<string, number>> => {
   const ports = new Map<string, number>();
-  for (const name of names)
-    ports.set(name, await findFreePort("127.0.0.1", 0, (port) => [...ports.values()].includes(port)));
+  const avoided = new Set(taken);
+  for (const name of names) {
+    const port = await findFreePort("127.0.0.1", 0, (one) => avoided.has(one));
+    ports.set(name, port);
+    avoided.add(port);
+  }
   return ports;
+};
+
+const ready = async (name: ProxyName, program: Program, admin: number): Promise<void> => {
+  let over = false;
+  void program.exited.then(() => {
+    over = true;
+  });
+  await eventually(
+    `${name} is ready`,
+    async () => {
+      if (over) throw new Error(program.lines.join("\n"));
+      return (await fetch(`http://127.0.0.1:${admin}/ready`)).status === 200 ? true : undefined;
+    },
+    readyTimeoutMs,
+  );
 };
 
 const startOne = async (
@@ -62,18 +85,13 @@ const startOne = async (
     name !== "envoy"
       ? startWeft(["sidecar", "--bootstrap", file, ...(name === "threads" ? ["--concurrency", "2"] : [])])
       : startProgram(envoyPath, ["-c", file, ...flags, "--drain-time-s", "1"]);
-  let over = false;
-  void program.exited.then(() => {
-    over = true;
-  });
-  await eventually(
-    `${name} is ready`,
-    async () => {
-      if (over) throw new Error(program.lines.join("\n"));
-      return (await fetch(`http://127.0.0.1:${admin}/ready`)).status === 200 ? true : undefined;
-    },
-    readyTimeoutMs,
-  );
+  try {
+    await ready(name, program, admin);
+  } catch (error) {
+    // Else it would keep the tests from ending.
+    await program[Symbol.asyncDispose]();
+    throw error;
+  }
   return { name, program, admin, port: listener, log: () => readFileSync(log, "utf8").split("\n").slice(0, -1) };
 };
 
@@ -107,11 +125,16 @@ export const startPair = async (
   const folder = mkdtempSync(join(tmpdir(), "weft-same-"));
   const names = ["admin", ...listeners];
   const envoyPorts = await freePorts(names);
-  const weftPorts = await freePorts(names);
-  const [envoy, weft] = await Promise.all([
+  const weftPorts = await freePorts(names, envoyPorts.values());
+  const started = await Promise.allSettled([
     startOne("envoy", folder, envoyPorts, bootstrap),
     startOne("weft", folder, weftPorts, bootstrap),
   ]);
+  const [envoy, weft] = started.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+  if (!envoy || !weft) {
+    await (envoy ?? weft)?.program[Symbol.asyncDispose]();
+    throw new AggregateError(started.flatMap((one) => (one.status === "rejected" ? [one.reason] : [])));
+  }
   return {
     envoy,
     weft,
