@@ -332,8 +332,8 @@ export class Connection {
 
   private sendByStream(pieces: readonly Buffer[], bytes: number): void {
     const { socket } = this;
-    // TLS tells late what it has taken: of a little, a copy costs less than buffers that are held until then.
-    if (this.encrypted && bytes <= copiedBytesMax) {
+    // TLS tells late what it has taken: of a little, a copy costs less than a codec's buffers that are held until then.
+    if (this.encrypted && this.source !== undefined && bytes <= copiedBytesMax) {
       socket.write(Buffer.concat(pieces, bytes), this.written);
       this.giveBack(pieces);
       this.inFlight = noPieces;
