@@ -26,11 +26,15 @@ const openMesh = () => {
   let busyMs = 0;
   let endpoints: ReadonlyMap<string, object> = new Map([["a", { clusterName: "a", n: 0 }]]);
   let pending = unchanged;
+  /** Of proxies that a change took to another audience. */
+  const moved = new Map<string, string>();
+  const audienceOf = ({ id, namespace }: ProxyFacts): string => moved.get(id) ?? namespace;
   const generator: Generator = {
-    audienceOf: ({ namespace }) => namespace,
+    audienceOf,
     endpointsOf: () => undefined,
-    generate: () => {
-      const resources = { cluster: none, endpoints, listener: none, route: none, secret: none };
+    generate: (proxy) => {
+      const own = new Map([...endpoints, ["audience", { clusterName: "audience", key: audienceOf(proxy) }]]);
+      const resources = { cluster: none, endpoints: own, listener: none, route: none, secret: none };
       return { resources: resources as unknown as ResourceSet, notes: [] };
     },
     refresh: () => {
@@ -56,11 +60,11 @@ const openMesh = () => {
     pending = { ...unchanged, other, endpoints: new Set(["x"]), names: new Set(Object.keys(names)) };
     publisher.changed();
   };
-  /** One more proxy, of an audience of its own. */
-  const connect = (namespace: string, wanted: readonly string[] = []) => {
+  /** One more proxy, of the audience of its namespace. */
+  const connect = (namespace: string, wanted: readonly string[] = [], id = namespace) => {
     const got: Snapshot[] = [];
     const subscription = publisher.connect({
-      proxy: { id: namespace, namespace } as ProxyFacts,
+      proxy: { id, namespace } as ProxyFacts,
       push: (snapshot) => {
         got.push(snapshot);
         busyMs += pushMs;
@@ -76,7 +80,7 @@ const openMesh = () => {
   };
   /** What is due next: the beginning of a push, or its next slice. */
   const step = (): boolean => time.step(Number.POSITIVE_INFINITY);
-  return { publisher, change, connect, pass: time.pass, step };
+  return { publisher, change, connect, moved, pass: time.pass, step };
 };
 
 const openCrowd = () => {
@@ -126,6 +130,27 @@ test("who connects meanwhile has the newest at once, who asks gets it, and who i
   pass(1000);
   assert.deepEqual([late.got.length, sharing.got.length, last.got.length], [1, 1, 1]);
   assert.ok(proxies.slice(0, -1).every(({ has }) => has("b") !== undefined));
+});
+
+test("who is taken to another audience leaves the others of its own what is theirs, before its turn too", () => {
+  const { change, connect, moved, step, pass } = openCrowd();
+  const mover = connect("shared", ["a"], "mover");
+  const stayer = connect("shared", ["a"], "stayer");
+  const keys = () => [mover, stayer].map(({ has }) => (has("audience") as { key: string }).key);
+  moved.set("mover", "elsewhere");
+  change({ b: { clusterName: "b" } }, true);
+  mover.catchUp();
+  stayer.catchUp();
+  assert.deepEqual(keys(), ["elsewhere", "shared"]);
+  step();
+  moved.set("mover", "farther");
+  change({ a: { clusterName: "a", n: 3 } }, false);
+  assert.deepEqual(keys(), ["farther", "shared"]);
+  pass(1000);
+  assert.deepEqual(keys(), ["farther", "shared"]);
+  assert.ok(
+    [mover, stayer].every(({ got }) => got.every((one) => one.types.get(endpointsUrl)?.entries.has("audience"))),
+  );
 });
 
 test("another change that concerns all waits for its end, and comes", () => {

@@ -189,24 +189,24 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
   };
   const schedule = createPushSchedule({ clock, setTimer, push: pushNow });
 
-  /** A proxy that a change moved to another audience goes there with what it was last given. */
   const toAll = function* (pushEpoch: number): Iterable<void> {
     for (const audience of [...audiences.values()]) {
       for (const follower of [...audience.followers]) {
         // It may have gone, or moved, since.
         if (follower.home !== audience) continue;
-        try {
-          const now = generator.audienceOf(follower.subscriber.proxy);
-          if (now !== audience.key) move(follower, audience, audienceAt(now));
-        } catch (error) {
-          tellFailed(follower.subscriber, error);
-          continue;
-        }
         pushTo(follower, pushEpoch);
         yield;
       }
       if (audience.followers.size === 0 && audiences.get(audience.key) === audience) audiences.delete(audience.key);
     }
+  };
+
+  /** A proxy that a change moved to another audience goes there with what it was last given; others may stay. */
+  const rehome = (follower: Follower): void => {
+    const { home, subscriber } = follower;
+    if (!home) return;
+    const now = generator.audienceOf(subscriber.proxy);
+    if (now !== home.key) move(follower, home, audienceAt(now));
   };
 
   const move = (follower: Follower, from: Audience, to: Audience): void => {
@@ -216,9 +216,12 @@ export const createPublisher = (options: PublisherOptions): Publisher => {
   };
 
   const pushTo = (follower: Follower, pushEpoch: number, make = refresh): void => {
-    const { home, subscriber } = follower;
-    if (!home) return;
+    const { subscriber } = follower;
     try {
+      // What changed for all is known already where it is not pushed to all yet.
+      if (schedule.pending) rehome(follower);
+      const { home } = follower;
+      if (!home) return;
       const current = home.currentAt >= pushEpoch ? home.snapshot : undefined;
       const snapshot = current ?? make(home, subscriber.proxy, pushEpoch);
       if (snapshot === follower.given) return;

@@ -49,17 +49,10 @@ export const objectConcerns = (objects: readonly ConfigObject[], rootNamespace: 
         return atGateway(object, proxy);
       case "Sidecar":
         return proxy.kind !== "gateway" && selected(namespace, object.spec.workloadSelector?.labels, proxy);
-      case "EnvoyFilter":
-        return selected(namespace, object.spec.workloadSelector?.labels, proxy);
-      case "AuthorizationPolicy":
-      case "PeerAuthentication":
-      case "RequestAuthentication":
-      case "Telemetry":
-      case "ProxyConfig":
-      case "LocalRateLimit":
-        return selected(namespace, object.spec.selector?.matchLabels, proxy);
-      default:
-        return true;
+      default: {
+        const selector = selectorOf(object);
+        return selector === null || selected(namespace, selector, proxy);
+      }
     }
   };
 };
@@ -74,7 +67,8 @@ export const selectingLabels = (objects: readonly ConfigObject[]): readonly stri
   return [...keys].sort();
 };
 
-const selectorOf = (object: ConfigObject): Labels => {
+/** `null` where the kind has no selector. */
+const selectorOf = (object: ConfigObject): Labels | null => {
   switch (object.kind) {
     case "Gateway":
       return object.spec.selector;
@@ -91,6 +85,6 @@ const selectorOf = (object: ConfigObject): Labels => {
     case "LocalRateLimit":
       return object.spec.selector?.matchLabels;
     default:
-      return undefined;
+      return null;
   }
 };
