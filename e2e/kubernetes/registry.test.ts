@@ -207,15 +207,24 @@ test("a sidecar calls what the cluster names, by the route the cluster has, and 
   await slice("other", "other-a", [{ ip: hostAddress }], two.port);
   const host = "front.shop.svc.cluster.local";
   const answers = (name: string) =>
-    eventually(`${name} answers`, async () => {
-      const { status, body } = await callHttp(web.outbound, { host });
-      return status === 200 && JSON.parse(body).name === name ? true : undefined;
-    });
+    eventually(
+      `${name} answers`,
+      async () => {
+        const { status, body } = await callHttp(web.outbound, { host });
+        return status === 200 && JSON.parse(body).name === name ? true : undefined;
+      },
+      // A server that has just begun serves definitions later than itself.
+      60_000,
+    );
   await answers("one");
-  await cluster.apply(virtualServices, {
-    ...{ apiVersion: "networking.istio.io/v1", kind: "VirtualService", metadata: { name: "front" } },
-    spec: { hosts: [host], http: [{ route: [{ destination: { host: "other.shop.svc.cluster.local" } }] }] },
-  });
+  const route = (name: string, to: string) =>
+    cluster.apply(virtualServices, {
+      ...{ apiVersion: "networking.istio.io/v1", kind: "VirtualService", metadata: { name } },
+      spec: { hosts: [to], http: [{ route: [{ destination: { host: "other.shop.svc.cluster.local" } }] }] },
+    });
+  // A server that has just begun may have no history to watch from, and of a list that lacks most nothing is believed.
+  for (const name of ["beside", "beyond"]) await route(name, `${name}.example`);
+  await route("front", host);
   await answers("two");
 
   await cluster.kill();

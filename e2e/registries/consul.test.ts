@@ -143,6 +143,17 @@ test("over a cut, changes are picked up, and what is missing then is held", asyn
   await stateBecomes(plane, "consul", "lost");
   await register("cut", "c", 7403);
   await consul.deregister("b");
+  await eventually("Consul's catalogue has it so", async () => {
+    const found = (await consul.get("/v1/health/service/cut")) as readonly {
+      readonly Service: { readonly ID: string };
+    }[];
+    return (
+      found
+        .map(({ Service }) => Service.ID)
+        .sort()
+        .join(" ") === "a c" || undefined
+    );
+  });
   assert.equal(await portsOf(plane, "cut"), "7401 7402");
   relay.mend();
   await stateBecomes(plane, "consul", "live");

@@ -145,7 +145,8 @@ export const openCluster = (options: ClusterOptions): Cluster => {
     } else {
       one.state = fact.state;
       one.reason = fact.reason;
-      table.heard(fact.state === "live", clock.nowMs());
+      // A server that says that it does not serve it is heard.
+      table.heard(fact.state === "live" || fact.state === "absent", clock.nowMs());
       if (kind.use === "pod") {
         objects.podsReadable(fact.state !== "forbidden");
         options.changed();
@@ -206,9 +207,9 @@ export const openCluster = (options: ClusterOptions): Cluster => {
     options.changed();
   };
   const unserved = (kind: WatchedKind): void => {
-    end(kind);
     const one = followed.get(kind.name);
-    if (!one || one.state === "absent") return;
+    if (!one || (one.state === "absent" && !running.has(idOf(kind)))) return;
+    end(kind);
     // Objects of a kind that is gone are missing, not deleted: their deletion would have been told.
     if (one.table.size() > 0) tell(one, { kind: "listed", objects: [], older: false, leftOut: 0 });
     tell(one, { kind: "state", state: "absent", reason: "the cluster does not have it" });

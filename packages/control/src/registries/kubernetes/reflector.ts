@@ -176,13 +176,14 @@ export const createReflector = (options: ReflectorOptions): Reflector => {
       if (mode === "paging") pagings++;
       return forgotten++ === 0 ? [list()] : [wait(backoff.next(), "list")];
     }
-    // A server that has just begun does not serve definitions yet that it had.
+    // A server that has just begun does not serve definitions yet that it had: what is deleted there until it is heard
+    // again is told by a watch from where the former one was.
+    const resume = version === "" ? "list" : "probe";
     if (status === 404)
-      return [...become("absent", message), wait(version === "" ? absentEveryMs : refused.next(), "list")];
-    if (status === 403)
-      return [...become("forbidden", message), wait(refused.next(), version === "" ? "list" : "probe")];
+      return [...become("absent", message), wait(version === "" ? absentEveryMs : refused.next(), resume)];
+    if (status === 403) return [...become("forbidden", message), wait(refused.next(), resume)];
     const ms = Math.max(retryAfterMs ?? 0, backoff.next());
-    const next = version === "" || mode === "streaming" || mode === "paging" ? "list" : "probe";
+    const next = mode === "streaming" || mode === "paging" ? "list" : resume;
     return [...become("lost", message), wait(ms, next)];
   };
 

@@ -11,6 +11,8 @@ export const lookEveryMs = 30_000;
 const lookSoonMs = 500;
 /** A kind that is asked for but not there by then is looked for less often. */
 const looksAfterChange = 4;
+/** A kind that was served counts as gone when it was missing for so long: a server that has just begun serves it later. */
+export const goneAfterMs = 30_000;
 
 export interface ServedKinds extends Disposable {
   /** Whether it was found out once. */
@@ -21,6 +23,7 @@ export interface ServedKindsOptions {
   readonly api: Pick<KubernetesApi, "call" | "watch">;
   readonly streams: { works: boolean };
   readonly serves: (kind: WatchedKind, path: string) => void;
+  /** Never was served, or is not any more. */
   readonly unserved: (kind: WatchedKind) => void;
   readonly clock: Clock;
   readonly setTimer: SetTimer;
@@ -28,17 +31,34 @@ export interface ServedKindsOptions {
 }
 
 export const followServedKinds = (options: ServedKindsOptions): ServedKinds => {
-  const { api, serves, unserved, setTimer, random } = options;
+  const { api, serves, unserved, clock, setTimer, random } = options;
   const backoff = exponentialBackoff({ baseMs: 500, maxMs: 10_000 }, random);
   let timer: Disposable | undefined;
   let known = false;
   let disposed = false;
   let looking = false;
   let soonLeft = 0;
+  /** By the names of the kinds that are served: since when they are missing. */
+  const missingSince = new Map<string, number | undefined>();
 
   const arm = (ms: number): void => {
     timer?.[Symbol.dispose]();
     timer = setTimer(() => void look(), ms);
+  };
+  const note = (kind: WatchedKind, path: string | undefined): void => {
+    const { name } = kind;
+    if (path !== undefined) {
+      missingSince.set(name, undefined);
+      serves(kind, path);
+      return;
+    }
+    if (missingSince.has(name)) {
+      const since = missingSince.get(name) ?? clock.nowMs();
+      missingSince.set(name, since);
+      if (clock.nowMs() - since < goneAfterMs) return;
+      missingSince.delete(name);
+    }
+    unserved(kind);
   };
   const look = async (): Promise<void> => {
     if (looking) return;
@@ -46,11 +66,7 @@ export const followServedKinds = (options: ServedKindsOptions): ServedKinds => {
     try {
       const found = await discoverKinds(api, discoveredKinds);
       if (disposed) return;
-      for (const kind of discoveredKinds) {
-        const path = found.get(kind.name);
-        if (path === undefined) unserved(kind);
-        else serves(kind, path);
-      }
+      for (const kind of discoveredKinds) note(kind, found.get(kind.name));
       known = true;
       backoff.reset();
       arm(soonLeft-- > 0 ? lookSoonMs : lookEveryMs * (0.8 + 0.4 * random()));
