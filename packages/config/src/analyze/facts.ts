@@ -5,8 +5,7 @@ import { nearest } from "../schema/nearest.ts";
 import { fullHost } from "./hosts.ts";
 import { servicesOf } from "./known-services.ts";
 import { workloadsOf } from "./known-workloads.ts";
-
-export type Labels = Readonly<Record<string, string>>;
+import { type LabelIndex, type Labels, labelIndex } from "./labels.ts";
 
 export interface KnownPort {
   readonly number: number;
@@ -53,6 +52,7 @@ export interface Facts {
   readonly of: <K extends keyof SpecOf>(kind: K) => readonly ConfigOf<K>[];
   readonly services: readonly KnownService[];
   readonly workloads: readonly KnownWorkload[];
+  readonly workloadsByLabels: LabelIndex<KnownWorkload>;
   /** Names of namespaces that are known to be there; empty where nobody told. */
   readonly namespaces: readonly string[];
   readonly rootNamespace: string;
@@ -74,7 +74,8 @@ export const gatherFacts = (objects: readonly ConfigObject[], context: AnalyzeCo
   const byKind = Map.groupBy(objects.toSorted(compareAge), ({ kind }) => kind);
   const of = <K extends keyof SpecOf>(kind: K) => (byKind.get(kind) ?? []) as unknown as readonly ConfigOf<K>[];
   const workloads = [...workloadsOf(objects), ...(context.workloads ?? [])];
-  const services = [...servicesOf(objects, workloads), ...(context.services ?? [])];
+  const workloadsByLabels = labelIndex(workloads, ({ namespace, labels }) => ({ namespace, sets: [labels] }));
+  const services = [...servicesOf(objects, workloadsByLabels), ...(context.services ?? [])];
   const exact = new Map(services.toReversed().map((service) => [service.hostname, service]));
   const wildcards = services.filter(({ hostname }) => hostname.startsWith("*"));
   const rulesByHost = Map.groupBy(of("DestinationRule"), ({ spec, namespace }) => fullHost(spec.host, namespace));
@@ -84,6 +85,7 @@ export const gatherFacts = (objects: readonly ConfigObject[], context: AnalyzeCo
     of,
     services,
     workloads,
+    workloadsByLabels,
     namespaces: [...(byKind.get("Namespace") ?? []).map(({ name }) => name), ...(context.namespaces ?? [])],
     rootNamespace: context.rootNamespace ?? "istio-system",
     trustDomain: context.trustDomain ?? "cluster.local",
@@ -115,7 +117,3 @@ const hostSuggester = (services: readonly KnownService[]): Facts["suggestHost"] 
     return suggestion;
   };
 };
-
-/** Every label asked for is there with that value. */
-export const labelsMatch = (wanted: Labels | undefined, labels: Labels): boolean =>
-  Object.entries(wanted ?? {}).every(([name, value]) => labels[name] === value);

@@ -1,4 +1,4 @@
-import { fieldsWithoutEffect } from "../effects.ts";
+import { type FieldWithoutEffect, fieldsWithoutEffect } from "../effects.ts";
 import { type FieldPath, formatPath } from "../schema/problem.ts";
 import type { Analyzer } from "./analyzer.ts";
 
@@ -12,8 +12,8 @@ export const fieldWithoutEffect: Analyzer = {
 instead. Nothing is dropped in silence: every such use is reported here.`,
   run: ({ objects }) =>
     objects.flatMap((object) =>
-      (fieldsWithoutEffect.get(object.kind) ?? []).flatMap(({ path, values, note, level }) =>
-        placesOf(object.spec, path.split(".").flatMap(splitIndex))
+      (lookedFor.get(object.kind) ?? []).flatMap(({ steps, values, note, level }) =>
+        placesOf(object.spec, steps)
           .filter(({ value }) => values === undefined || values.some((one) => one === value))
           .map(({ path: place, value }) => {
             const shown = values === undefined ? formatPath(place) : `${formatPath(place)} ${String(value)}`;
@@ -48,18 +48,31 @@ const root = (kind: string): FieldPath => (rootKinds.has(kind) ? [] : ["spec"]);
 
 const splitIndex = (step: string): string[] => (step.endsWith("[]") ? [step.slice(0, -2), "[]"] : [step]);
 
+const lookedFor: ReadonlyMap<string, readonly (FieldWithoutEffect & { readonly steps: readonly string[] })[]> = new Map(
+  [...fieldsWithoutEffect].map(([kind, fields]) => [
+    kind,
+    fields.map((field) => ({ ...field, steps: field.path.split(".").flatMap(splitIndex) })),
+  ]),
+);
+
 interface Place {
   readonly value: unknown;
   readonly path: FieldPath;
 }
 
-const placesOf = (value: unknown, steps: readonly string[], path: FieldPath = []): Place[] => {
-  const [step, ...rest] = steps;
+const none: readonly Place[] = [];
+
+/** Most objects have none of it, so what is not there costs nothing. */
+const placesOf = (value: unknown, steps: readonly string[], at = 0, path: FieldPath = []): readonly Place[] => {
+  const step = steps[at];
   if (step === undefined) return [{ value, path }];
-  if (step === "[]") {
-    return Array.isArray(value) ? value.flatMap((item, index) => placesOf(item, rest, [...path, index])) : [];
+  if (Array.isArray(value)) {
+    return step === "[]" ? value.flatMap((item, index) => placesOf(item, steps, at + 1, [...path, index])) : none;
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return [];
-  const entries = Object.entries(value).filter(([name]) => step === "*" || name === step);
-  return entries.flatMap(([name, member]) => placesOf(member, rest, [...path, name]));
+  if (typeof value !== "object" || value === null || step === "[]") return none;
+  if (step === "*") {
+    return Object.entries(value).flatMap(([name, member]) => placesOf(member, steps, at + 1, [...path, name]));
+  }
+  if (!Object.hasOwn(value, step)) return none;
+  return placesOf((value as Readonly<Record<string, unknown>>)[step], steps, at + 1, [...path, step]);
 };

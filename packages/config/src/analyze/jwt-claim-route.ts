@@ -1,6 +1,7 @@
 import type { ConfigOf } from "../config-object.ts";
 import type { Analyzer, Hit } from "./analyzer.ts";
-import { type Facts, labelsMatch } from "./facts.ts";
+import type { Facts } from "./facts.ts";
+import { labelsMatch } from "./labels.ts";
 
 /** A route looks at a token's claims where no RequestAuthentication reads tokens. */
 export const jwtClaimRoute: Analyzer = {

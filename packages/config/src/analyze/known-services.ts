@@ -1,14 +1,15 @@
 /** Services that the objects make: ServiceEntries and Kubernetes Services. */
 import { type ConfigObject, type ConfigOf, objectsOfKind } from "../config-object.ts";
-import { type KnownPort, type KnownService, type KnownWorkload, type Labels, labelsMatch } from "./facts.ts";
+import type { KnownPort, KnownService, KnownWorkload } from "./facts.ts";
 import { fullHost } from "./hosts.ts";
+import type { LabelIndex, Labels } from "./labels.ts";
 
-export const servicesOf = (objects: readonly ConfigObject[], workloads: readonly KnownWorkload[]): KnownService[] => [
+export const servicesOf = (objects: readonly ConfigObject[], workloads: LabelIndex<KnownWorkload>): KnownService[] => [
   ...objectsOfKind(objects, "ServiceEntry").flatMap((entry) => entryServices(entry, workloads)),
   ...objectsOfKind(objects, "Service").map((service) => kubernetesService(service, workloads)),
 ];
 
-const entryServices = (object: ConfigOf<"ServiceEntry">, workloads: readonly KnownWorkload[]): KnownService[] => {
+const entryServices = (object: ConfigOf<"ServiceEntry">, workloads: LabelIndex<KnownWorkload>): KnownService[] => {
   const { spec, namespace } = object;
   const ports = (spec.ports ?? []).map(({ number, name, protocol = "" }) => ({
     number,
@@ -25,7 +26,7 @@ const entryServices = (object: ConfigOf<"ServiceEntry">, workloads: readonly Kno
   return spec.hosts.map((hostname) => ({ hostname, namespace, ports, endpointLabels, external, object }));
 };
 
-const kubernetesService = (object: ConfigOf<"Service">, workloads: readonly KnownWorkload[]): KnownService => {
+const kubernetesService = (object: ConfigOf<"Service">, workloads: LabelIndex<KnownWorkload>): KnownService => {
   const { spec, namespace, name } = object;
   return {
     hostname: fullHost(name, namespace),
@@ -39,13 +40,11 @@ const kubernetesService = (object: ConfigOf<"Service">, workloads: readonly Know
 
 /** `undefined` where no such workload is in sight: they may run all the same. */
 const selected = (
-  workloads: readonly KnownWorkload[],
+  workloads: LabelIndex<KnownWorkload>,
   namespace: string,
   selector: Labels,
 ): readonly Labels[] | undefined => {
-  const found = workloads.filter(
-    (workload) => workload.namespace === namespace && labelsMatch(selector, workload.labels),
-  );
+  const found = workloads.matching(namespace, selector);
   return found.length === 0 ? undefined : found.map(({ labels }) => labels);
 };
 

@@ -1,6 +1,7 @@
 /** Workloads that the objects name: WorkloadEntries and groups, Kubernetes pods and what makes them. */
 import { type ConfigObject, type ConfigOf, objectsOfKind } from "../config-object.ts";
-import type { KnownPort, KnownWorkload, Labels } from "./facts.ts";
+import type { KnownPort, KnownWorkload } from "./facts.ts";
+import type { Labels } from "./labels.ts";
 
 export const workloadsOf = (objects: readonly ConfigObject[]): KnownWorkload[] => [
   ...objectsOfKind(objects, "WorkloadEntry").map(entryWorkload),

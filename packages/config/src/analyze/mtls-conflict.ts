@@ -3,7 +3,8 @@ import type { ConfigOf } from "../config-object.ts";
 import type { TrafficPolicy } from "../kinds/destination-rule.ts";
 import type { FieldPath } from "../schema/problem.ts";
 import type { Analyzer } from "./analyzer.ts";
-import { type Facts, type KnownService, labelsMatch } from "./facts.ts";
+import type { Facts, KnownService } from "./facts.ts";
+import { labelsMatch } from "./labels.ts";
 
 /** Clients are told to speak what servers are told to refuse. */
 export const mtlsConflict: Analyzer = {

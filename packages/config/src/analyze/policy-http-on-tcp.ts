@@ -2,8 +2,9 @@ import type { ConfigOf } from "../config-object.ts";
 import type { AuthorizationRule } from "../kinds/authorization-policy.ts";
 import type { FieldPath } from "../schema/problem.ts";
 import type { Analyzer } from "./analyzer.ts";
-import { type Facts, type KnownService, labelsMatch } from "./facts.ts";
+import type { KnownService } from "./facts.ts";
 import { isConnectionPort } from "./known-services.ts";
+import { type LabelIndex, labelIndex } from "./labels.ts";
 
 /** A policy uses fields of HTTP for a workload's TCP port. */
 export const policyHttpOnTcp: Analyzer = {
@@ -15,9 +16,10 @@ export const policyHttpOnTcp: Analyzer = {
 be known. There an ALLOW rule that has such a field is dropped, so it allows nothing; a DENY or AUDIT
 rule keeps its other fields only, so it may deny the whole port. Limit the rule to the HTTP ports with
 \`ports\`, or declare the port's protocol.`,
-  run: (facts) =>
-    facts.of("AuthorizationPolicy").flatMap((object) => {
-      const ports = connectionPorts(facts, object);
+  run: ({ of, services }) => {
+    const index = connectionServices(services);
+    return of("AuthorizationPolicy").flatMap((object) => {
+      const ports = connectionPorts(index, object);
       if (ports.size === 0) return [];
       return (object.spec.rules ?? []).flatMap((rule, index) => {
         const field = firstHttpField(rule, ["spec", "rules", index]);
@@ -29,7 +31,8 @@ rule keeps its other fields only, so it may deny the whole port. Limit the rule 
         const message = `${field.name} has no meaning on ${where}: ${effect}; limit the rule with ports`;
         return [{ object, path: field.path, message }];
       });
-    }),
+    });
+  },
   example: {
     bad: `
 apiVersion: v1
@@ -62,20 +65,26 @@ spec:
   },
 };
 
+/** Services with ports that carry connections only, by what they select and by what their endpoints have. */
+const connectionServices = (services: readonly KnownService[]): LabelIndex<KnownService> =>
+  labelIndex(
+    services.filter(({ ports }) => ports.some(isConnectionPort)),
+    ({ namespace, object, endpointLabels = [] }) => {
+      const selector = object?.kind === "Service" ? object.spec.selector : undefined;
+      return { namespace, sets: selector ? [selector, ...endpointLabels] : endpointLabels };
+    },
+  );
+
 /** Workload ports that carry connections only, of services the policy can be seen to select. */
-const connectionPorts = (facts: Facts, { namespace, spec }: ConfigOf<"AuthorizationPolicy">): ReadonlySet<number> => {
+const connectionPorts = (
+  services: LabelIndex<KnownService>,
+  { namespace, spec }: ConfigOf<"AuthorizationPolicy">,
+): ReadonlySet<number> => {
   const wanted = spec.selector?.matchLabels ?? {};
   if (Object.keys(wanted).length === 0) return new Set();
-  const services = facts.services.filter(
-    (service) =>
-      service.namespace === namespace &&
-      (selectorCovers(service, wanted) || service.endpointLabels?.some((labels) => labelsMatch(wanted, labels))),
-  );
-  return new Set(services.flatMap(({ ports }) => ports.filter(isConnectionPort).map(({ number }) => number)));
+  const selected = services.matching(namespace, wanted);
+  return new Set(selected.flatMap(({ ports }) => ports.filter(isConnectionPort).map(({ number }) => number)));
 };
-
-const selectorCovers = ({ object }: KnownService, wanted: Readonly<Record<string, string>>): boolean =>
-  object?.kind === "Service" && object.spec.selector !== undefined && labelsMatch(wanted, object.spec.selector);
 
 interface HttpField {
   readonly name: string;

@@ -2,7 +2,8 @@ import { formatPosition } from "@weft/core/error";
 import type { ConfigObject } from "../config-object.ts";
 import type { FieldPath } from "../schema/problem.ts";
 import type { Analyzer, Hit } from "./analyzer.ts";
-import { type Facts, type Labels, labelsMatch } from "./facts.ts";
+import type { Facts } from "./facts.ts";
+import { type Labels, labelsMatch } from "./labels.ts";
 import { notSuppressed } from "./suppress.ts";
 
 interface Selection {
@@ -64,10 +65,12 @@ const selectionOf = (object: ConfigObject): Selection => {
   return { object, labels, path: ["spec", "selector", "matchLabels"] };
 };
 
-const conflictsIn = (group: readonly Selection[], { workloads }: Facts): Hit[] =>
+const conflictsIn = (group: readonly Selection[], { workloadsByLabels }: Facts): Hit[] =>
   group.flatMap((selection, index): Hit[] => {
     const { object, labels, path } = selection;
-    const earlier = group.slice(0, index).find((other) => clash(other.labels, labels, workloads, object.namespace));
+    const earlier = group
+      .slice(0, index)
+      .find((other) => clash(other.labels, labels, workloadsByLabels, object.namespace));
     if (!earlier) return [];
     const { kind, namespace, name } = earlier.object;
     const where = `${kind} ${namespace}/${name} (${formatPosition(earlier.object.source)})`;
@@ -77,11 +80,10 @@ const conflictsIn = (group: readonly Selection[], { workloads }: Facts): Hit[] =
   });
 
 /** Equal selectors, or a workload in sight that both select. A general one and a particular one do not clash. */
-const clash = (a: Labels, b: Labels, workloads: Facts["workloads"], namespace: string): boolean => {
+const clash = (a: Labels, b: Labels, workloads: Facts["workloadsByLabels"], namespace: string): boolean => {
   const [general, particular] = [Object.keys(a).length === 0, Object.keys(b).length === 0];
   if (general || particular) return general && particular;
   if (Object.keys(a).length === Object.keys(b).length && labelsMatch(a, b)) return true;
-  return workloads.some(
-    (one) => one.namespace === namespace && labelsMatch(a, one.labels) && labelsMatch(b, one.labels),
-  );
+  const both = { ...a, ...b };
+  return labelsMatch(a, both) && workloads.hasMatching(namespace, both);
 };

@@ -1,7 +1,7 @@
 import type { ConfigObject } from "../config-object.ts";
 import type { FieldPath } from "../schema/problem.ts";
 import type { Analyzer } from "./analyzer.ts";
-import { type Labels, labelsMatch } from "./facts.ts";
+import type { Labels } from "./labels.ts";
 
 interface Selection {
   readonly object: ConfigObject;
@@ -22,7 +22,7 @@ export const selectorWithoutWorkloads: Analyzer = {
   title: "a selector picks no workload",
   explain: `The labels of a selector match no workload of the namespace, so the object has no effect. The check is
 made only where workloads of that namespace are known.`,
-  run: ({ of, workloads, rootNamespace }) => {
+  run: ({ of, workloadsByLabels, rootNamespace }) => {
     const selections: Selection[] = [
       ...[
         ...of("PeerAuthentication"),
@@ -51,8 +51,8 @@ made only where workloads of that namespace are known.`,
     ];
     return selections.flatMap(({ object, labels, path, everywhere }) => {
       if (Object.keys(labels).length === 0) return [];
-      const near = workloads.filter(({ namespace }) => everywhere || namespace === object.namespace);
-      if (near.length === 0 || near.some((workload) => labelsMatch(labels, workload.labels))) return [];
+      const where = everywhere ? undefined : object.namespace;
+      if (!workloadsByLabels.hasMatching(where, {}) || workloadsByLabels.hasMatching(where, labels)) return [];
       const wanted = Object.entries(labels).map(([name, value]) => `${name}=${value}`);
       const message =
         `no workload of namespace ${object.namespace} has the labels ${wanted.join(", ")}: correct ` +

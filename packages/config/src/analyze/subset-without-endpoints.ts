@@ -1,5 +1,5 @@
 import type { Analyzer } from "./analyzer.ts";
-import { labelsMatch } from "./facts.ts";
+import { labelsMatch } from "./labels.ts";
 
 /** A subset's labels match no endpoint of its service. */
 export const subsetWithoutEndpoints: Analyzer = {

@@ -1,6 +1,6 @@
 import { formatPosition } from "@weft/core/error";
 import type { Analyzer } from "./analyzer.ts";
-import { labelsMatch } from "./facts.ts";
+import { labelsMatch } from "./labels.ts";
 import { notSuppressed } from "./suppress.ts";
 
 /** Two WorkloadGroups make workloads that cannot be told apart. */
