@@ -1,5 +1,6 @@
 /** The bounds of outside registries, from the code that holds them. */
 
+import { judgementsWaitingMax, objectsJudgedMax } from "@weft/control/admission/validate-object";
 import { reviewsMax } from "@weft/control/ca/service-account-tokens";
 import { answerBytesMax as consulAnswerBytesMax } from "@weft/control/registries/consul/consul-calls";
 import { readsAtOnceMax, watchesDefault } from "@weft/control/registries/consul/consul-session";
@@ -76,6 +77,8 @@ export const registryRows = (print: {
     ["connections to a Kubernetes API server", `${callSocketsMax}, and one a watch to ${watchSocketsMax}`],
     ["an address waits for its pod", time(podWaitMs)],
     ["pods' tokens that a Kubernetes API server is asked about at once", String(reviewsMax)],
+    ["objects beside which one is judged at admission; beside more it is judged alone", String(objectsJudgedMax)],
+    ["… and as long as fewer analyses than these have not ended", String(judgementsWaitingMax)],
     ["a kubeconfig's credential program", time(commandTimeoutMs)],
     ["a start waits for a Kubernetes cluster that answers and is still being read", time(readingStartMs)],
     ["unreadable records remembered", String(unreadableMax)],

@@ -1,5 +1,4 @@
 /** The control plane as one process serves it: xDS on two ports, the HTTP API, metrics; all of it closes together. */
-import type { AnalyzeContext } from "@weft/config/analyze/facts";
 import type { Finding } from "@weft/config/finding";
 import { formatAddress, isLoopback, type SocketAddress } from "@weft/core/address";
 import { WeftError } from "@weft/core/error";
@@ -11,6 +10,7 @@ import { accessGuard, sameSecret } from "@weft/net/http/access";
 import { type Routes, route } from "@weft/net/http/routes";
 import { openHttpServer } from "@weft/net/http/server";
 import { resourceType } from "@weft/xds/resource";
+import { type Analysis, createAnalysis } from "./analysis/analysis.ts";
 import { aboutRoutes } from "./api/about-routes.ts";
 import { configRoutes } from "./api/config-routes.ts";
 import { loadRoutes } from "./api/load-routes.ts";
@@ -163,10 +163,11 @@ export const openControlPlane = async (options: ControlPlaneOptions): Promise<Co
     ...registryFacts(registry, state.model, state.outside.views),
     ...{ rootNamespace: options.rootNamespace, trustDomain, namespaces: state.namespaces() },
   });
+  const analysis = createAnalysis({ ...options, facts: analyzeContext });
   let waitingFor: readonly string[] = ["registries"];
   const routes: Routes = [
     ...aboutRoutes({ waitingFor: () => waitingFor, trustDomain }),
-    ...configRoutes({ store: state.store, writer, analyzeContext, runningFindings: findings }),
+    ...configRoutes({ store: state.store, writer, analysis, runningFindings: findings }),
     ...sourceRoutes(state.outside, registry, state.writeBacks, storage.shared?.store),
     ...registryRoutes({ registry, model, commit: state.commitWaiting, seen, heard: sharedHealth?.heard }),
     ...proxyStartRoutes(model, options.rootNamespace),
@@ -222,7 +223,7 @@ export const openControlPlane = async (options: ControlPlaneOptions): Promise<Co
   opened.defer(() => secure.close());
   opened.use(identity.renewing(secure.setTls));
   const duties = await listening("--webhook-address", () =>
-    openDuties(options, { metrics, state, ads, identity, facts: analyzeContext, findings, shared: sharedProxies }),
+    openDuties(options, { metrics, state, ads, identity, analysis, findings, shared: sharedProxies }),
   );
   opened.use(duties);
   const kept = opened.move();
@@ -250,7 +251,7 @@ interface DutyParts {
   readonly state: MeshState;
   readonly ads: AdsService;
   readonly identity: MeshIdentity;
-  readonly facts: () => AnalyzeContext;
+  readonly analysis: Analysis;
   readonly findings: () => readonly Finding[];
   readonly shared: SharedProxies | undefined;
 }
@@ -269,11 +270,11 @@ const tellingOf = (
 
 const openDuties = (
   options: ControlPlaneOptions,
-  { metrics, state, ads, identity, facts, findings, shared }: DutyParts,
+  { metrics, state, ads, identity, analysis, findings, shared }: DutyParts,
 ): Promise<KubernetesDuties> =>
   openKubernetesDuties({
     ...options,
-    ...{ metrics, facts, authority: identity.authority },
+    ...{ metrics, analysis, authority: identity.authority },
     place: options.kubernetes ?? { writes: false, namespace: options.rootNamespace, revision: "default", identity: "" },
     clusters: options.clusters ?? [],
     objects: () => state.store.list(),

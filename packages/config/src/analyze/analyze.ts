@@ -15,8 +15,25 @@ export const hitsMax = 500;
  * `galley.istio.io/analyze-suppress`) has none of those codes reported; `*` stands for all.
  */
 export const analyze = (objects: readonly ConfigObject[], context: AnalyzeContext = {}): Finding[] => {
+  const steps = analysisSteps(objects, context);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
+};
+
+/** As `analyze`, with a stop before each analyzer, for those who have something else to do meanwhile. */
+export const analysisSteps = function* (
+  objects: readonly ConfigObject[],
+  context: AnalyzeContext,
+): Generator<undefined, Finding[]> {
   const facts = gatherFacts(objects, context);
-  return analyzers.flatMap((analyzer) => findingsOf(analyzer, facts)).sort(compareFindings);
+  const found: Finding[] = [];
+  for (const analyzer of analyzers) {
+    yield;
+    found.push(...findingsOf(analyzer, facts));
+  }
+  return found.sort(compareFindings);
 };
 
 const findingsOf = ({ code, level, also, run }: Analyzer, facts: Facts): Finding[] => {

@@ -26,7 +26,7 @@ export interface AdmissionRoutesOptions {
 
 /** `POST /inject`, with the pod's cluster and network in the path where they are known, and `POST /validate`. */
 export const admissionRoutes = (options: AdmissionRoutesOptions): readonly Route[] => {
-  const inject = (request: HttpRequest): HttpReply => {
+  const inject = (request: HttpRequest): Promise<HttpReply> => {
     const place = placeInPath(request.params);
     return answered(request, "inject", options, (review) => decideInjection(review, place, options));
   };
@@ -41,16 +41,16 @@ export const admissionRoutes = (options: AdmissionRoutesOptions): readonly Route
   ];
 };
 
-const answered = (
+const answered = async (
   { body, headers }: HttpRequest,
   path: string,
   { metrics }: AdmissionRoutesOptions,
-  decide: (review: AdmissionRequest) => AdmissionVerdict,
-): HttpReply => {
+  decide: (review: AdmissionRequest) => AdmissionVerdict | Promise<AdmissionVerdict>,
+): Promise<HttpReply> => {
   const type = headers["content-type"];
   try {
     const review = readReview(body, typeof type === "string" ? type : undefined);
-    return { kind: "json", body: reviewAnswer(review.uid, decide(review)) };
+    return { kind: "json", body: reviewAnswer(review.uid, await decide(review)) };
   } catch (error) {
     if (!(error instanceof WeftError)) throw error;
     metrics.unreadable.add(1, path);
@@ -104,14 +104,14 @@ const decideInjection = (
   }
 };
 
-const decideValidity = (
+const decideValidity = async (
   { kind, operation, subResource, object, namespace, resource, name }: AdmissionRequest,
   { revision, judging, metrics, log }: AdmissionRoutesOptions,
-): AdmissionVerdict => {
+): Promise<AdmissionVerdict> => {
   const isWrite = operation === "CREATE" || operation === "UPDATE";
   if (!object || !isWrite || subResource !== "" || isOfOther(object, revision) || isGoing(object))
     return { kind: "allowed", warnings: [] };
-  const verdict = judgeObject({ document: object, namespace }, judging);
+  const verdict = await judgeObject({ document: object, namespace }, judging);
   const labels = [kind.group, kind.version, resource];
   if (verdict.kind === "allowed") metrics.valid.add(1, ...labels);
   else {

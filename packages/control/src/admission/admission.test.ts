@@ -9,6 +9,7 @@ import { silentLogger } from "@weft/core/world";
 import { realClock, setRealTimer } from "@weft/net/clock";
 import type { HttpServer } from "@weft/net/http/server";
 import fc from "fast-check";
+import { createAnalysis } from "../analysis/analysis.ts";
 import { type Authority, openAuthority } from "../ca/authority.ts";
 import { createMetrics } from "../metrics/metrics.ts";
 import { admissionMetrics } from "./admission-metrics.ts";
@@ -104,7 +105,10 @@ describe("the webhooks over HTTPS", () => {
           ...withoutCluster("default").settings(namespace, place),
           ...(unread ? { unread } : {}),
         }),
-        judging: { others: () => [], facts: () => ({}) },
+        judging: {
+          others: () => [],
+          analysis: createAnalysis({ facts: () => ({}), clock: realClock, setTimer: setRealTimer }),
+        },
         ...{ metrics: admissionMetrics(metrics), clock: realClock, log: silentLogger },
       }),
     });

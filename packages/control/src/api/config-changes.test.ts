@@ -85,7 +85,7 @@ test("what fails behind the store keeps its own status, and is not said to be fo
     const routes = configRoutes({
       store,
       runningFindings: () => [],
-      analyzeContext: () => assert.fail("nothing is analyzed"),
+      analysis: { run: () => assert.fail("nothing is analyzed") },
     });
     const found = findRoute(routes, "POST", "/v1/config/apply");
     assert.ok(found.kind === "found");

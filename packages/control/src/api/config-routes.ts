@@ -1,6 +1,5 @@
 /** `/v1/config`: read, apply and delete configuration objects. */
-import { analyze, compareFindings } from "@weft/config/analyze/analyze";
-import type { AnalyzeContext } from "@weft/config/analyze/facts";
+import { compareFindings } from "@weft/config/analyze/analyze";
 import type { ConfigObject } from "@weft/config/config-object";
 import type { Finding } from "@weft/config/finding";
 import { kinds } from "@weft/config/kinds/index";
@@ -8,6 +7,7 @@ import type { FieldPath } from "@weft/config/schema/problem";
 import { WeftError } from "@weft/core/error";
 import { type Route, route } from "@weft/net/http/routes";
 import { HttpRefusal, type HttpReply, type HttpRequest } from "@weft/net/http/server";
+import type { Analysis } from "../analysis/analysis.ts";
 import { type ChangeAnswer, type ConfigStore, type ConfigWriter, keyOf } from "../store/config-store.ts";
 import { objectDocument, withoutKeys } from "../store/object-document.ts";
 import { json, listAnswer, notFound, param } from "./answers.ts";
@@ -16,14 +16,13 @@ export interface ConfigRoutesOptions {
   readonly store: ConfigStore;
   /** Who takes changes; the store itself where nobody shares it. */
   readonly writer?: ConfigWriter;
-  /** What the registries know, for findings that depend on it. */
-  readonly analyzeContext: () => AnalyzeContext;
+  readonly analysis: Pick<Analysis, "run">;
   /** What was found where resources were generated for the proxies connected. */
   readonly runningFindings: () => readonly Finding[];
 }
 
 export const configRoutes = (options: ConfigRoutesOptions): readonly Route[] => {
-  const { store, writer = store, analyzeContext, runningFindings } = options;
+  const { store, writer = store, analysis, runningFindings } = options;
   const change = (verb: "apply" | "delete") => async (request: HttpRequest) => {
     const options = { file: request.query.get("file") ?? "<body>", dryRun: request.query.get("dryRun") === "true" };
     const answer = await stored(() => writer[verb](request.body.toString("utf8"), options));
@@ -68,8 +67,9 @@ export const configRoutes = (options: ConfigRoutesOptions): readonly Route[] => 
     }),
     route("POST", "/v1/config/apply", change("apply")),
     route("POST", "/v1/config/delete", change("delete")),
-    route("GET", "/v1/analyze", () => {
-      const written = [...store.findings(), ...analyze(store.list(), analyzeContext())];
+    route("GET", "/v1/analyze", async () => {
+      const beside = await analysis.run(store.list);
+      const written = [...store.findings(), ...beside];
       const findings = [...written, ...runningFindings()].sort(compareFindings);
       const count = (level: string): number => findings.filter((finding) => finding.level === level).length;
       const summary = { errors: count("error"), warnings: count("warning"), infos: count("info") };

@@ -5,6 +5,7 @@ import { admissionMetrics } from "../admission/admission-metrics.ts";
 import { admissionRoutes } from "../admission/admission-routes.ts";
 import { openInjectionSource, withoutCluster } from "../admission/injection-source.ts";
 import { openWebhookServer, serviceHosts } from "../admission/webhook-server.ts";
+import type { Analysis } from "../analysis/analysis.ts";
 import type { Authority } from "../ca/authority.ts";
 import { systemServiceAccount } from "../ca/create-certificate.ts";
 import type { Metrics } from "../metrics/metrics.ts";
@@ -26,8 +27,12 @@ export interface KubernetesPlace {
 }
 
 export interface KubernetesDutiesOptions
-  extends Pick<StatusWriterOptions, "objects" | "facts" | "runningFindings" | "proxies" | "pushPending" | "shared"> {
+  extends Pick<
+    StatusWriterOptions,
+    "objects" | "rootNamespace" | "runningFindings" | "proxies" | "pushPending" | "shared"
+  > {
   readonly place: KubernetesPlace;
+  readonly analysis: Analysis;
   /** The first is the one it runs in. */
   readonly clusters: readonly NamedCluster[];
   readonly authority: Pick<Authority, "issueServer" | "rootPem">;
@@ -82,7 +87,7 @@ const openWebhooks = async (
       ...options,
       revision,
       injection: source.settings,
-      judging: { others: options.objects, facts: options.facts },
+      judging: { others: options.objects, analysis: options.analysis },
       metrics: admissionMetrics(metrics),
     }),
   });

@@ -8,7 +8,10 @@ import { openStatusWriter, type StatusWriterOptions, statusMetric } from "../sta
 import { openWriterLease } from "./writer-lease.ts";
 
 export interface WriterDutiesOptions
-  extends Pick<StatusWriterOptions, "objects" | "facts" | "runningFindings" | "proxies" | "pushPending" | "shared"> {
+  extends Pick<
+    StatusWriterOptions,
+    "objects" | "analysis" | "rootNamespace" | "runningFindings" | "proxies" | "pushPending" | "shared"
+  > {
   readonly api: KubernetesApi;
   readonly namespace: string;
   readonly revision: string;

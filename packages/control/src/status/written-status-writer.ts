@@ -1,15 +1,13 @@
 /** Writes the status of every configuration object of a cluster, as long as it holds the writer's lease. */
 
-import { analyze } from "@weft/config/analyze/analyze";
-import type { AnalyzeContext } from "@weft/config/analyze/facts";
 import { readingCodes } from "@weft/config/analyze/reading-codes";
 import type { ConfigObject } from "@weft/config/config-object";
 import type { Finding } from "@weft/config/finding";
-import { defaultRootNamespace } from "@weft/core/identity";
 import type { Clock, Logger, Random, SetTimer } from "@weft/core/world";
 import type { KubernetesApi } from "@weft/net/kubernetes/kubernetes-api";
 import type { KubernetesError } from "@weft/net/kubernetes/kubernetes-error";
 import type { Remark } from "../admission/read-object.ts";
+import type { Analysis } from "../analysis/analysis.ts";
 import type { WriterLease } from "../leases/writer-lease.ts";
 import type { Counter, Metrics } from "../metrics/metrics.ts";
 import type { ConnectedProxy } from "../push/connected-proxy.ts";
@@ -27,7 +25,8 @@ export interface StatusWriterOptions {
   readonly lease: Pick<WriterLease, "mayWrite" | "write">;
   /** All objects in force. */
   readonly objects: () => readonly ConfigObject[];
-  readonly facts: () => AnalyzeContext;
+  readonly rootNamespace: string;
+  readonly analysis: Pick<Analysis, "run">;
   /** What only shows on connected proxies. */
   readonly runningFindings: () => readonly Finding[];
   readonly proxies: () => readonly ConnectedProxy[];
@@ -70,8 +69,9 @@ export const openStatusWriter = (options: StatusWriterOptions): Disposable => {
   const round = async (): Promise<void> => {
     if (shared) terms.note(options.objects(), clock.nowMs());
     progress.look(proxies(), !pushPending(), clock.nowMs(), shared?.peers(terms));
-    const changed = findings.refresh();
-    if (changed) progress.concernedBy(objectConcerns(findings.objects(), rootNamespaceOf(options)));
+    const changed = await findings.refresh();
+    if (disposed) return;
+    if (changed) progress.concernedBy(objectConcerns(findings.objects(), options.rootNamespace));
     if (!dirty && !changed && progress.revision() === revision) return;
     revision = progress.revision();
     dirty = false;
@@ -103,8 +103,6 @@ export const openStatusWriter = (options: StatusWriterOptions): Disposable => {
     },
   };
 };
-
-const rootNamespaceOf = ({ facts }: StatusWriterOptions): string => facts().rootNamespace ?? defaultRootNamespace;
 
 const perform = async (write: StatusWrite, table: StatusTable, options: StatusWriterOptions): Promise<void> => {
   const { lease, clock, log, written } = options;
@@ -169,7 +167,7 @@ const followKinds = (options: StatusWriterOptions, table: StatusTable, changed: 
 };
 
 /** What is in force, and what was found about it, looked for anew where an object changed or time has passed. */
-const createFindings = ({ objects, facts, runningFindings, clock }: StatusWriterOptions) => {
+const createFindings = ({ objects, analysis, runningFindings, clock }: StatusWriterOptions) => {
   let list: readonly ConfigObject[] = [];
   let byKey: ReadonlyMap<string, ConfigObject> = new Map();
   let found: ReadonlyMap<string, readonly Remark[]> = new Map();
@@ -179,14 +177,14 @@ const createFindings = ({ objects, facts, runningFindings, clock }: StatusWriter
     inForce: (key: string) => byKey.get(key),
     of: (key: string) => found.get(key) ?? none,
     /** Whether there is anything new. */
-    refresh(): boolean {
+    async refresh(): Promise<boolean> {
       const now = objects();
       const same = now.length === list.length && now.every((object, index) => object === list[index]);
       if (same && clock.nowMs() - foundMs < findingsEveryMs) return false;
+      foundMs = clock.nowMs();
+      const findings = now.length > objectsAnalyzedMax ? [] : await analysis.run(() => now);
       list = now;
       byKey = new Map(now.map((object) => [keyOf(object), object]));
-      foundMs = clock.nowMs();
-      const findings = now.length > objectsAnalyzedMax ? [] : analyze(now, facts());
       // What an object has wrong by itself was found where it was read.
       const beside = [...findings, ...runningFindings()].filter(({ code }) => !ofReading.has(code));
       const grouped = Map.groupBy(beside, keyOf);
