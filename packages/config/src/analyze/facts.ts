@@ -1,7 +1,7 @@
 /** What the objects together say, gathered once for all analyzers: services, workloads, objects by kind. */
 import { type ConfigObject, type ConfigOf, compareAge, type SpecOf } from "../config-object.ts";
 import { isHostWithin } from "../kinds/rules.ts";
-import { nearest } from "../schema/nearest.ts";
+import { hostSuggester } from "./host-suggester.ts";
 import { fullHost } from "./hosts.ts";
 import { servicesOf } from "./known-services.ts";
 import { workloadsOf } from "./known-workloads.ts";
@@ -100,20 +100,5 @@ export const gatherFacts = (objects: readonly ConfigObject[], context: AnalyzeCo
       const wider = wildcardRules.filter((rule) => isHostWithin(name, rule.spec.host) && rule.spec.host !== name);
       return [...(rulesByHost.get(name) ?? []), ...wider];
     },
-  };
-};
-
-/** Suggestions compare with every name, so after this many a run makes no more. */
-const suggestionsMax = 50;
-
-const hostSuggester = (services: readonly KnownService[]): Facts["suggestHost"] => {
-  const made = new Map<string, string | undefined>();
-  return (host) => {
-    if (made.has(host) || made.size >= suggestionsMax) return made.get(host);
-    const elsewhere = services.find(({ hostname }) => hostname.startsWith(`${host}.`))?.hostname;
-    const names = new Set(services.flatMap(({ hostname }) => [hostname, hostname.split(".")[0] ?? ""]));
-    const suggestion = elsewhere ?? nearest(host, [...names]);
-    made.set(host, suggestion);
-    return suggestion;
   };
 };
