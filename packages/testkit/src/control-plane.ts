@@ -59,9 +59,11 @@ export const startControlPlane = async (options: TestControlPlaneOptions = {}): 
   });
   const adminTokenFile = join(data, "admin-token");
   const send = async (method: string, path: string, body: string | undefined, type: string): Promise<unknown> => {
+    const authorization = `Bearer ${readFileSync(adminTokenFile, "utf8").trim()}`;
     const response = await fetch(`http://${http}${path}`, {
       method,
-      headers: { "content-type": type, authorization: `Bearer ${readFileSync(adminTokenFile, "utf8").trim()}` },
+      // On a machine that stands still now and then, a kept connection may be closed just as it is used.
+      headers: { "content-type": type, authorization, connection: "close" },
       ...(body === undefined ? {} : { body }),
     });
     const text = await response.text();
