@@ -62,11 +62,17 @@ test("what registers in etcd is called; a change, a removal and an ended lease t
   await portsBecome("catalog", "");
 });
 
-test("layouts of others are read: a plain address, and that of etcd's naming package", async () => {
+test("layouts of others are read: a plain address, that of etcd's naming package, and those of frameworks", async () => {
   await etcd.put("/weft/plain/one", "127.0.0.1:7001");
   await etcd.put("/weft/named/one", JSON.stringify({ Op: 0, Addr: "127.0.0.1:7002", Metadata: null }));
   await portsBecome("plain", "7001");
   await portsBecome("named", "7002");
+  const nodes = [{ id: "greeter-1", address: "127.0.0.1:7003", metadata: { protocol: "grpc" } }];
+  await etcd.put("/weft/greeter/greeter-1", JSON.stringify({ name: "greeter", version: "latest", nodes }));
+  const endpoints = ["http://127.0.0.1:7004", "grpc://127.0.0.1:7005?isSecure=false"];
+  await etcd.put("/weft/kratos/1", JSON.stringify({ id: "1", name: "kratos", version: "v1", endpoints }));
+  await portsBecome("greeter", "7003");
+  await portsBecome("kratos", "7005");
 });
 
 test("a record that cannot be read is reported by its key, and harms nobody", async () => {

@@ -41,6 +41,14 @@ test("layouts of others: an address alone, and etcd's naming package", () => {
   assert.deepEqual(instance("/weft/a/1", { Addr: "10.0.0.2:81" })?.labels, {});
 });
 
+test("records of frameworks are instances of the service in the key", () => {
+  const node = { id: "greeter-1", address: "10.0.0.3:82" };
+  const micro = instance("/weft/greeter/greeter-1", { name: "Greeter", version: "", nodes: [node] });
+  assert.deepEqual([micro?.service, micro?.id, micro?.address, micro?.port], ["greeter", "greeter-1", "10.0.0.3", 82]);
+  assert.match(problem("/weft/greeter/1", { nodes: [] }) ?? "", /nodes/);
+  assert.equal(instance("/weft/greeter/1", { address: "10.0.0.4", port: 83, nodes: [] })?.port, 83);
+});
+
 test("what cannot be read says why", () => {
   const good = { address: "10.0.0.1", port: 80 };
   const cases: readonly (readonly [string, string | object, RegExp])[] = [

@@ -1,6 +1,7 @@
-/** A key of etcd and its value as an instance: weft's own layout, and two that others write. */
+/** A key of etcd and its value as an instance: weft's own layout, and those that others write. */
 import { parseAddress } from "@weft/core/address";
 import type { SourceInstance } from "../outside/source-events.ts";
+import { readFrameworkRecord } from "./framework-records.ts";
 
 export const valueBytesMax = 64 * 1_024;
 const defaultNamespace = "default";
@@ -11,7 +12,7 @@ export type EtcdRecord =
 
 /**
  * `PREFIX NAMESPACE/SERVICE/ID`, or `PREFIX SERVICE/ID` in the namespace `default`. The value is weft's JSON, the JSON of
- * etcd's own naming package (`{"Op":0,"Addr":"H:P","Metadata":…}`), or `H:P` alone.
+ * etcd's own naming package (`{"Op":0,"Addr":"H:P","Metadata":…}`), that of a framework, or `H:P` alone.
  */
 export const readEtcdRecord = (prefix: string, key: string, value: Uint8Array): EtcdRecord => {
   if (!key.startsWith(prefix)) return unreadable("the key is not below the prefix");
@@ -26,7 +27,12 @@ export const readEtcdRecord = (prefix: string, key: string, value: Uint8Array): 
   if (!text.startsWith("{")) return plain(base, text);
   const fields = objectOf(text);
   if (!fields) return unreadable("the value begins as JSON and is none");
-  return typeof fields.Addr === "string" ? named(base, fields.Addr, fields) : own(base, fields);
+  if (typeof fields.Addr === "string") return named(base, fields.Addr, fields);
+  const framework = fields.address === undefined ? readFrameworkRecord(fields) : undefined;
+  if (framework === undefined) return own(base, fields);
+  return typeof framework === "string"
+    ? unreadable(framework)
+    : { kind: "instance", instance: { ...base, ...framework } };
 };
 
 type Base = Omit<SourceInstance, "address" | "port">;
