@@ -19,12 +19,18 @@ export const maskBody = (body: string): unknown => {
     const { headers = {} } = seen;
     // What is left of the timeout at a second attempt differs by what the first one took.
     const left = Number(headers[timeLeft]);
-    if (left > 0) headers[timeLeft] = String(Math.ceil(left / 100) * 100);
+    if (left > 0) headers[timeLeft] = coarseTime(left);
     for (const name of Object.keys(headers)) if (varying.test(name)) headers[name] = "(some)";
     return seen;
   } catch {
     return body.replace(/(reset reason: [a-z ]+).*/, "$1");
   }
+};
+
+/** In milliseconds; the first attempt of a long timeout takes a machine that is busy more than a little. */
+export const coarseTime = (ms: number): string => {
+  const step = ms > 2_000 ? 1_000 : 100;
+  return String(Math.ceil(ms / step) * step);
 };
 
 /** A length of a body whose text carries an errno varies with it. */

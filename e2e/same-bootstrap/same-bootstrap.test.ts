@@ -11,6 +11,7 @@ import { eventually } from "@weft/testkit/eventually";
 import { type Program, startProgram, startWeft } from "@weft/testkit/processes";
 import { type RawAnswer, sendRaw } from "@weft/testkit/raw-http";
 import { sharedBootstrap } from "./bootstrap.ts";
+import { coarseTime } from "./compare.ts";
 import { type SharedRequest, sharedRequests } from "./requests.ts";
 
 interface Proxy {
@@ -64,7 +65,7 @@ const comparableBody = (body: string, request: SharedRequest): unknown => {
     const seen = JSON.parse(body) as { headers?: Record<string, string> };
     // What is left of the timeout at a second attempt differs by what the first one took.
     const left = Number(seen.headers?.[timeLeft]);
-    if (seen.headers && left > 0) seen.headers[timeLeft] = String(Math.ceil(left / 100) * 100);
+    if (seen.headers && left > 0) seen.headers[timeLeft] = coarseTime(left);
     for (const name of Object.keys(seen.headers ?? {}))
       if (varying.test(name) && seen.headers) seen.headers[name] = "(some)";
     return seen;
