@@ -15,10 +15,20 @@ const areaOf = (file: string): string => {
 };
 
 const describeFailure = (name: string, file: string | undefined, error: unknown): string => {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  const text = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
-  return `\nFAILED ${file ? relative(process.cwd(), file) : ""}: ${name}\n${text}\n`;
+  const [first = error, ...deeper] = causesOf(error);
+  const because = deeper.map((cause) => `caused by ${cause.message}\n`).join("");
+  const text = first instanceof Error ? (first.stack ?? first.message) : String(first);
+  return `\nFAILED ${file ? relative(process.cwd(), file) : ""}: ${name}\n${text}\n${because}`;
 };
+
+/** What the runner's own error is about, the outermost first. */
+const causesOf = (error: unknown): readonly Error[] => {
+  const found: Error[] = [];
+  let cause: unknown = error instanceof Error ? (error.cause ?? error) : undefined;
+  for (; cause instanceof Error && found.length < causesMax; cause = cause.cause) found.push(cause);
+  return found;
+};
+const causesMax = 8;
 
 export default async function* summary(events: AsyncIterable<TestEvent>): AsyncGenerator<string> {
   const areas = new Map<string, Tally>();
