@@ -1,5 +1,7 @@
 /** The real servers by one interface, for faults that concern them all. */
+import { readdirSync, readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
+import { join } from "node:path";
 import { eventually } from "@weft/testkit/eventually";
 import { callHttp } from "@weft/testkit/http-call";
 import type { TestSidecar } from "@weft/testkit/sidecar";
@@ -49,6 +51,13 @@ export const openAll = async <T>(opening: Iterable<Promise<T>>): Promise<readonl
 };
 
 const servicePort = 80;
+
+/** Whether each text is in some file below the folder. */
+const isWithin = (folder: string, texts: Iterable<string>): boolean => {
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  const contents = files.map(({ parentPath, name }) => readFileSync(join(parentPath, name)));
+  return [...texts].every((text) => contents.some((content) => content.includes(text)));
+};
 const byName = ({ service }: Registered): string => service;
 
 export const openEtcd = async (place: Place = here): Promise<Registry> => {
@@ -108,9 +117,16 @@ export const openNacos = async (
 ): Promise<Registry> => {
   const nacos = await startNacos({ place });
   const options = `grpc-port=${nacos.grpcPort}&name=${name}&transport=${transport}`;
+  /** This Nacos answers before it has written, and what is killed in between is not what a registry forgets. */
+  const written = new Set<string>();
+  const kill = async (): Promise<void> => {
+    await eventually("all is written", () => isWithin(nacos.dataFolder, written) || undefined);
+    await nacos.kill();
+  };
   return {
-    ...{ name, url: `nacos://${nacos.address}?${options}`, server: nacos, hostOf: byName },
+    ...{ name, url: `nacos://${nacos.address}?${options}`, server: { ...nacos, kill }, hostOf: byName },
     register: ({ service, port }) => {
+      written.add(service);
       const metadata = { protocol: "http", "service-port": String(servicePort) };
       return nacos.register({ service, port, metadata, ephemeral: false });
     },
