@@ -51,6 +51,7 @@ export const openAll = async <T>(opening: Iterable<Promise<T>>): Promise<readonl
 };
 
 const servicePort = 80;
+const byName = ({ service }: Registered): string => service;
 
 /** Whether each text is in some file below the folder. */
 const isWithin = (folder: string, texts: Iterable<string>): boolean => {
@@ -58,7 +59,6 @@ const isWithin = (folder: string, texts: Iterable<string>): boolean => {
   const contents = files.map(({ parentPath, name }) => readFileSync(join(parentPath, name)));
   return [...texts].every((text) => contents.some((content) => content.includes(text)));
 };
-const byName = ({ service }: Registered): string => service;
 
 export const openEtcd = async (place: Place = here): Promise<Registry> => {
   const etcd = await startEtcd({ place });

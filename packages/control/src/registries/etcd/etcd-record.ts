@@ -1,5 +1,6 @@
 /** A key of etcd and its value as an instance: weft's own layout, and those that others write. */
 import { parseAddress } from "@weft/core/address";
+import { isObject, textsIn } from "../outside/record-fields.ts";
 import type { SourceInstance } from "../outside/source-events.ts";
 import { readFrameworkRecord } from "./framework-records.ts";
 
@@ -75,15 +76,9 @@ const named = (base: Base, address: string, fields: Record<string, unknown>): Et
   if (fields.Op !== undefined && fields.Op !== 0) return unreadable(`Op is ${JSON.stringify(fields.Op)}, not 0`);
   const at = parseAddress(address);
   if (!at) return unreadable("Addr is not HOST:PORT");
-  const labels = Object.entries(isObject(fields.Metadata) ? fields.Metadata : {}).filter(
-    (entry): entry is [string, string] => typeof entry[1] === "string",
-  );
-  const instance = { ...base, labels: Object.fromEntries(labels), address: at.host, port: at.port };
+  const instance = { ...base, labels: textsIn(fields.Metadata), address: at.host, port: at.port };
   return { kind: "instance", instance };
 };
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** A field that is there has its type, whatever else is there is not ours. */
 const own = (base: Base, fields: Record<string, unknown>): EtcdRecord => {

@@ -4,6 +4,7 @@
  * the URLs of its servers, of which one can be called by one name: gRPC's, else the first.
  */
 import { parseAddress } from "@weft/core/address";
+import { isObject, textsIn } from "../outside/record-fields.ts";
 
 /** What such a record says of an instance; a text is what is wrong with it. */
 export type FrameworkRecord =
@@ -55,13 +56,3 @@ const endpointIn = (endpoint: unknown) => {
 
 const versionOf = ({ version }: Fields): Readonly<Record<string, string>> =>
   typeof version === "string" && version !== "" ? { version } : {};
-
-const textsIn = (value: unknown): Readonly<Record<string, string>> =>
-  Object.fromEntries(
-    Object.entries(isObject(value) ? value : {}).filter(
-      (entry): entry is [string, string] => typeof entry[1] === "string",
-    ),
-  );
-
-const isObject = (value: unknown): value is Fields =>
-  typeof value === "object" && value !== null && !Array.isArray(value);

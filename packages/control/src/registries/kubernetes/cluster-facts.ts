@@ -1,4 +1,6 @@
 /** What pods and nodes tell of endpoints; the rest of them is not kept. */
+
+import { textsIn } from "../outside/record-fields.ts";
 import { isRecord, type KubernetesObject } from "./kubernetes-object.ts";
 
 export interface PodFacts {
@@ -61,11 +63,6 @@ export const localityOfPod = ({ labels }: PodFacts): string | undefined => {
   const [region = "", zone = "", subzone = ""] = text.split(text.includes("/") ? "/" : ".");
   return `${region}/${zone}/${subzone}`;
 };
-
-const textsIn = (value: unknown): Readonly<Record<string, string>> =>
-  isRecord(value)
-    ? Object.fromEntries(Object.entries(value).filter((pair): pair is [string, string] => typeof pair[1] === "string"))
-    : {};
 
 /** Entries of a Secret that are keys, certificates and authorities; nothing else of it is kept. */
 const usedEntries = ["tls.crt", "tls.key", "ca.crt", "ca.crl", "cert", "key", "cacert", "crl"];

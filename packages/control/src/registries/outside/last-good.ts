@@ -1,6 +1,7 @@
 /** The last good view of a source as a file: what a control plane begins with until the registry answers. */
 import { createHash } from "node:crypto";
 import { type HoldReason, holdMs, type KeptInstance, type Restored, sourceInstancesMax } from "./held-instances.ts";
+import { isObject } from "./record-fields.ts";
 import type { SourceInstance } from "./source-events.ts";
 
 const magic = "weft-last-good 1";
@@ -43,9 +44,6 @@ const objectIn = (text: string): Record<string, unknown> | undefined => {
     return undefined;
   }
 };
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 const reasons: ReadonlySet<unknown> = new Set<HoldReason>(["absent", "expired"]);
 
